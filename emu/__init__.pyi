@@ -1,0 +1,25 @@
+from emu.chip import chip as chip
+from emu.chip import chips as chips
+from emu.chip import load_chip as load_chip
+from emu.errors import CacheError as CacheError
+from emu.errors import CapacityError as CapacityError
+from emu.errors import ChipError as ChipError
+from emu.errors import EmuError as EmuError
+from emu.errors import ModelError as ModelError
+from emu.errors import ProgramError as ProgramError
+from emu.errors import UnsupportedError as UnsupportedError
+from emu.kernels import kernel as kernel
+from emu.machine import Machine as Machine
+from emu.models import load_model as load_model
+from emu.models import model as model
+from emu.models import models as models
+from emu.study import attention as attention
+from emu.study import estimate as estimate
+from emu.study import gemm as gemm
+from emu.study import infer as infer
+
+__version__: str
+__all__ = [
+    "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
+    "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
+]
