@@ -1,0 +1,17 @@
+"""The instruction set of emu as data, with what follows from it: words, text and binary forms of programs, and their proofs."""
+
+from __future__ import annotations
+
+from isa.errors import IsaError
+from isa.program import Barrier, Buffer, Program, Semaphore
+from isa.words import Instruction, decode, encode, instructions
+
+
+def assemble(text: str) -> Program:
+    """The checked program that the text describes; IsaError with line and column otherwise."""
+    from isa.assembler import assemble as work
+
+    return work(text)
+
+
+__all__ = ["Barrier", "Buffer", "Instruction", "IsaError", "Program", "Semaphore", "assemble", "decode", "encode", "instructions"]

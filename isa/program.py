@@ -1,0 +1,86 @@
+"""A program: streams of words and what they refer to. The bytes of a program are read and written by `binary.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+ROLES = ("in", "weight", "index", "inout", "out", "temp")
+REAL_DATA_ROLES = ("in", "weight", "index", "inout")
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A named range of a memory space. Buffers in hbm that the outside reads or writes have a format and a shape."""
+
+    name: str
+    space: str
+    offset: int
+    bytes: int
+    role: str = "temp"
+    format: str | None = None
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Semaphore:
+    """A token counter of every core, 1..255, with one producer stream and one consumer stream."""
+
+    id: int
+    name: str
+    initial: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """A meeting point of the named streams of all cores."""
+
+    id: int
+    streams: tuple[str, ...]
+
+
+@dataclass
+class Program:
+    """What a chip runs. Nothing is checked here, so that a compiler may build it step by step; `check()` proves it."""
+
+    name: str
+    cores: int = 1
+    buffers: list[Buffer] = field(default_factory=list)
+    semaphores: list[Semaphore] = field(default_factory=list)
+    barriers: list[Barrier] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    params: list[tuple[int, ...]] = field(default_factory=list)
+    streams: dict[str, list[int]] = field(default_factory=dict)
+    lines: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
+
+    def check(self) -> Program:
+        """This program, once everything that can be proved without running it holds; else IsaError."""
+        from isa.check import check
+
+        check(self)
+        return self
+
+    def to_text(self) -> str:
+        """Assembler text that gives this program back."""
+        from isa.disassembler import to_text
+
+        return to_text(self)
+
+    def to_bytes(self) -> bytes:
+        """The binary form; the same program gives the same bytes everywhere."""
+        from isa.binary import to_bytes
+
+        return to_bytes(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Program:
+        """A checked program from its binary form; anything wrong with the bytes is an IsaError."""
+        from isa.binary import from_bytes
+
+        return from_bytes(data)
+
+    @property
+    def digest(self) -> str:
+        """sha-256 of the binary form."""
+        import hashlib
+
+        return hashlib.sha256(self.to_bytes()).hexdigest()
