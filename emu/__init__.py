@@ -1,7 +1,7 @@
 """An emulator of matrix-engine inference chips: values, cycles, joules and reasons from one program.
 
-Everything public is listed in ``__all__`` and loaded when it is first used (PEP 562), so ``import emu`` costs a few milliseconds and pulls in
-neither numpy nor numba. ``__init__.pyi`` tells type checkers the same names.
+Everything public is listed in ``__all__`` and loaded when it is first used (PEP 562), so ``import emu`` costs a few milliseconds and pulls
+in neither numpy nor numba. ``__init__.pyi`` tells type checkers the same names.
 """
 
 import sys

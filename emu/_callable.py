@@ -1,8 +1,8 @@
 """Lets a subpackage and the function it is named after share one name.
 
-``emu.chip("h100")`` is the everyday call and ``emu.chip.schema`` is where the chip's schema lives. Python binds a subpackage as an attribute
-of its parent whenever anything imports it, so the function cannot simply stand in ``emu``: whoever imports ``emu.chip`` first would hide it.
-Instead the subpackage itself answers the call, and the parent sees to that at the one place where every import binds it.
+``emu.chip("h100")`` is the everyday call and ``emu.chip.schema`` is where the chip's schema lives. Python binds a subpackage as an
+attribute of its parent whenever anything imports it, so the function cannot simply stand in ``emu``: whoever imports ``emu.chip`` first
+would hide it. Instead the subpackage itself answers the call, and the parent sees to that at the one place where every import binds it.
 """
 
 from types import ModuleType

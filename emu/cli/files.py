@@ -1,0 +1,61 @@
+"""Files named on the command line: programs and arrays. They are somebody else's: sizes are checked first, nothing in them is executed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emu.errors import ProgramError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from isa import Program
+
+MAGIC = b"EMUP"
+MAX_PROGRAM_BYTES = 256 << 20
+
+
+def read_program(path: Path) -> "Program":
+    """Assembly text or a binary program, told apart by the first four bytes."""
+    import isa
+
+    if path.stat().st_size > MAX_PROGRAM_BYTES:
+        raise ProgramError(f"{path}: larger than {MAX_PROGRAM_BYTES >> 20} MiB, which no program is")
+    data = path.read_bytes()
+    try:
+        return isa.Program.from_bytes(data) if data.startswith(MAGIC) else isa.assemble(data.decode())
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"{path}: neither a binary program (it would begin with {MAGIC.decode()}) nor UTF-8 text") from error
+    except isa.IsaError as error:
+        raise ProgramError(f"{path}: {error}") from error
+
+
+def split_binding(text: str, option: str) -> tuple[str, Path]:
+    """``x=some/file.npy`` -> ("x", Path)."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise ProgramError(f"{option} {text}: expected BUFFER=FILE, for example {option} x=x.npy")
+    return name, Path(path)
+
+
+def read_array(path: Path, max_bytes: int) -> "np.ndarray":
+    """A .npy array. The header is believed only as far as the file's size bears it out; pickled objects are refused."""
+    import numpy as np
+
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ProgramError(f"{path}: {size} bytes, more than the limit of {max_bytes} (--max-memory)")
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ProgramError(f"{path}: not a .npy array of numbers ({error})") from error
+    if not isinstance(mapped, np.ndarray):
+        raise ProgramError(f"{path}: an archive of arrays; give a .npy file with one array")
+    return np.array(mapped)
+
+
+def write_array(path: Path, array: "np.ndarray") -> None:
+    """Formats numpy has no name for (bf16, fp8) are written as float32, which holds every one of their values."""
+    import numpy as np
+
+    with path.open("wb") as file:  # np.save given a path would add a suffix nobody asked for
+        np.save(file, array if array.dtype.isbuiltin == 1 else array.astype(np.float32), allow_pickle=False)

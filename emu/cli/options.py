@@ -1,0 +1,16 @@
+"""Options that several commands share, spelt once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Chip = Annotated[str, typer.Option(help="A preset (see emu chips) or a chip file, my.toml.")]
+Batch = Annotated[int, typer.Option(min=1, help="Sequences at once.")]
+DType = Annotated[str, typer.Option(help="Format of weights and activations: bf16, fp16, fp8, int8, fp32.")]
+KvDType = Annotated[str | None, typer.Option(help="Format of the KV cache; as --dtype if left out.")]
+Fidelity = Annotated[str, typer.Option(help="ideal (no contention) or fast (fair share).")]
+Stack = Annotated[str, typer.Option(help="Software around the chip: bare, or a stack of the chip's file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Trace = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a timeline that ui.perfetto.dev opens.")]

@@ -1,0 +1,103 @@
+"""emu estimate, emu infer, emu op: how fast, how much energy, and why."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emu.cli import options
+from emu.cli.output import note, progress, show
+
+
+def estimate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset (emu models), a Hugging Face config.json or its folder.")],
+    chip: options.Chip,
+    batch: options.Batch = 1,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of prompt in each sequence.")] = 512,
+    generate: Annotated[int, typer.Option(min=1, help="Tokens to generate in each sequence.")] = 128,
+    dtype: options.DType = "bf16",
+    kv_dtype: options.KvDType = None,
+    fidelity: options.Fidelity = "fast",
+    stack: options.Stack = "bare",
+    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn at random.")] = 0,
+    json: options.Json = False,
+    trace: options.Trace = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Time, energy and bottlenecks of a transformer on a chip."""
+    from emu import study
+    from emu.cli.names import chip_of, model_of
+
+    with progress(quiet, f"{model} on {chip}") as report:
+        result = study.estimate(
+            model_of(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
+            fidelity=fidelity, stack=stack, seed=seed, progress=report,
+        )
+        if trace is not None:
+            result.trace(trace)
+    show(result.to_dict(), json)
+    if trace is not None:
+        note(f"timeline written to {trace}; open it at https://ui.perfetto.dev", quiet)
+
+
+def infer(
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with config.json, model.safetensors and tokenizer.json.")],
+    chip: options.Chip,
+    text: Annotated[str, typer.Option(help="The sentence to embed.")],
+    dtype: options.DType = "bf16",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Embed a sentence with real weights on the emulated chip."""
+    from emu import study
+    from emu.cli.names import chip_of
+
+    with progress(quiet, f"{model} on {chip}"):
+        result = study.infer(model, chip_of(chip), text, dtype=dtype)
+    show(result.to_dict(), json)
+
+
+op = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One operation by itself: gemm, attention.")
+
+
+@op.command()
+def gemm(
+    chip: options.Chip,
+    m: Annotated[int, typer.Option("--m", min=1, help="Rows of a and of the result.")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Columns of b and of the result.")],
+    k: Annotated[int, typer.Option("--k", min=1, help="Columns of a, rows of b.")],
+    dtype: options.DType = "bf16",
+    stack: options.Stack = "bare",
+    json: options.Json = False,
+) -> None:
+    """A matrix product [m, k] @ [k, n]."""
+    from emu import study
+    from emu.cli.names import chip_of
+
+    show(study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack).to_dict(), json)
+
+
+@op.command()
+def attention(
+    chip: options.Chip,
+    phase: Annotated[str, typer.Option(help="prefill or decode.")],
+    q_heads: Annotated[int, typer.Option(min=1, help="Query heads.")],
+    head_dim: Annotated[int, typer.Option(min=1, help="Elements of one head.")],
+    kv_len: Annotated[int, typer.Option(min=1, help="Keys and values attended to.")],
+    batch: options.Batch = 1,
+    kv_heads: Annotated[int | None, typer.Option(min=1, help="Heads of keys and values; as --q-heads if left out.")] = None,
+    q_len: Annotated[int | None, typer.Option(min=1, help="Queries; --kv-len in prefill, 1 in decode, if left out.")] = None,
+    dtype: options.DType = "bf16",
+    kv_dtype: options.KvDType = None,
+    stack: options.Stack = "bare",
+    json: options.Json = False,
+) -> None:
+    """Attention of one layer over a KV cache (decode) or a prompt (prefill)."""
+    from emu import study
+    from emu.cli.names import chip_of
+
+    result = study.attention(
+        chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
+        q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
+    )
+    show(result.to_dict(), json)

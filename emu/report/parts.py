@@ -1,0 +1,72 @@
+"""The parts that pages of several kinds of result share: stalls, energy, counters, provenance."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from emu.report import units
+from emu.report.page import Note, Pairs, Table
+
+
+def stall_table(stalls: Mapping[str, Mapping[str, float]], title: str = "where the engines' time went") -> Table:
+    """One line an engine, one column a cause, in percent of the engine's time; causes nobody has are left out, the largest come first."""
+    totals: dict[str, float] = {}
+    for causes in stalls.values():
+        for cause, seconds in causes.items():
+            totals[cause] = totals.get(cause, 0.0) + seconds
+    order = sorted((c for c in totals if c != "busy_s" and totals[c] > 0), key=lambda c: -totals[c])
+    rows = []
+    for engine, causes in stalls.items():
+        whole = sum(causes.values())
+        cells = [causes.get(c, 0.0) for c in ("busy_s", *order)]
+        rows.append([engine, *(units.percent(c / whole) if whole and c else units.DASH for c in cells)])
+    return Table(["engine", "busy", *(cause_name(c) for c in order)], rows, title)
+
+
+def cause_name(key: str) -> str:
+    return key.removesuffix("_s").replace("_", " ")
+
+
+def energy_table(energy: Mapping[str, float], title: str = "energy") -> Table:
+    """Largest first."""
+    whole = sum(energy.values())
+    ordered = sorted(energy.items(), key=lambda item: -item[1])
+    rows = [[name.replace("_", " "), units.joules(j), units.percent(j / whole if whole else None)] for name, j in ordered if j]
+    return Table(["component", "joules", "share"], rows, title)
+
+
+def counter_pairs(counters: Mapping[str, int], title: str = "events") -> Pairs:
+    rows = [(name, units.size(n) if name.endswith("_bytes") else units.count(n)) for name, n in counters.items() if n]
+    return Pairs(rows, title)
+
+
+def label_table(labels: list[Any], seconds: float) -> Table:
+    rows = []
+    for label in labels:
+        moved = label["counters"].get("hbm_read_bytes", 0) + label["counters"].get("hbm_write_bytes", 0)
+        macs = sum(n for name, n in label["counters"].items() if name.startswith("useful_macs"))
+        share = label["seconds"] / seconds if seconds else None
+        name = label["name"] or "(no label)"
+        rows.append([name, units.seconds(label["seconds"]), units.percent(share), units.count(macs), units.size(moved)])
+    return Table(["label", "time", "share", "MACs", "HBM bytes"], rows, "by label")
+
+
+def hypothetical_note(result: Mapping[str, Any]) -> list[Note]:
+    if not result.get("hypothetical"):
+        return []
+    return [Note(f"{result['chip']} is a hypothetical chip: no such silicon exists to be measured.", warn=True)]
+
+
+def assumed_note(assumed: list[Any]) -> list[Note]:
+    """What nobody has published, by tag, in one paragraph each; sources are in the JSON."""
+    by_tag: dict[str, list[str]] = {}
+    for item in assumed:
+        by_tag.setdefault(item["tag"], []).append(f"{item['key']} = {item['value']}")
+    return [Note(f"{tag} in the chip's description ({len(items)}): {'; '.join(items)}") for tag, items in by_tag.items()]
+
+
+def provenance_note(result: Mapping[str, Any]) -> Note:
+    digests = result.get("digests") or {}
+    parts = [f"emu {result.get('emu_version', '?')}", f"fidelity {result.get('fidelity', '?')}"]
+    parts += [f"{key} {result[key]}" for key in ("stack", "seed") if result.get(key) is not None]
+    parts += [f"{name} {digest[:12]}" for name, digest in digests.items() if digest]
+    return Note(", ".join(parts))

@@ -1,0 +1,160 @@
+"""The dicts that results give with ``.to_dict()`` and the shell prints with ``--json``.
+
+Keys carry their unit (``ttft_s``, ``weights_bytes``) or are themselves the name of a quantity in its SI unit (``seconds``, ``joules``,
+``watts``). ``cycles`` are core clock cycles. Dimensionless fractions between 0 and 1: ``mfu``, ``mbu``, ``share``, ``largest_stall_share``,
+``skipped_fraction``.
+``None`` means "does not apply" (decode keys of an encoder). A key that changes its meaning raises SCHEMA_VERSION; a new key does not.
+"""
+
+from typing import Any, Final, TypedDict
+
+SCHEMA_VERSION: Final = 1
+
+
+class Digests(TypedDict):
+    """Sha-256 in hex: two results with equal digests, fidelity, stack and seed are equal."""
+
+    chip: str
+    program: str | None  # None where several programs took part and no single digest names them
+    isa: str
+
+
+class Assumed(TypedDict):
+    """A figure of the chip's description that nobody has published."""
+
+    key: str
+    value: str
+    tag: str  # assumed | derived | recalled | reported
+    source: str
+
+
+class OpRow(TypedDict):
+    """One kind of operation in a phase. ``seconds`` is the advance of the critical path, so the rows of a phase sum to it."""
+
+    name: str
+    kind: str
+    count: int
+    seconds: float
+    share: float
+    bound_by: str  # compute, hbm, sram, noc ...: the resource whose bound is the largest
+    bound_s: float
+    ratio: float | None  # seconds / bound_s
+    largest_stall: str | None  # "engine: cause"
+    largest_stall_share: float | None  # of that engine's time
+
+
+class Knot(TypedDict):
+    """A decode step that was simulated; between knots the step time is interpolated (midpoint error below 0.1 %)."""
+
+    kv_len: int
+    seconds: float
+
+
+class Phase(TypedDict):
+    """Prefill, decode or encode."""
+
+    seconds: float
+    cycles: int
+    watts: float
+    joules: float
+    mfu: float
+    mbu: float
+    bound_s: float
+    bound_by: str
+    above_tdp: bool
+    energy: dict[str, float]  # component -> joules; sums to ``joules``
+    counters: dict[str, int]
+    ops: list[OpRow]
+    layer_period_s: float | None
+    knots: list[Knot]
+    skipped_fraction: float
+
+
+class Memory(TypedDict):
+    weights_bytes: int
+    kv_bytes: int
+    capacity_bytes: int
+
+
+class Header(TypedDict):
+    """What every result carries."""
+
+    schema_version: int
+    emu_version: str
+    kind: str  # estimate | op | run | infer
+    chip: str
+    hypothetical: bool
+    digests: Digests
+    fidelity: str
+    stack: str
+    seed: int
+
+
+class EstimateDict(Header):
+    model: str
+    chips: int
+    batch: int
+    prompt: int
+    generate: int
+    dtype: str
+    kv_dtype: str
+    ttft_s: float | None
+    tpot_s: float | None
+    tokens_per_s: float | None
+    joules_per_token: float | None
+    sequences_per_s: float | None  # encoders
+    mfu: float
+    mbu: float
+    watts: float
+    phases: dict[str, Phase]  # prefill and decode, or encode
+    assumed: list[Assumed]
+    memory: Memory
+
+
+class OpResultDict(Header):
+    op: str
+    dtype: str
+    seconds: float
+    cycles: int
+    joules: float
+    watts: float
+    bound_s: float
+    bound_by: str
+    ratio: float
+    mfu: float
+    mbu: float
+    stalls: dict[str, dict[str, float]]  # engine -> {"busy_s": ..., "<cause>_s": ...}
+    energy: dict[str, float]
+    counters: dict[str, int]
+    mapping: dict[str, Any]
+
+
+class LabelRow(TypedDict):
+    name: str
+    seconds: float
+    counters: dict[str, int]
+
+
+class RunDict(Header):
+    program: str
+    cycles: int
+    seconds: float
+    joules: float
+    watts: float
+    counters: dict[str, int]
+    labels: list[LabelRow]
+    stalls: dict[str, dict[str, float]]
+    energy: dict[str, float]
+
+
+class InferDict(Header):
+    model: str
+    dtype: str
+    text: str
+    embedding: list[float]
+    cosine_to_reference: float
+    cycles: int
+    seconds: float
+    joules: float
+    watts: float
+    stalls: dict[str, dict[str, float]]
