@@ -1,0 +1,49 @@
+/* Values: the numerics of emu in plain C. docs/machine.md, "Values", says what every bit must be. */
+#ifndef EMU_NUM_H
+#define EMU_NUM_H
+
+#include <stdint.h>
+
+#include "opcodes_gen.h"
+
+/* A 4-D strided array: n[0] is innermost; s in bytes, s[0] too. fmt is an EMU_NUM_<format>. */
+typedef struct {
+    uint8_t *base;
+    int32_t fmt;
+    int32_t pad;
+    int64_t n[4];
+    int64_t s[4];
+} emu_view;
+
+/* order: 0 sequential, 1 block, 2 tree. acc_last joins the sum of the repeat to the accumulator once, at its end. */
+typedef struct {
+    int32_t order;
+    int32_t block_k;
+    int32_t acc_last;
+    int32_t pad;
+} emu_accumulate;
+
+enum { EMU_NUM_OK = 0, EMU_NUM_UNSUPPORTED = -1, EMU_NUM_NO_MEMORY = -2, EMU_NUM_BAD_SHAPE = -3 };
+
+/* One repeat of mm: acc[m,n] (+)= a[m,k] @ b[k,n] (b is [n,k] when bt). acc must not overlap a or b. m, n, k come from acc.n[1], acc.n[0], a.n[0]. */
+int emu_num_mm(const emu_view *acc, const emu_view *a, const emu_view *b, int bt, int accumulate, const emu_accumulate *rule);
+
+/* One vec instruction other than vgather, which is a byte copy of the executor. Unused sources may be NULL.
+ * vmac refuses a destination that names a cell twice or runs backwards.
+ * Every source element is read before any destination element is written, so sources may overlap the destination. */
+int emu_num_vec(int opcode, const emu_view *d, const emu_view *s1, const emu_view *s2, int flags, uint32_t scalar, int64_t diag,
+                int64_t window);
+
+/* Size of an element in bytes, 0 for an unknown format. */
+int emu_num_size(int fmt);
+
+/* Set round-to-nearest-even with subnormals kept, and restore the caller's mode. Every run of values stands between the two. */
+uint64_t emu_num_enter(void);
+void emu_num_leave(uint64_t saved);
+
+/* The code level in use (0 portable, 1 x86-64-v3, 2 x86-64-v4). Bits are the same at each. Forcing one is for tests;
+ * a level this processor lacks is refused. level < 0 returns to the best one. Returns the level now in use. */
+int emu_num_level(void);
+int emu_num_force_level(int level);
+
+#endif

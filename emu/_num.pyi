@@ -1,0 +1,19 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# memory, byte offset, format number, four extents, four strides in bytes (innermost first)
+View = tuple[NDArray[np.uint8], int, int, tuple[int, int, int, int], tuple[int, int, int, int]]
+
+class Unsupported(ValueError): ...
+
+def mm(
+    acc: View, a: View, b: View, bt: int = 0, accumulate: int = 0, order: int = 0, block_k: int = 0, acc_last: int = 0
+) -> None: ...
+def vec(
+    opcode: int, d: View, s1: View | None = None, s2: View | None = None, flags: int = 0, scalar: int = 0, diag: int = 0, window: int = 0
+) -> None: ...
+def convert(source: NDArray[Any], from_fmt: int, to_fmt: int, sat: bool = False) -> NDArray[np.uint8]: ...
+def level() -> int: ...
+def force_level(number: int) -> int: ...
