@@ -1,0 +1,101 @@
+"""Schema of a core: scratchpad, accumulators, matrix and vector engines, DMA, and the ports between them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from emu.chip.fields import Bytes, Count, CountOrNone, Cycles, Hertz, Number, PerClock, Section
+from emu.chip.matrix import Matrix
+from emu.chip.vocabulary import CLASSES
+
+Class = Literal["add", "mul", "exp", "rsqrt", "compare", "convert", "reduce", "transpose", "gather"]
+
+
+class Sram(Section):
+    """The core's scratchpad."""
+
+    capacity_bytes: Bytes = Field(gt=0)
+    latency_cycles: Cycles
+    banks: Count = 1
+    partitions: CountOrNone = 0
+    """Partitions of a (partition, free) layout; 0: flat addresses."""
+
+
+class Acc(Section):
+    """Accumulators: a register file, PSUM or tensor memory."""
+
+    capacity_bytes: Bytes = Field(gt=0)
+
+
+class Vector(Section):
+    """The vector engine."""
+
+    lanes: Count
+    startup_cycles: Cycles
+    per_clk: dict[Class, Number]
+    """Elements per core clock for each class of operation. Whole, except where the engine has a slower clock of its own."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Vector:
+        absent = [c for c in CLASSES if c not in self.per_clk]
+        if absent:
+            raise ValueError(f"per_clk: no rate for {', '.join(absent)}; every class needs one")
+        return self
+
+
+class Dma(Section):
+    """The DMA queues of a core; each queue is an instruction stream of its own."""
+
+    load_queues: Count = Field(le=4)
+    store_queues: Count = Field(le=2)
+    start_cycles: Cycles
+    """From issue to the first byte, beside the memory's latency."""
+    issue_cycles: Cycles
+    """Between two instructions of one queue."""
+    bytes_per_clk: PerClock = Field(alias="bandwidth", gt=0)
+    """Of all queues of the core together, in each direction."""
+    inflight_bytes: Bytes = Field(gt=0)
+    """Most bytes one queue may have outstanding; over the latency this bounds its rate."""
+
+
+class Port(Section):
+    """What one engine can move to and from one space of the core per clock."""
+
+    engine: Literal["mm", "vec", "dma"]
+    space: Literal["sram", "acc"]
+    read_bytes_per_clk: PerClock = 0
+    write_bytes_per_clk: PerClock = 0
+
+
+class Core(Section):
+    """One core; a chip has `core_count` alike."""
+
+    clock_hz: Hertz = Field(gt=0, le=10**11)
+    """Clock of the matrix engine. Engine, peak and bound share it; it is not the boost clock of the vector units."""
+    issue_cycles: Cycles = Field(default=1, ge=1)
+    """Per scalar instruction."""
+    sram: Sram
+    acc: Acc
+    matrix: Matrix
+    vector: Vector
+    dma: Dma
+    ports: list[Port] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_port_each(self) -> Core:
+        pairs = [(p.engine, p.space) for p in self.ports]
+        for pair in sorted({p for p in pairs if pairs.count(p) > 1}):
+            raise ValueError(f"ports: {pair[0]} has more than one entry for {pair[1]}; join them")
+        if not self.port_bytes_per_clk("mm", "sram", "read"):
+            raise ValueError("ports: mm cannot read sram, so it has no operands; give it `read`")
+        return self
+
+    def port_bytes_per_clk(self, engine: str, space: str, access: str) -> int:
+        """Bytes per clock of a port; 0 where the chip has no such path (an instruction that needs it is illegal)."""
+        for port in self.ports:
+            if (port.engine, port.space) == (engine, space):
+                return port.read_bytes_per_clk if access == "read" else port.write_bytes_per_clk
+        return 0
+

@@ -1,0 +1,108 @@
+"""Schema of the matrix engine, and what follows from its geometry: rates, quanta, fill, instruction limits."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction as Ratio
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from emu.chip.fields import Bits, Count, CountOrNone, Cycles, Number, Section
+
+Format = Literal["fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8"]
+
+
+class Accumulate(Section):
+    """How the engine adds (docs/machine.md, "Values"): part of what a chip computes, not only of how fast."""
+
+    order: Literal["sequential", "block", "tree"] = "sequential"
+    block_k: Count = 1
+    join: Literal["acc_first", "acc_last"] = "acc_first"
+    width_bits: Bits = Field(default=32, ge=32, le=32)
+
+
+class Matrix(Section):
+    """`units` arrays of `rows` x `cols` cells that run one instruction stream in lock-step."""
+
+    dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "dot"]
+    rows: Count = Field(le=1 << 16)
+    """Cells along the summation (weight- and input-stationary, dot) or along m (output-stationary)."""
+    cols: Count = Field(le=1 << 16)
+    """Cells along n (along m for input-stationary)."""
+    units: Count = Field(default=1, le=1 << 10)
+    fuse: Literal["columns", "rows", "square"] = "columns"
+    """How the units join: side by side, stacked along the summation, or as a square."""
+    rate: dict[Format, Number] | None = None
+    """MACs per cell and clock for each format; a format left out is not supported. Or give `macs_per_clk`."""
+    macs_per_clk: dict[Format, Number] = Field(default_factory=dict)
+    """MACs per core and clock; derived from `rate` and the geometry unless given."""
+    quantum_m: CountOrNone = 0
+    quantum_n: CountOrNone = 0
+    quantum_k: CountOrNone = 0
+    max_m: CountOrNone = 0
+    max_n: CountOrNone = 0
+    max_k: CountOrNone = 0
+    """Largest m, n, k of one repeat of an mm instruction; n and k are one quantum unless given."""
+    load_rows_per_clk: CountOrNone = 0
+    """Rows of b that enter the array per clock; 0 where the dataflow holds nothing stationary."""
+    shadow: bool = False
+    """Whether the next stationary tile loads behind the current stream."""
+    hop_cycles: Cycles = Field(default=1, ge=1)
+    """From one cell to the next."""
+    fill_cycles: Cycles = -1  # -1 is replaced by what the geometry says
+    """From the end of the stream to the last result; derived from rows, cols and hop unless given."""
+    min_interval_cycles: Cycles = Field(default=1, ge=1)
+    fragment_m: CountOrNone = 0
+    """b is read again from the scratchpad for every fragment_m rows of m; 0: read once."""
+    fragment_n: CountOrNone = 0
+    """a is read again for every fragment_n columns of n; 0: read once."""
+    accumulate: Accumulate = Accumulate()
+
+    def spans(self) -> tuple[int, int]:
+        """Rows and columns of the units joined as `fuse` says."""
+        side = math.isqrt(self.units)
+        down, across = {"columns": (1, self.units), "rows": (self.units, 1), "square": (side, side)}[self.fuse]
+        return self.rows * down, self.cols * across
+
+    @model_validator(mode="after")
+    def _follow(self) -> Matrix:
+        if self.fuse == "square" and math.isqrt(self.units) ** 2 != self.units:
+            raise ValueError(f"fuse: {self.units} units make no square; use columns or rows")
+        if (self.rate is None) == (not self.macs_per_clk):
+            raise ValueError("give either `rate` (MACs per cell and clock) or `macs_per_clk`, for at least one format")
+        if (self.dataflow == "weight_stationary") != (self.load_rows_per_clk > 0):
+            raise ValueError("load_rows_per_clk: a weight-stationary array loads at least 1 row per clock, any other dataflow loads 0")
+        self._derive(macs_per_clk=self._macs())
+        rows, cols = self.spans()
+        m, n, k = {
+            "weight_stationary": (1, cols, rows),
+            "output_stationary": (rows, cols, 1),
+            "input_stationary": (cols, 1, rows),
+            "dot": (1, cols, rows),
+        }[self.dataflow]
+        self._derive(quantum_m=self.quantum_m or m, quantum_n=self.quantum_n or n, quantum_k=self.quantum_k or k)
+        self._derive(max_m=self.max_m or 512, max_n=self.max_n or max(self.quantum_n, 1), max_k=self.max_k or max(self.quantum_k, 1))
+        if self.fill_cycles < 0:
+            self._derive(fill_cycles=self._fill())
+        for axis in "mnk":
+            if getattr(self, f"max_{axis}") < getattr(self, f"quantum_{axis}"):
+                raise ValueError(f"max_{axis}: {getattr(self, f'max_{axis}')} is below the quantum {getattr(self, f'quantum_{axis}')}")
+        return self
+
+    def _fill(self) -> int:
+        """Cycles a value spends on its way: across a systolic array, or up the adder tree of a dot-product unit."""
+        if self.dataflow == "dot":
+            return ((self.rows - 1).bit_length() + 1) * self.hop_cycles
+        side = math.isqrt(self.units) if self.fuse == "square" else 1
+        rows = self.rows * (self.units if self.fuse == "rows" else side)
+        return (rows + self.cols * side - 1) * self.hop_cycles
+
+    def _macs(self) -> dict[Format, int]:
+        cells = self.rows * self.cols * self.units
+        given = self.macs_per_clk or {f: Ratio(str(r)) * cells for f, r in (self.rate or {}).items()}
+        for fmt, macs in given.items():
+            if macs < 1 or macs != int(macs):
+                raise ValueError(f"rate.{fmt}: {float(macs)} MACs per clock is not a whole number >= 1")
+        return {f: int(macs) for f, macs in given.items()}
+

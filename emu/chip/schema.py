@@ -1,0 +1,191 @@
+"""The chip itself: the sections joined, what follows from all of them together, and where each figure comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from emu.chip.core import Core
+from emu.chip.fields import Count, Dollars, DollarsPerHour, Flops, Nanometres, Number, Picojoules, Rate, Section, SquareMillimetres, Watts
+from emu.chip.matrix import Format
+from emu.chip.provenance import Figure, leaves, lookup
+from emu.chip.surroundings import Hbm, Level, Link, Noc, Scope, Stack, Sync
+from emu.chip.vocabulary import PRICED_EVENTS, UNPRICED_EVENTS
+from emu.errors import UnsupportedError, did_you_mean
+
+SCHEMA_VERSION = 1
+
+
+class Process(Section):
+    """How and how large the chip is made."""
+
+    name: str = ""
+    node_nm: Nanometres
+    die_area_mm2: SquareMillimetres
+    """Of one compute die."""
+    dies: Count = 1
+    transistors_billion: Number | None = None
+
+
+class Power(Section):
+    """Watts that do not depend on events, and the limits."""
+
+    tdp_w: Watts = Field(gt=0)
+    idle_w: Watts
+    static_w: Watts
+    """Leakage and clock tree at the nominal clock, burned whenever the chip is on."""
+    typical_w: Watts | None = None
+    all_in_w: Watts | None = None
+    """Share of server, network and cooling included."""
+
+
+class Cost(Section):
+    """Money."""
+
+    price_usd: Dollars | None = None
+    rental_usd_per_hour: DollarsPerHour | None = Field(default=None, alias="rental")
+
+
+class Conflict(Section):
+    """Published figures that disagree with the computed peak; printed beside it, never smoothed over."""
+
+    figures: list[Flops]
+    note: str
+
+
+class Chip(Section):
+    """A chip description, in SI units. `vary` gives changed copies; `provenance` says where a figure comes from."""
+
+    schema_version: Literal[1]
+    name: str = Field(min_length=1, max_length=64)
+    title: str = ""
+    vendor: str = ""
+    status: str = ""
+    note: str = ""
+    hypothetical: bool = False
+    core_count: Count = Field(le=1 << 16)
+    core: Core
+    hbm: Hbm
+    noc: Noc
+    sync: Sync
+    process: Process
+    power: Power
+    energy: dict[str, Picojoules]
+    """Picojoules per event."""
+    scopes: list[Scope] = []
+    levels: list[Level] = []
+    links: list[Link] = []
+    host_bytes_per_s: Rate = Field(default=0, alias="host_bandwidth")
+    """To the host, one direction."""
+    cost: Cost = Cost()
+    stack: dict[str, Stack] = {}
+    published: dict[Format, Flops] = {}
+    """Dense peak as published, which the computed one is checked against."""
+    published_conflict: dict[Format, Conflict] = {}
+    _figures: dict[str, Figure] = PrivateAttr(default_factory=dict)
+    _source: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _origin: dict[str, str] = PrivateAttr(default_factory=dict)
+    _file: str = PrivateAttr(default="")
+    _varied: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @field_validator("energy")
+    @classmethod
+    def _known_events(cls, energy: dict[str, float]) -> dict[str, float]:
+        for event, pj in energy.items():
+            if event in UNPRICED_EVENTS:
+                raise ValueError(f"{event} is part of array_macs_{event.removeprefix('useful_macs_')}; a price here would count it twice")
+            if event not in PRICED_EVENTS:
+                raise ValueError(f"{event!r} is no event; {did_you_mean(event, PRICED_EVENTS)}")
+            if round(pj * 10**6) != pj * 10**6 and abs(round(pj * 10**6) - pj * 10**6) > 1e-6:
+                raise ValueError(f"{event}: {pj} pJ is finer than an attojoule, the grain of energies")
+        return energy
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Chip:
+        if self.noc.x * self.noc.y != self.core_count:
+            raise ValueError(f"noc: x * y is {self.noc.x * self.noc.y}, but core_count is {self.core_count}; make them equal")
+        if not self.noc.bisection_bytes_per_s:
+            self.noc._derive(bisection_bytes_per_s=self.noc.links_across() * self.noc.bytes_per_clk * self.core.clock_hz)
+        for fmt in self.published:
+            if fmt not in self.core.matrix.macs_per_clk:
+                raise ValueError(f"published.{fmt}: the matrix engine has no rate for {fmt}")
+        for scope in self.scopes:
+            if self.core_count % scope.count:
+                raise ValueError(f"scopes: {self.core_count} cores do not divide into {scope.count} of {scope.name}")
+        if self.power.idle_w > self.power.tdp_w or self.power.static_w > self.power.tdp_w:
+            raise ValueError("power: idle and static cannot exceed tdp")
+        self._derive(stack={"bare": Stack(mode="whole-layer"), **self.stack})
+        return self
+
+    def peak_flops(self, fmt: str) -> float:
+        """Dense peak in FLOP/s: 2 x MACs per clock and core x cores x the matrix clock."""
+        rates: Mapping[str, int | float] = self.core.matrix.macs_per_clk
+        if fmt not in rates:
+            raise UnsupportedError(f"{self.name}: the matrix engine has no rate for {fmt!r}; {did_you_mean(fmt, rates)}")
+        return 2.0 * rates[fmt] * self.core_count * self.core.clock_hz
+
+    def vary(self, changes: Mapping[str, Any]) -> Chip:
+        """A copy with dotted keys set to new values, written as in the file: `chip.vary({"hbm.bandwidth": "4.8 TB/s"})`."""
+        from emu.chip.load import vary
+
+        return vary(self, changes)
+
+    @property
+    def varied(self) -> dict[str, Any]:
+        """What `vary` changed on the way to this chip."""
+        return dict(self._varied)
+
+    def provenance(self, key: str) -> Figure:
+        """Where the figure under this TOML key comes from; its tag is None where the file does not say."""
+        from emu.chip.load import provenance
+
+        return provenance(self, key)
+
+    def figures(self) -> list[Figure]:
+        """Every figure the description states, with its provenance."""
+        return [self._figure(key, value) for key, value in leaves(self._source)]
+
+    def _figure(self, key: str, value: Any) -> Figure:
+        found = lookup(self._figures, key)
+        return Figure(key, value, found.tag if found else None, found.source if found else None, self._origin_of(key))
+
+    def _origin_of(self, key: str) -> str:
+        parts = key.split(".")
+        return next((self._origin[k] for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in self._origin), self._file)
+
+    def assumed(self) -> list[Figure]:
+        """The figures that are assumptions; reports print them."""
+        return [f for f in self.figures() if f.tag == "assumed"]
+
+    def unlabelled(self) -> list[Figure]:
+        """The figures without a tag."""
+        return [f for f in self.figures() if f.tag is None]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every resolved value; provenance, titles and notes do not count."""
+        words = self.model_dump(exclude={"title", "vendor", "status", "note", "name"})
+        return hashlib.sha256(json.dumps(words, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in SI units under the attribute names, with computed peaks, the assumptions and the digest."""
+        peaks = {fmt: self.peak_flops(fmt) for fmt in self.core.matrix.macs_per_clk}
+        assumed = [f.key for f in self.assumed()]
+        return {**self.model_dump(), "peak_flops": peaks, "digest": self.digest, "assumed": assumed, "varied": self.varied}
+
+    def __repr__(self) -> str:
+        return f"<Chip {self.name}{' (hypothetical)' if self.hypothetical else ''}: {self.core_count} cores at {self.core.clock_hz / 1e9:g} GHz>"
+
+    __str__ = __repr__
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def _repr_html_(self) -> str:
+        from emu.chip.show import html
+
+        return html(self)

@@ -1,0 +1,150 @@
+"""Schema of what surrounds the cores: memory, levels, network on chip, links, synchronisation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Strict, model_validator
+
+from emu.chip.fields import Bytes, Count, CountOrNone, Cycles, Fraction, PerClock, Rate, Seconds, Section
+
+
+class Hbm(Section):
+    """Device memory, whatever its technology."""
+
+    kind: str
+    stacks: Count = 1
+    capacity_bytes: Bytes = Field(gt=0)
+    bandwidth_bytes_per_s: Rate = Field(gt=0)
+    latency_s: Seconds = Field(lt=1)
+    """From a request to its first byte, unloaded."""
+    access_bytes: Bytes = Field(default=64, gt=0)
+    """Granule: what one access moves at least."""
+    achieved_fraction: Fraction
+    """What refresh, turnaround and bank conflicts leave of the bandwidth; `fast` uses it, bounds never do."""
+
+
+class Level(Section):
+    """A memory level between the cores and device memory."""
+
+    name: str
+    scope: Literal["core", "cluster", "die", "chip"]
+    kind: Literal["scratchpad", "cache"]
+    capacity_bytes: Bytes = Field(gt=0)
+    """Of one instance; a level of scope die exists once per die."""
+    slices: Count = 1
+    line_bytes: Bytes = Field(default=128, gt=0)
+    bandwidth_bytes_per_s: Rate = Field(gt=0)
+    """Of one instance."""
+    latency_s: Seconds = Field(lt=1)
+    """To the near slice."""
+    latency_far_s: Seconds | None = None
+    """To the far one, where the level has sides."""
+
+    @property
+    def far_s(self) -> float:
+        """Latency to the far side, or the only one there is."""
+        return self.latency_s if self.latency_far_s is None else self.latency_far_s
+
+
+class Scope(Section):
+    """One layer of the tree core < cluster < die < chip, with how many of it the chip has."""
+
+    name: Literal["cluster", "die"]
+    count: Count
+
+
+class Noc(Section):
+    """Network on chip between the cores and the memory controllers."""
+
+    topology: Literal["crossbar", "mesh", "torus", "ring"]
+    x: Count
+    y: Count = 1
+    bytes_per_clk: PerClock = Field(alias="bandwidth", gt=0)
+    """Of one link (crossbar: of one core's port) and direction, at the core clock."""
+    hop_cycles: Cycles
+    bisection_bytes_per_s: Rate = 0
+    """Both directions over the narrowest cut in the middle; derived from the topology unless given."""
+
+    @property
+    def uniform_bytes_per_s(self) -> int:
+        """Most traffic the network carries between uniformly random ends, half of which crosses the middle."""
+        return 2 * self.bisection_bytes_per_s
+
+    def links_across(self) -> int:
+        """Links over the narrowest cut into halves, counting both directions."""
+        if self.topology == "crossbar":
+            return self.x * self.y
+        if self.topology == "ring":
+            return 2 * min(2, self.x * self.y - 1) if self.x * self.y > 1 else 1
+        long, short = max(self.x, self.y), min(self.x, self.y)
+        wrap = 2 if self.topology == "torus" and long > 2 else 1
+        return 2 * short * wrap if long > 1 else 1
+
+
+class Sync(Section):
+    """What meeting costs."""
+
+    semaphore_cycles: Cycles
+    """From a signal to the waiting stream's issue, beyond the completion of the signalling instruction."""
+    barrier_cycles: Cycles
+    """From the last arrival to the first departure."""
+
+
+class Link(Section):
+    """Chip-to-chip links of one kind."""
+
+    name: str
+    count: Count
+    bandwidth_bytes_per_s: Rate = Field(gt=0)
+    """Of one link in ONE direction; vendors often quote both."""
+    latency_s: Seconds = Field(lt=1)
+    """One hop, memory to memory."""
+    topology: Literal["switch", "mesh", "ring", "torus"]
+    domain: Count
+    """Most chips that these links join."""
+    dims: CountOrNone = 0
+    """Dimensions of a torus or mesh; 0: all-to-all or not applicable."""
+    achieved_fraction: Fraction = 1.0
+    in_switch_reduction: bool = False
+
+    @property
+    def total_bytes_per_s(self) -> int:
+        """All links of this kind together, one direction."""
+        return self.count * self.bandwidth_bytes_per_s
+
+
+class Protocol(Section):
+    """One way a collective library sends: its fixed cost, its cost per step, its share of the link."""
+
+    name: str
+    launch_s: Seconds
+    hop_s: Seconds
+    fraction: Fraction
+
+
+class Stack(Section):
+    """A software stack. `bare` is none: whole-layer programs and no launch cost."""
+
+    mode: Literal["whole-layer", "kernel-per-op"]
+    launch_s: Seconds = 0.0
+    """Shortest time of one kernel, launch to launch."""
+    reduce_launch_s: Seconds = 0.0
+    """The same for the second pass of a split sum."""
+    waves: Literal["static", "dynamic"] = "static"
+    """Whether tiles are dealt out beforehand or fetched as cores come free."""
+    tiles: list[Annotated[tuple[int, int], Strict(False)]] = []
+    """Output tiles (m, n) of its matrix kernels; empty: any."""
+    split_k_limit: Count = 1
+    quantize_row_s: Seconds = 0.0
+    """A dynamic-quantisation kernel's time per token row on the whole chip."""
+    quantize_bytes_per_element: float = Field(default=0.0, ge=0)
+    attention_floor_s: Seconds = 0.0
+    """Shortest time of one attention call (cache write, attention, merge)."""
+    collectives: list[Protocol] = []
+
+    @model_validator(mode="after")
+    def _bare_is_free(self) -> Stack:
+        if self.mode == "whole-layer" and self.launch_s:
+            raise ValueError("launch: a whole-layer stack launches nothing per operation; leave it out")
+        return self
