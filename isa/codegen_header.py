@@ -58,7 +58,8 @@ def _constants(tables: Tables) -> list[str]:
     out += enum("CLASS", classes(tables), "classes of instructions, those of vec first")
     vec = len({spec.cls for spec in tables.specs.values() if spec.engine == "vec"})
     out += [f"#define EMU_VEC_CLASSES {vec}", ""]
-    out += enum("KIND", [{"": "none"}.get(kind, kind) for kind in KINDS], "use of a descriptor: none, read, write, both, index, multicast list, scalar")
+    kinds = [kind or "none" for kind in KINDS]
+    out += enum("KIND", kinds, "use of a descriptor: none, read, write, both, index, multicast list, scalar")
     out += ["/* bits of the flags field */", "enum {"]
     out += [f"    EMU_FLAG_{flag.name.upper()} = {1 << flag.id:#x}," for flag in tables.flags.values()] + ["};", ""]
     out += enum("F", tables.fields, "descriptor fields")
@@ -117,10 +118,10 @@ def _info_row(spec: Spec, tables: Tables) -> str:
     names = {operand.name: operand for operand in spec.operands}
     kinds = ", ".join(str(KINDS.index(names[d].access if d in names else "")) if spec.format == "E" else "0" for d in ("d0", "d1", "d2"))
     flags = sum(1 << flag.id for flag in tables.flags.values() if flag.name in names and names[flag.name].kind == "flag")
-    return (
-        f'    [{spec.opcode:#04x}] = {{"{spec.mnemonic}", 1, EMU_WORD_{spec.format}, EMU_ENGINE_{spec.engine.upper()}, EMU_CLASS_{spec.cls.upper()}, '
-        f"{{{kinds}}}, {int('wait' in names)}, {int('signal' in names)}, {flags:#x}, {~spec.used_mask & (1 << 64) - 1:#018x}ull}},"
-    )
+    what = f"EMU_WORD_{spec.format}, EMU_ENGINE_{spec.engine.upper()}, EMU_CLASS_{spec.cls.upper()}"
+    has = f"{int('wait' in names)}, {int('signal' in names)}, {flags:#x}"
+    unused = ~spec.used_mask & (1 << 64) - 1
+    return f'    [{spec.opcode:#04x}] = {{"{spec.mnemonic}", 1, {what}, {{{kinds}}}, {has}, {unused:#018x}ull}},'
 
 
 def header(tables: Tables) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 ROLES = ("in", "weight", "index", "inout", "out", "temp")
-REAL_DATA_ROLES = ("in", "weight", "index", "inout")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Buffer:
     """A named range of a memory space. Buffers in hbm that the outside reads or writes have a format and a shape."""
 
@@ -21,7 +20,7 @@ class Buffer:
     shape: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Semaphore:
     """A token counter of every core, 1..255, with one producer stream and one consumer stream."""
 
@@ -30,7 +29,7 @@ class Semaphore:
     initial: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Barrier:
     """A meeting point of the named streams of all cores."""
 

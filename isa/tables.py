@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from isa.errors import IsaError
 
@@ -16,8 +16,7 @@ MAX_LOOPS = 8
 WORD_FIELDS_OF_KIND = {"rd": "register", "ra": "register", "rb": "register", "d0": "descriptor", "d1": "descriptor", "d2": "descriptor"}
 
 
-@dataclass(frozen=True, slots=True)
-class WordField:
+class WordField(NamedTuple):
     """Bits hi..lo of a word format."""
 
     name: str
@@ -35,8 +34,7 @@ class WordField:
         return (-half, half - 1) if self.signed else (0, self.mask)
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """One operand of an instruction: its name, its kind, its bits and the values it may take.
 
     `kind`: register, descriptor, field, number, offset, semaphore, barrier or flag.
@@ -54,8 +52,7 @@ class Operand:
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(NamedTuple):
     """One line of an instruction table."""
 
     mnemonic: str
@@ -75,16 +72,14 @@ class Spec:
         return mask
 
 
-@dataclass(frozen=True, slots=True)
-class DescField:
+class DescField(NamedTuple):
     id: int
     name: str
     default: int
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
-class NumberFormat:
+class NumberFormat(NamedTuple):
     id: int
     name: str
     bits: int
@@ -94,8 +89,7 @@ class NumberFormat:
     storage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A line of a small table: id, name, one attribute (scope of a space, engine of a stream, meaning of a flag)."""
 
     id: int
@@ -103,8 +97,7 @@ class Named:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(NamedTuple):
     words: dict[str, dict[str, WordField]]
     flags: dict[str, Named]
     fields: dict[str, DescField]
@@ -112,7 +105,16 @@ class Tables:
     spaces: dict[str, Named]
     streams: dict[str, Named]
     specs: dict[str, Spec]
-    digest: str
+    texts: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """sha-256 over what the tables say; comments and spacing do not count."""
+        import hashlib  # slow to import, and only files need it
+
+        lines = ((name, line) for name in FILES for line in self.texts[name].splitlines())
+        said = "\n".join(f"{name} {' '.join(line.split())}" for name, line in lines if line.strip() and line[0] != "#")
+        return hashlib.sha256(said.encode()).hexdigest()
 
 
 def rows(name: str, text: str, columns: int) -> list[list[str]]:
@@ -142,14 +144,6 @@ def read_texts() -> dict[str, str]:
         with open(os.path.join(folder, name + ".tsv"), encoding="ascii") as file:
             texts[name] = file.read()
     return texts
-
-
-def digest_of(texts: dict[str, str]) -> str:
-    """sha-256 over what the tables say; comments and spacing do not count."""
-    import hashlib
-
-    said = "\n".join(f"{name} {' '.join(line.split())}" for name in FILES for line in texts[name].splitlines() if line.strip() and line[0] != "#")
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _operand(token: str, spec_format: str, words: dict[str, dict[str, WordField]], flags: dict[str, Named], fields: int) -> Operand:
@@ -192,6 +186,10 @@ def parse_spec(cells: list[str], words: dict[str, dict[str, WordField]], flags: 
         raise IsaError(f"{mnemonic}: {error.message}") from None
 
 
+def _number_format(number: str, name: str, bits: str, kind: str, exponent: str, mantissa: str, storage: str) -> NumberFormat:
+    return NumberFormat(integer(number), name, integer(bits), kind, integer(exponent), integer(mantissa), storage)
+
+
 def parse(texts: dict[str, str]) -> Tables:
     """Tables from the texts of the files, proved sound."""
     from isa.proofs import prove, unique
@@ -204,10 +202,7 @@ def parse(texts: dict[str, str]) -> Tables:
         fields[name] = WordField(name, integer(hi), integer(lo), bool(integer(signed)))
     flags = unique("flags", (Named(integer(i), n, w) for i, n, w in rows("flags", texts["flags"], 3)))
     fields_ = unique("fields", (DescField(integer(i), n, integer(d), m) for i, n, d, m in rows("fields", texts["fields"], 4)))
-    formats = unique(
-        "formats",
-        (NumberFormat(integer(i), n, integer(b), k, integer(e), integer(m), s) for i, n, b, k, e, m, s in rows("formats", texts["formats"], 7)),
-    )
+    formats = unique("formats", (_number_format(*cells) for cells in rows("formats", texts["formats"], 7)))
     spaces = unique("spaces", (Named(integer(i), n, s) for i, n, s, _ in rows("spaces", texts["spaces"], 4)))
     streams = unique("streams", (Named(integer(i), n, e) for i, n, e in rows("streams", texts["streams"], 3)))
     specs: dict[str, Spec] = {}
@@ -217,7 +212,7 @@ def parse(texts: dict[str, str]) -> Tables:
             if spec.mnemonic in specs:
                 raise IsaError(f"{name}.tsv: mnemonic {spec.mnemonic!r} stands twice")
             specs[spec.mnemonic] = spec
-    tables = Tables(words, flags, fields_, formats, spaces, streams, specs, digest_of(texts))
+    tables = Tables(words, flags, fields_, formats, spaces, streams, specs, texts)
     prove(tables)
     return tables
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from isa.errors import IsaError, nearest
 from isa.tables import USER_OPCODES, Operand, Spec, load, parse_spec
@@ -11,8 +10,7 @@ from isa.tables import USER_OPCODES, Operand, Spec, load, parse_spec
 _Slot = tuple[int, int, int, int]  # shift, mask, low, high
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """A decoded word: every operand of the instruction by name, flags as 0 or 1."""
 
     mnemonic: str
@@ -61,7 +59,8 @@ def extend(row: str) -> Spec:
         raise IsaError(f"{spec.mnemonic}: users' opcodes are {USER_OPCODES.start:#x}..{USER_OPCODES.stop - 1:#x}, not {spec.opcode:#x}")
     taken = _by_opcode[spec.opcode]
     if spec.mnemonic in _specs or taken is not None:
-        raise IsaError(f"{spec.mnemonic}: mnemonic or opcode {spec.opcode:#x} is taken by {taken[0].mnemonic if taken else spec.mnemonic!r}")
+        owner = taken[0].mnemonic if taken is not None else spec.mnemonic
+        raise IsaError(f"{spec.mnemonic}: mnemonic or opcode {spec.opcode:#x} is taken by {owner!r}")
     _add(spec)
     return spec
 
@@ -81,10 +80,11 @@ def encode(mnemonic: str, /, **operands: int | str) -> int:
         word, required, slots = _encoders[mnemonic]
         for name, value in operands.items():
             shift, mask, low, high = slots[name]
-            value = value.__index__()  # type: ignore[union-attr]  # numpy integers would overflow in the shift
-            if value < low or value > high:
+            if value.__class__ is not int:
+                value = value.__index__()  # type: ignore[union-attr]  # numpy integers would overflow in the shift
+            if not low <= value <= high:  # type: ignore[operator]
                 _refuse(mnemonic, operands)
-            word |= (value & mask) << shift
+            word |= (value & mask) << shift  # type: ignore[operator]
     except (KeyError, AttributeError, TypeError):
         return _encode_slowly(mnemonic, operands)
     if len(operands) != len(slots) and not required <= operands.keys():
@@ -133,8 +133,8 @@ def decode(word: int) -> Instruction:
         raise IsaError(f"{word:#x} is not a 64-bit word")
     entry = _by_opcode[word >> 56]
     if entry is None:
-        what = "user's instruction is not known here: declare it with isa.words.extend" if word >> 56 in USER_OPCODES else "opcode is unknown"
-        raise IsaError(f"word {word:#018x}: opcode {word >> 56:#04x}: {what}")
+        mine = " (a user's instruction, not known here: declare it with isa.words.extend)" if word >> 56 in USER_OPCODES else ""
+        raise IsaError(f"word {word:#018x}: unknown opcode {word >> 56:#04x}{mine}")
     spec, unused, operands = entry
     if word & unused:
         _refuse_bits(word, spec, word & unused)
