@@ -1,7 +1,7 @@
 """Transformers as op graphs; Hugging Face config.json in, safetensors weights in.
 
 `models()` lists the presets, `model(name)` and `load_model(path)` give a `Model`; `Model.graph(...)` gives the ops of one pass.
-Weights, tokenizer and the fp32 reference live in `emu.models.weights`, `.tokenize` and `.reference`, and are imported only by who needs them.
+Weights, tokenizer and the fp32 reference live in `emu.models.weights`, `.tokenize` and `.reference`; only who needs them imports them.
 """
 from emu.models.config import ModelConfig
 from emu.models.graph import Graph, Tensor

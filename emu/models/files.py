@@ -15,19 +15,28 @@ MAX_NESTING = 32
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes. A pipe or a device would block or never end, so it is refused unopened."""
+def regular_size(path: Path) -> int:
+    """The size of a regular file. A pipe or a device would block or never end, so it is refused unopened."""
     try:
         info = os.stat(path)
-        if not stat.S_ISREG(info.st_mode):
-            raise ModelError(f"{path}: not a regular file")
-        if info.st_size > limit:
-            raise ModelError(f"{path}: {info.st_size} bytes, more than the {limit} that are read")
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from None
+    if not stat.S_ISREG(info.st_mode):
+        raise ModelError(f"{path}: not a regular file")
+    return info.st_size
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes."""
+    size = regular_size(path)
+    if size > limit:
+        raise ModelError(f"{path}: {size} bytes, more than the {limit} that are read")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error}") from None
     if len(data) > limit:
         raise ModelError(f"{path}: more than the {limit} bytes that are read")

@@ -50,7 +50,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """`pre`, then `layer` `layers` times (the residual stream enters and leaves it as tensor `x`), then `post`. `output`: the result's name."""
+    """`pre`, then `layer` `layers` times (the residual stream enters and leaves it as tensor `x`), then `post`, which makes `output`."""
 
     model: str
     phase: Phase

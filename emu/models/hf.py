@@ -94,7 +94,8 @@ def _gpt2(fields: Fields, name: str, normalize: bool) -> ModelConfig:
     heads = fields.integer("n_head", "num_attention_heads")
     return ModelConfig(
         name=name, family="gpt2", kind="decoder", hidden=hidden, layers=_layers(fields, "n_layer", "num_hidden_layers"),
-        q_heads=heads, kv_heads=heads, head_dim=_divide(fields, "n_embd", hidden, "n_head", heads), ffn=fields.integer("n_inner", default=4 * hidden),
+        q_heads=heads, kv_heads=heads, head_dim=_divide(fields, "n_embd", hidden, "n_head", heads),
+        ffn=fields.integer("n_inner", default=4 * hidden),
         vocab=fields.integer("vocab_size"), max_positions=fields.integer("n_positions", "n_ctx", "max_position_embeddings"), norm="layer",
         norm_eps=fields.number("layer_norm_epsilon", default=1e-5, high=1.0), norm_first=True,
         activation=fields.choice("activation_function", _GELU, default="gelu_new"), positions="learned", qkv_bias=True, out_bias=True,

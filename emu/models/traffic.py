@@ -1,4 +1,4 @@
-"""Sets the byte figures of an op from its tensors. `emu.models.ops` says what they mean; they feed lower bounds, so they never overcount."""
+"""Sets an op's byte figures from its tensors. `emu.models.ops` says what they mean; they feed lower bounds, so they never overcount."""
 from __future__ import annotations
 
 from collections.abc import Mapping
