@@ -22,6 +22,6 @@ class ParentModule(ModuleType):
     """The module type of ``emu``: makes the listed subpackages callable when the import system binds them."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in CALLABLE and isinstance(value, ModuleType):
+        if name in CALLABLE and type(value) is ModuleType:
             value.__class__ = CallableModule
         super().__setattr__(name, value)

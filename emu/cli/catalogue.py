@@ -1,11 +1,15 @@
 """emu chips, emu models: what there is to choose from."""
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emu.cli import options
 from emu.cli.output import write
+
+if TYPE_CHECKING:
+    from emu.report.page import Page
 
 chips = typer.Typer(invoke_without_command=True, rich_markup_mode=None, help="List the chip presets, or show one.")
 
@@ -20,37 +24,36 @@ def chips_default(context: typer.Context, json: options.Json = False) -> None:
 def list_chips(json: options.Json = False) -> None:
     """List the chip presets."""
     import emu
+    from emu.report.catalogue import chips_page
 
-    _names(emu.chips(), json)
+    _show({"chips": emu.chips()} if json else chips_page(emu.chip(name) for name in emu.chips()))
 
 
 @chips.command("show")
 def show_chip(name: Annotated[str, typer.Argument(help="A preset or a chip file, my.toml.")], json: options.Json = False) -> None:
     """Show a chip's figures, each with its source."""
     from emu.cli.names import chip_of
+    from emu.report.catalogue import chip_page
 
     chip = chip_of(name)
-    if json:
-        from emu.report.json import dumps
-
-        write(dumps(chip.to_dict()) + "\n")
-    else:
-        import sys
-
-        from emu.report.chips import chip_page
-        from emu.report.text import render
-
-        write(render(chip_page(chip.to_dict()), sys.stdout))
+    _show(chip.to_dict() if json else chip_page(chip))
 
 
 def models(json: options.Json = False) -> None:
     """List the model presets."""
     import emu
+    from emu.report.catalogue import models_page
 
-    _names(emu.models(), json)
+    found = [emu.model(name) for name in emu.models()]
+    _show({"models": [model.to_dict() for model in found]} if json else models_page(found))
 
 
-def _names(names: list[str], as_json: bool) -> None:
-    from emu.report.json import dumps
+def _show(what: "dict[str, Any] | Page") -> None:
+    if isinstance(what, dict):
+        from emu.report.json import dumps
 
-    write(dumps({"names": names}) + "\n" if as_json else "".join(f"{name}\n" for name in names))
+        write(dumps(what) + "\n")
+    else:
+        from emu.report.text import render
+
+        write(render(what, sys.stdout))

@@ -25,12 +25,13 @@ def estimate(
     quiet: options.Quiet = False,
 ) -> None:
     """Time, energy and bottlenecks of a transformer on a chip."""
+    import emu
     from emu import study
-    from emu.cli.names import chip_of, model_of
+    from emu.cli.names import chip_of
 
     with progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
-            model_of(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
+            emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
             fidelity=fidelity, stack=stack, seed=seed, progress=report,
         )
         if trace is not None:

@@ -68,5 +68,5 @@ def provenance_note(result: Mapping[str, Any]) -> Note:
     digests = result.get("digests") or {}
     parts = [f"emu {result.get('emu_version', '?')}", f"fidelity {result.get('fidelity', '?')}"]
     parts += [f"{key} {result[key]}" for key in ("stack", "seed") if result.get(key) is not None]
-    parts += [f"{name} {digest[:12]}" for name, digest in digests.items() if digest]
+    parts += [f"{name} {digest[:8]}" for name, digest in digests.items() if digest]
     return Note(", ".join(parts))

@@ -31,7 +31,7 @@ def render(page_: Page, stream: TextIO | None = None) -> str:
     console = console_for(stream)
     console.print(Text(page_.title, style="bold"))
     for part in page_.parts:
-        console.print(_drawn(part))
+        console.print(_drawn(part, roomy=console.width >= WIDTH))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().split("\n")) + "\n"
 
@@ -40,7 +40,7 @@ def render_result(result: Mapping[str, Any], stream: TextIO | None = None) -> st
     return render(page(result), stream)
 
 
-def _drawn(part: Pairs | Table | Note) -> RenderableType:
+def _drawn(part: Pairs | Table | Note, roomy: bool) -> RenderableType:
     if isinstance(part, Note):
         return Padding(Text(part.text, style="yellow" if part.warn else "dim"), (0, 0, 1, 0))
     if isinstance(part, Pairs):
@@ -50,9 +50,13 @@ def _drawn(part: Pairs | Table | Note) -> RenderableType:
         for name, value in part.rows:
             pairs.add_row(Text(name), Text(value))
         return Padding(pairs, (0, 0, 1, 0))
-    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, title=part.title or None, title_justify="left", title_style="bold")
+    table = RichTable(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True,
+        title=part.title or None, title_justify="left", title_style="bold",
+    )
     for i, name in enumerate(part.columns):
-        table.add_column(Text(name), justify="left" if part.is_left(i) else "right", overflow="fold")
+        whole = roomy and name in part.left  # where there is room, only names in the first column are broken
+        table.add_column(Text(name), justify="left" if part.is_left(i) else "right", overflow="fold", no_wrap=whole)
     for row in part.rows:
         table.add_row(*(Text(cell) for cell in row))
-    return table
+    return Padding(table, (0, 0, 1, 0))

@@ -1,9 +1,9 @@
 """Timelines in the Chrome trace-event format, which https://ui.perfetto.dev and chrome://tracing open.
 
-One process a core, one thread an engine stream. Operations (kernels, layers) are slices that contain the instructions they consist of. Streams are
-pipelined: an instruction may complete after the next one has started, and slices of one thread must nest, so a slice ends at the latest where
-the next begins and its arguments carry the true completion. Whatever the engine did not simulate one by one is marked: ``repeat`` and
-``folded_repeats`` on slices, ``cores_folded`` in the metadata.
+One process a core, one thread an engine stream. Operations (kernels, layers) are slices that contain the instructions they consist of.
+Streams are pipelined: an instruction may complete after the next one has started, and slices of one thread must nest, so a slice ends at
+the latest where the next begins and its arguments carry the true completion. Whatever the engine did not simulate one by one is marked:
+``repeat`` and ``folded_repeats`` on slices, ``cores_folded`` in the metadata.
 """
 
 import json

@@ -3,7 +3,9 @@
 import math
 
 DASH = "-"
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
+_PREFIXES = (
+    (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"),
+)
 _BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -11,11 +13,11 @@ def digits(value: float, significant: int = 4) -> str:
     """A plain decimal with that many significant digits and no exponent, integers kept whole."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    decimals = max(0, significant - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:.{decimals}f}"
+    rounded = float(f"{value:.{significant - 1}e}")  # first, so that 0.99999 counts as the 1.000 it will be shown as
+    return f"{value:.{max(0, significant - 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
-def si(value: float | None, unit: str, largest: str = "T") -> str:
+def si(value: float | None, unit: str, largest: str = "P") -> str:
     """``si(0.00123, "s")`` is ``"1.230 ms"``; no prefix above ``largest`` is used (nobody says kiloseconds)."""
     if value is None:
         return DASH
