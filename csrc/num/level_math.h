@@ -136,7 +136,7 @@ EMU_FN LEVEL(reduce)(float t, uint32_t *quadrant)
     uint64_t u = (m * p0 << 32) + m * p1 + (m * p2 >> 32);
     uint64_t q = (u + (1ULL << 61)) >> 62;
     float fraction = (float)(int64_t)(u - (q << 62));
-    int large = t >= 0x1.921fb6p-1f;
+    int large = t >= EMU_QUARTER_PI;
     *quadrant = large ? (uint32_t)q & 3 : 0;
     return large ? fraction * EMU_HALF_PI_HI + fraction * EMU_HALF_PI_LO : t;
 }

@@ -1,0 +1,217 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The thin border of the compiled core: a program and a configuration in, one run, plain Python objects out (see _core.pyi)."""
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc
+from libc.string cimport memcpy
+
+cdef extern from "sys/mman.h" nogil:
+    void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)
+    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE
+    void *MAP_FAILED
+
+cdef extern from "engine/machine.h" nogil:
+    int CAUSES, COUNTERS, EMU_STREAM_COUNT, EMU_SEMAPHORES, EMU_BARRIERS, EMU_FMT_COUNT, EMU_VEC_CLASSES
+    int C_USEFUL_MACS, C_ARRAY_MACS, C_VEC, C_STATIONARY_BYTES
+    const char **emu_class_name
+    const char **emu_fmt_name
+    const char **emu_stream_name
+    ctypedef struct emu_config:
+        int64_t cores
+        int64_t period_fs
+        int64_t sram_bytes
+    ctypedef struct emu_buffer:
+        int64_t offset, bytes
+        int32_t space, role
+    ctypedef struct emu_sem:
+        int64_t initial
+    ctypedef struct emu_barrier:
+        unsigned int mask
+    ctypedef struct emu_stream:
+        int32_t core, kind, pc, state, blocked_on
+        int64_t stall[16]
+        int64_t root_stall[16]
+        int64_t scalars, instructions
+    ctypedef struct emu_release:
+        int64_t time
+        int32_t label, barrier
+    ctypedef struct emu_record:
+        int64_t start, end
+        int32_t core, stream, pc, label
+    ctypedef struct emu_failure:
+        int32_t code, core, stream, pc, core2, stream2, pc2, space
+        int64_t lo, hi, lo2, hi2, a, b
+        char text[160]
+    ctypedef struct emu_machine:
+        emu_config c
+        int64_t nbuffers, nlabels, nparams
+        emu_buffer *buffers
+        int32_t words[8]
+        int64_t *params
+        emu_stream *streams
+        emu_sem *sems
+        emu_barrier barriers[256]
+        uint8_t *hbm
+        int64_t hbm_span
+        int64_t *counters
+        int64_t *label_stalls
+        emu_release *releases
+        int64_t nreleases
+        emu_record *records
+        int64_t nrecords
+        int64_t end_time, instructions
+        int (*poll)(void *) noexcept nogil
+        emu_failure fail
+    int emu_config_find(const char *name, int64_t *offset, int64_t *count)
+    int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count)
+    int emu_machine_prepare(emu_machine *m)
+    int emu_machine_run(emu_machine *m)
+    void emu_machine_free(emu_machine *m)
+
+cdef extern from "num/num.h" nogil:
+    pass
+
+CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "barrier", "issue", "matrix", "vector",
+               "not_started", "finished")
+ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
+               "runaway", "pc", "interrupted", "transfer", "index", "producer")
+STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted")
+
+
+def counter_names():
+    """Names of the event counters, in the order of the core's table."""
+    names = [f"useful_macs_{emu_fmt_name[j].decode()}" for j in range(EMU_FMT_COUNT)]
+    names += [f"array_macs_{emu_fmt_name[j].decode()}" for j in range(EMU_FMT_COUNT)]
+    names += [f"vec_{emu_class_name[j].decode()}" for j in range(EMU_VEC_CLASSES)]
+    names += ["stationary_bytes", "sram_read_bytes", "sram_write_bytes", "acc_read_bytes", "acc_write_bytes", "hbm_read_bytes", "hbm_write_bytes",
+              "hbm_burst_bytes", "shared_bytes", "noc_byte_hops", "scalar_instructions", "engine_instructions", "dma_descriptors", "sync_events"]
+    assert len(names) == COUNTERS and len(CAUSE_NAMES) == CAUSES
+    return names
+
+
+class CoreFailure(Exception):
+    """A run that ended in an error; `info` holds the core's report as a dict."""
+
+    def __init__(self, info):
+        super().__init__(info["text"])
+        self.info = info
+
+
+cdef int poll_signals(void *arg) noexcept nogil:
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException:
+            return 1
+    return 0
+
+
+cdef object failure(emu_machine *m):
+    cdef emu_failure *f = &m.fail
+    info = {"code": ERROR_NAMES[f.code], "text": f.text.decode(), "core": f.core, "stream": f.stream, "pc": f.pc, "core2": f.core2, "stream2": f.stream2,
+            "pc2": f.pc2, "space": f.space, "lo": f.lo, "hi": f.hi, "lo2": f.lo2, "hi2": f.hi2, "a": f.a, "b": f.b, "blocked": []}
+    if m.streams != NULL:
+        for j in range(m.c.cores * EMU_STREAM_COUNT):
+            if m.words[j % EMU_STREAM_COUNT] and m.streams[j].state not in (0, 4):
+                info["blocked"].append((m.streams[j].core, m.streams[j].kind, m.streams[j].pc, STATE_NAMES[m.streams[j].state], m.streams[j].blocked_on))
+    return CoreFailure(info)
+
+
+cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semaphores, dict barriers, list params) except -1:
+    cdef int64_t offset, count
+    cdef int64_t *base = <int64_t *>&m.c
+    cdef uint64_t[::1] words
+    for name, value in config.items():
+        if emu_config_find(name.encode(), &offset, &count):
+            raise KeyError(name)
+        values = value if isinstance(value, (list, tuple)) else (value,)
+        if len(values) != count:
+            raise ValueError(f"{name}: {len(values)} values, expected {count}")
+        for j, v in enumerate(values):
+            base[offset + j] = v
+    m.nbuffers = len(buffers)
+    m.buffers = <emu_buffer *>calloc(len(buffers) + 1, sizeof(emu_buffer))
+    m.nparams = len(params)
+    m.params = <int64_t *>calloc(len(params) * m.c.cores + 1, sizeof(int64_t))
+    m.sems = <emu_sem *>calloc(m.c.cores * EMU_SEMAPHORES, sizeof(emu_sem))
+    if m.buffers == NULL or m.params == NULL or m.sems == NULL:
+        raise MemoryError
+    for j, (space, where, size, role) in enumerate(buffers):
+        m.buffers[j].space, m.buffers[j].offset, m.buffers[j].bytes, m.buffers[j].role = space, where, size, role
+        if space == 0:
+            m.hbm_span = max(m.hbm_span, where + size)
+    for j, row in enumerate(params):
+        for core in range(m.c.cores):
+            m.params[j * m.c.cores + core] = row[core]
+    for sem, initial in semaphores.items():
+        for core in range(m.c.cores):
+            m.sems[core * EMU_SEMAPHORES + sem].initial = initial
+    for bar, mask in barriers.items():
+        m.barriers[bar].mask = mask
+    for kind, array in code.items():
+        words = array
+        if emu_decode(m, kind, &words[0], <int32_t>words.shape[0]) < 0:
+            raise failure(m)
+    return 0
+
+
+cdef dict harvest(emu_machine *m):
+    names = counter_names()
+    counters = [[m.counters[l * COUNTERS + j] for j in range(COUNTERS)] for l in range(m.nlabels)]
+    stalls, roots = {}, {}
+    for j in range(m.c.cores * EMU_STREAM_COUNT):
+        if m.words[j % EMU_STREAM_COUNT]:
+            key = (m.streams[j].core, m.streams[j].kind)
+            stalls[key] = tuple([m.streams[j].stall[k] for k in range(CAUSES)])
+            roots[key] = tuple([m.streams[j].root_stall[k] for k in range(CAUSES)])
+    label_stalls = [[[m.label_stalls[(l * EMU_STREAM_COUNT + k) * CAUSES + j] for j in range(CAUSES)] for k in range(EMU_STREAM_COUNT)] for l in range(m.nlabels)]
+    releases = [(m.releases[j].time, m.releases[j].label, m.releases[j].barrier) for j in range(m.nreleases)]
+    records = [(m.records[j].core, m.records[j].stream, m.records[j].pc, m.records[j].label, m.records[j].start, m.records[j].end) for j in range(m.nrecords)]
+    return {"end_fs": m.end_time, "instructions": m.instructions, "names": names, "counters": counters, "stalls": stalls, "root_stalls": roots,
+            "label_stalls": label_stalls, "releases": releases, "records": records}
+
+
+def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs):
+    """Run a program once. See _core.pyi for the arguments; raises CoreFailure."""
+    cdef emu_machine *m = <emu_machine *>PyMem_Calloc(1, sizeof(emu_machine))
+    cdef int rc
+    cdef const uint8_t[::1] data
+    cdef uint8_t[::1] target
+    cdef int64_t where
+    if m == NULL:
+        raise MemoryError
+    try:
+        m.nlabels = max(labels, 1)
+        fill(m, config, buffers, code, semaphores, barriers, params)
+        if m.hbm_span:
+            m.hbm = <uint8_t *>mmap(NULL, m.hbm_span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            if <void *>m.hbm == MAP_FAILED:
+                m.hbm = NULL
+                raise MemoryError(f"cannot map {m.hbm_span} bytes of device memory")
+        for where, array in inputs:
+            data = array
+            if where < 0 or where + data.shape[0] > m.hbm_span:
+                raise ValueError("an input lies outside the mapped device memory")
+            if data.shape[0]:
+                memcpy(m.hbm + where, &data[0], data.shape[0])
+        if emu_machine_prepare(m):
+            raise MemoryError
+        m.poll = poll_signals
+        with nogil:
+            rc = emu_machine_run(m)
+        if rc < 0:
+            PyErr_CheckSignals()
+            if ERROR_NAMES[m.fail.code] == "interrupted":
+                raise KeyboardInterrupt
+            raise failure(m)
+        result = harvest(m)
+        for where, array in outputs:
+            target = array
+            if target.shape[0]:
+                memcpy(&target[0], m.hbm + where, target.shape[0])
+        return result
+    finally:
+        emu_machine_free(m)
+        PyMem_Free(m)

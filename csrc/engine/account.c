@@ -1,0 +1,55 @@
+/* Accounting: every femtosecond of every engine gets a direct cause and a root cause; both sum to the run's time exactly. */
+#include <stdlib.h>
+#include "machine.h"
+
+static void add(emu_machine *m, emu_stream *s, int cause, int root, int64_t dt) {
+  if (!s->started && cause != CAUSE_FINISHED) cause = root = CAUSE_NOT_STARTED;
+  s->stall[cause] += dt;
+  s->root_stall[root] += dt;
+  m->label_stalls[((int64_t)s->label * EMU_STREAM_COUNT + s->kind) * CAUSES + cause] += dt;
+}
+
+void emu_charge(emu_machine *m, emu_stream *s, int cause, int64_t until, int root) {
+  if (until <= s->acct) return;
+  add(m, s, cause, root, until - s->acct);
+  s->root = (uint8_t)root;
+  s->acct = until;
+}
+
+/* A wait that ended when an operation of another stream completed. The part of the wait in which that operation moved data or computed
+   is rooted in its nature, the part after its data phase in latency, the part before it started in whatever held it up (`before`). */
+void emu_charge_token(emu_machine *m, emu_stream *s, int cause, int64_t until, int64_t data_end, int64_t start, int nature, int before) {
+  if (until <= s->acct) return;
+  int64_t a = s->acct;
+  if (start > until) start = until;
+  if (data_end > until) data_end = until;
+  if (start > a) add(m, s, cause, before, start - a), a = start, s->root = (uint8_t)before;
+  if (data_end > a) add(m, s, cause, nature, data_end - a), a = data_end, s->root = (uint8_t)nature;
+  if (until > a) {
+    int late = nature == CAUSE_DRAM_BANDWIDTH ? CAUSE_DRAM_LATENCY : nature;
+    add(m, s, cause, late, until - a);
+    s->root = (uint8_t)late;
+  }
+  s->acct = until;
+}
+
+void emu_busy(emu_machine *m, emu_stream *s, int64_t until) {
+  if (until <= s->acct) return;
+  s->started = 1;
+  add(m, s, CAUSE_BUSY, CAUSE_BUSY, until - s->acct);
+  s->root = s->nature;
+  s->acct = until;
+}
+
+int emu_record_op(emu_machine *m, const emu_stream *s, int64_t start, int64_t end, int pc, int label) {
+  if (m->nrecords >= m->c.trace_max) return 0;
+  if (m->nrecords == m->crecords) {
+    int64_t cap = m->crecords ? 2 * m->crecords : 4096;
+    emu_record *r = realloc(m->records, (size_t)cap * sizeof *r);
+    if (!r) return emu_fail(m, s, E_MEMORY, "out of memory for the trace", 0, 0);
+    m->records = r;
+    m->crecords = cap;
+  }
+  m->records[m->nrecords++] = (emu_record){start, end, s->core, s->kind, pc, label};
+  return 0;
+}

@@ -1,0 +1,72 @@
+/* Words to instructions, once per run; and the configuration's fields by name. */
+#include <stdlib.h>
+#include <string.h>
+#include "machine.h"
+
+static void fields(emu_insn *i, const emu_op_info_t *info, uint64_t w) {
+  switch (info->format) {
+    case EMU_WORD_E:
+      i->d0 = (uint8_t)emu_e_d0(w);
+      i->d1 = (uint8_t)emu_e_d1(w);
+      i->d2 = (uint8_t)emu_e_d2(w);
+      i->wait = (uint8_t)emu_e_wait(w);
+      i->signal = (uint8_t)emu_e_signal(w);
+      i->flags = (uint16_t)emu_e_flags(w);
+      break;
+    case EMU_WORD_R:
+      i->rd = (uint8_t)emu_r_rd(w);
+      i->ra = (uint8_t)emu_r_ra(w);
+      i->rb = (uint8_t)emu_r_rb(w);
+      i->imm = emu_r_imm(w);
+      break;
+    case EMU_WORD_F:
+      i->d0 = (uint8_t)emu_f_d0(w);
+      i->field = (uint8_t)emu_f_field(w);
+      i->ra = (uint8_t)emu_f_ra(w);
+      i->imm = emu_f_imm(w);
+      break;
+    case EMU_WORD_L:
+      i->ra = (uint8_t)emu_l_ra(w);
+      i->rb = (uint8_t)emu_l_rb(w);
+      i->off = (int32_t)emu_l_off(w);
+      i->imm = emu_l_imm(w);
+      break;
+    default:
+      i->wait = (uint8_t)emu_y_sem(w);
+      i->ra = (uint8_t)emu_y_ra(w);
+      i->imm = emu_y_imm(w);
+  }
+}
+
+int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count) {
+  emu_insn *code = calloc((size_t)count + 1, sizeof *code);
+  if (!code) return emu_fail(m, NULL, E_MEMORY, "out of memory", 0, 0);
+  m->code[kind] = code;
+  m->words[kind] = count;
+  for (int32_t j = 0; j < count; j++) {
+    emu_insn *i = &code[j];
+    i->op = (uint8_t)emu_op(words[j]);
+    const emu_op_info_t *info = &emu_op_info[i->op];
+    m->fail.stream = kind;
+    m->fail.pc = j;
+    if (!info->valid || (words[j] & info->must_be_zero)) return emu_fail(m, NULL, E_ILLEGAL, "illegal word", j, kind);
+    if (info->engine != EMU_ENGINE_ANY && info->engine != emu_stream_engine[kind])
+      return emu_fail(m, NULL, E_ILLEGAL, "instruction of another engine in this stream", j, kind);
+    fields(i, info, words[j]);
+    const int loop = i->op == EMU_OP_LOOP || i->op == EMU_OP_LOOPR, branch = info->format == EMU_WORD_L && !loop;
+    const int label = i->op == EMU_OP_LABEL && (i->imm < 0 || i->imm >= m->nlabels);
+    if ((loop && (i->off < 1 || j + i->off > count)) || (branch && (j + i->off < 0 || j + i->off >= count)) || label ||
+        (info->format == EMU_WORD_F && i->field >= EMU_F_COUNT))
+      return emu_fail(m, NULL, E_ILLEGAL, "illegal operand", j, kind);
+  }
+  return 0;
+}
+
+int emu_config_find(const char *name, int64_t *offset, int64_t *count) {
+#define X(field) if (!strcmp(name, #field)) { *offset = (int64_t)offsetof(emu_config, field) / 8; *count = 1; return 0; }
+#define N(field, n) if (!strcmp(name, #field)) { *offset = (int64_t)offsetof(emu_config, field) / 8; *count = (n); return 0; }
+  EMU_CONFIG_FIELDS(X, N)
+#undef X
+#undef N
+  return -1;
+}

@@ -1,0 +1,141 @@
+/* Shared memory and network as rate servers: the active transfers share each resource fairly (max-min), in integer units, so that equal
+   requests issued together end together (SOUNDNESS 14). Time moves from one start or finish of a transfer to the next. */
+#include "machine.h"
+
+void emu_fluid_submit(emu_machine *m, int stream) {
+  m->pending[m->npending++] = stream;
+}
+
+static int64_t local_limit(const emu_machine *m, const emu_flow *f) {
+  int64_t users = m->port_users[f->stream / EMU_STREAM_COUNT], share = m->port_rate / (users > 0 ? users : 1);
+  return f->limit < share ? f->limit : share;
+}
+
+/* Water-filling: whoever cannot use an equal share of what is left keeps its own limit; the others share the rest. */
+static void share(emu_machine *m, int via) {
+  int64_t left = m->capacity[via], open = 0;
+  for (int64_t j = 0; j < m->nactive; j++) {
+    emu_flow *f = &m->flows[m->active[j]];
+    if (f->via != via) continue;
+    f->rate = 0;
+    open++;
+  }
+  for (int changed = 1; open && changed;) {
+    int64_t equal = left / open;
+    changed = 0;
+    for (int64_t j = 0; j < m->nactive; j++) {
+      emu_flow *f = &m->flows[m->active[j]];
+      if (f->via != via || f->rate) continue;
+      int64_t own = local_limit(m, f);
+      if (own > equal) continue;
+      f->rate = own;
+      left -= own;
+      open--;
+      changed = 1;
+    }
+  }
+  if (!open) return;
+  int64_t equal = left / open > 0 ? left / open : 1;
+  for (int64_t j = 0; j < m->nactive; j++) {
+    emu_flow *f = &m->flows[m->active[j]];
+    if (f->via == via && !f->rate) f->rate = equal;
+  }
+}
+
+static void set_rates(emu_machine *m) {
+  int64_t old_left = -1, old_rate = -1, old_finish = 0;
+  int used[VIAS] = {0};
+  for (int64_t j = 0; j < m->nactive; j++) used[m->flows[m->active[j]].via] = 1;
+  for (int via = VIA_HBM; via < VIAS; via++)
+    if (used[via] && !m->c.ideal) share(m, via);
+  for (int64_t j = 0; j < m->nactive; j++) {
+    emu_flow *f = &m->flows[m->active[j]];
+    if (m->c.ideal) f->rate = f->alone;
+    else if (f->via == VIA_NONE) f->rate = local_limit(m, f);
+    if (f->left != old_left || f->rate != old_rate) { /* equal transfers are common: divide once */
+      old_left = f->left;
+      old_rate = f->rate;
+      old_finish = m->now + (old_left + old_rate - 1) / old_rate;
+    }
+    f->finish = old_finish;
+  }
+  m->rates_stale = 0;
+}
+
+static int finish(emu_machine *m, emu_flow *f) {
+  emu_stream *s = &m->streams[f->stream];
+  const int64_t end = m->now;
+  int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
+  s->nature = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : CAUSE_DRAM_BANDWIDTH;
+  emu_charge(m, s, CAUSE_DRAM_LATENCY, f->start, CAUSE_DRAM_LATENCY);
+  s->last_cause = s->root;
+  emu_busy(m, s, f->start + alone < end ? f->start + alone : end);
+  emu_charge(m, s, f->via == VIA_NONE ? CAUSE_PORT : s->nature, end, s->nature);
+  s->root = s->nature;
+  s->op_start = f->start;
+  s->op_data_end = end;
+  s->free_at = end;
+  if (end + f->latency_fs > s->complete) s->complete = end + f->latency_fs;
+  if (s->complete > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
+  m->total_bytes[f->via] += f->bytes;
+  int rc;
+  if (m->c.trace_max && (rc = emu_record_op(m, s, f->start, end, f->pc, f->label)) < 0) return rc;
+  for (int j = 0; f->signal && j < f->signal_count; j++)
+    if ((rc = emu_sem_signal(m, f->signal_first + j * f->signal_step, f->signal, 1, s, s->complete, emu_clock_of(m, s->id))) < 0) return rc;
+  return emu_wake(m, s);
+}
+
+static int finish_all(emu_machine *m) {
+  int64_t keep = 0, done = 0;
+  for (int64_t j = 0; j < m->nactive; j++) { /* finished ones go behind the others, in order */
+    emu_flow *f = &m->flows[m->active[j]];
+    if (f->finish > m->now) m->active[keep++] = m->active[j];
+    else m->work[m->c.cores * EMU_STREAM_COUNT + done++] = m->active[j];
+  }
+  m->nactive = keep;
+  for (int64_t j = 0; j < done; j++) {
+    emu_flow *f = &m->flows[m->work[m->c.cores * EMU_STREAM_COUNT + j]];
+    m->port_users[f->stream / EMU_STREAM_COUNT]--;
+    m->rates_stale = 1;
+    int rc = finish(m, f);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+static void start_due(emu_machine *m) {
+  for (int64_t j = 0; j < m->npending;) {
+    emu_flow *f = &m->flows[m->pending[j]];
+    if (f->start > m->now) {
+      j++;
+      continue;
+    }
+    f->left = f->bytes * EMU_UNITS;
+    f->finish = f->start;
+    m->active[m->nactive++] = m->pending[j];
+    m->port_users[f->stream / EMU_STREAM_COUNT]++;
+    m->rates_stale = 1;
+    m->pending[j] = m->pending[--m->npending];
+  }
+}
+
+int emu_fluid_step(emu_machine *m) {
+  if (!m->nactive && !m->npending) return 0;
+  if (m->rates_stale) set_rates(m);
+  int64_t next = INT64_MAX;
+  for (int64_t j = 0; j < m->npending; j++)
+    if (m->flows[m->pending[j]].start < next) next = m->flows[m->pending[j]].start;
+  for (int64_t j = 0; j < m->nactive; j++)
+    if (m->flows[m->active[j]].finish < next) next = m->flows[m->active[j]].finish;
+  int64_t dt = next - m->now;
+  if (dt > 0)
+    for (int64_t j = 0; j < m->nactive; j++) {
+      emu_flow *f = &m->flows[m->active[j]];
+      f->left = f->finish <= next ? 0 : f->left - f->rate * dt;
+    }
+  if (next > m->now) m->now = next;
+  int rc = finish_all(m);
+  if (rc < 0) return rc;
+  start_due(m);
+  return 1;
+}

@@ -1,0 +1,116 @@
+/* A machine's memory and state, from its configuration; everything is given back by emu_machine_free. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "machine.h"
+
+static const int ENGINE_OF[EMU_ENGINE_COUNT] = {ENGINES, ENGINE_MM, ENGINE_VEC, ENGINE_DMA};
+
+static int prepare_streams(emu_machine *m) {
+  const int64_t n = m->c.cores * EMU_STREAM_COUNT;
+  m->streams = calloc((size_t)n, sizeof *m->streams);
+  m->flows = calloc((size_t)n, sizeof *m->flows);
+  m->active = calloc((size_t)n, sizeof *m->active);
+  m->pending = calloc((size_t)n, sizeof *m->pending);
+  m->work = calloc((size_t)n * 2, sizeof *m->work);
+  m->port_users = calloc((size_t)m->c.cores, sizeof *m->port_users);
+  if (!m->streams || !m->flows || !m->active || !m->pending || !m->work || !m->port_users) return -1;
+  for (int64_t j = 0; j < n; j++) {
+    emu_stream *s = &m->streams[j];
+    s->id = (int32_t)j;
+    s->core = (int32_t)(j / EMU_STREAM_COUNT);
+    s->kind = (int32_t)(j % EMU_STREAM_COUNT);
+    s->engine = ENGINE_OF[emu_stream_engine[s->kind]];
+    s->root = s->last_cause = CAUSE_NOT_STARTED;
+    s->nature = s->engine == ENGINE_MM ? CAUSE_MATRIX : s->engine == ENGINE_VEC ? CAUSE_VECTOR : CAUSE_DRAM_BANDWIDTH;
+    for (int d = 0; d < EMU_DESCRIPTORS; d++) memcpy(s->d[d].f, emu_field_default, sizeof s->d[d].f);
+  }
+  return 0;
+}
+
+static int prepare_sync(emu_machine *m) {
+  for (int id = 0; id < EMU_BARRIERS; id++) {
+    emu_barrier *b = &m->barriers[id];
+    b->participants = __builtin_popcount(b->mask) * m->c.cores;
+    if (b->mask && m->c.check && !(b->clock = calloc((size_t)m->c.cores * EMU_STREAM_COUNT, sizeof *b->clock))) return -1;
+  }
+  for (int64_t j = 0; j < m->c.cores * EMU_SEMAPHORES; j++) {
+    emu_sem *q = &m->sems[j];
+    q->producer = q->waiter = -1;
+    q->count = q->initial;
+    if (!q->initial) continue;
+    q->capacity = 8;
+    q->ring = calloc(8, sizeof *q->ring);
+    q->clocks = m->c.check ? calloc(8, sizeof *q->clocks) : NULL;
+    if (!q->ring || (m->c.check && !q->clocks)) return -1;
+    q->ring[0] = (emu_token){0, 0, 0, (int32_t)q->initial, -1, 0, 0};
+    q->size = 1;
+  }
+  return 0;
+}
+
+static int prepare_memory(emu_machine *m) {
+  const size_t cores = (size_t)m->c.cores;
+  m->sram_init = calloc(cores, sizeof *m->sram_init);
+  m->acc_init = calloc(cores, sizeof *m->acc_init);
+  if (!m->sram_init || !m->acc_init) return -1;
+  for (int64_t b = 0; b < m->nbuffers; b++) {
+    const emu_buffer *u = &m->buffers[b];
+    if (u->space == EMU_SP_HBM && u->role != ROLE_OUT && u->role != ROLE_TEMP && emu_spans_add(&m->hbm_init, u->offset, u->offset + u->bytes)) return -1;
+  }
+  if (!m->c.values) return 0;
+  m->sram = calloc(cores, sizeof *m->sram);
+  m->acc = calloc(cores, sizeof *m->acc);
+  if (!m->sram || !m->acc) return -1;
+  for (size_t j = 0; j < cores; j++) {
+    m->sram[j] = calloc((size_t)m->c.sram_bytes + 1, 1);
+    m->acc[j] = calloc((size_t)m->c.acc_bytes + 1, 1);
+    if (!m->sram[j] || !m->acc[j]) return -1;
+  }
+  m->shared = calloc((size_t)m->c.shared_bytes + 1, 1);
+  return m->shared ? 0 : -1;
+}
+
+static int64_t units_per_fs(int64_t bytes_per_s) {
+  __int128 r = (__int128)bytes_per_s * EMU_UNITS / INT64_C(1000000000000000);
+  return r < 1 ? 1 : r > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)r;
+}
+
+/* The caller has filled c, buffers, code, params, sems[].initial, barriers[].mask and mapped hbm. */
+int emu_machine_prepare(emu_machine *m) {
+  m->counters = calloc((size_t)m->nlabels * COUNTERS, sizeof *m->counters);
+  m->label_stalls = calloc((size_t)m->nlabels * EMU_STREAM_COUNT * CAUSES, sizeof *m->label_stalls);
+  if (!m->counters || !m->label_stalls || prepare_streams(m) || prepare_sync(m) || prepare_memory(m)) return -1;
+  m->rule = (emu_accumulate){(int32_t)m->c.accumulate_order, (int32_t)m->c.accumulate_block_k, (int32_t)m->c.accumulate_last, 0};
+  m->capacity[VIA_NONE] = INT64_MAX / 4;
+  m->capacity[VIA_HBM] = units_per_fs(m->c.hbm_bytes_per_s);
+  m->capacity[VIA_SHARED] = units_per_fs(m->c.shared_bytes_per_s > 0 ? m->c.shared_bytes_per_s : 1);
+  m->capacity[VIA_NOC] = units_per_fs(m->c.noc_bytes_per_s > 0 ? m->c.noc_bytes_per_s : 1);
+  m->port_rate = (int64_t)((__int128)m->c.dma_bytes_per_clk * EMU_UNITS / m->c.period_fs);
+  return m->c.check ? emu_race_prepare(m) : 0;
+}
+
+static void free_sem(emu_sem *q) {
+  for (int64_t j = 0; q->clocks && j < q->size; j++) free(q->clocks[(q->head + j) % q->capacity]);
+  free(q->clocks);
+  free(q->ring);
+}
+
+void emu_machine_free(emu_machine *m) {
+  emu_race_free(m);
+  for (int64_t j = 0; m->sems && j < m->c.cores * EMU_SEMAPHORES; j++) free_sem(&m->sems[j]);
+  for (int id = 0; id < EMU_BARRIERS; id++) free(m->barriers[id].clock);
+  for (int64_t j = 0; j < m->c.cores; j++) {
+    if (m->sram) free(m->sram[j]);
+    if (m->acc) free(m->acc[j]);
+    if (m->sram_init) free(m->sram_init[j].v);
+    if (m->acc_init) free(m->acc_init[j].v);
+  }
+  free(m->sram); free(m->acc); free(m->shared); free(m->sram_init); free(m->acc_init);
+  free(m->hbm_init.v); free(m->shared_init.v);
+  if (m->hbm) munmap(m->hbm, (size_t)m->hbm_span);
+  for (int k = 0; k < EMU_STREAM_COUNT; k++) free(m->code[k]);
+  free(m->buffers); free(m->params); free(m->streams); free(m->sems); free(m->counters); free(m->label_stalls);
+  free(m->releases); free(m->records); free(m->work); free(m->flows); free(m->active); free(m->pending); free(m->port_users);
+  memset(m, 0, sizeof *m);
+}

@@ -1,0 +1,192 @@
+/* The sequencer of a stream: scalar instructions, loops, branches and descriptors run here, until the stream blocks or halts. */
+#include "machine.h"
+
+#define RUNAWAY 100000000 /* scalar instructions without one engine or sync instruction */
+
+static inline void set(emu_stream *s, int rd, int64_t v) {
+  if (rd) s->r[rd] = v;
+}
+
+static int load_parameter(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t index) {
+  if (index < 0 || index >= m->nparams) return emu_fail(m, s, E_BOUNDS, "parameter index out of range", index, m->nparams);
+  set(s, i->rd, m->params[index * m->c.cores + s->core]);
+  return 0;
+}
+
+/* The one door from data to control (SOUNDNESS 4): only buffers with role index, always backed. */
+static int load_index(emu_machine *m, emu_stream *s, const emu_insn *i) {
+  int64_t at = s->r[i->ra] + i->imm;
+  for (int64_t b = 0; b < m->nbuffers; b++) {
+    const emu_buffer *u = &m->buffers[b];
+    if (u->space != EMU_SP_HBM || u->role != ROLE_INDEX || at < u->offset || at + 4 > u->offset + u->bytes) continue;
+    int32_t v;
+    __builtin_memcpy(&v, m->hbm + at, 4);
+    set(s, i->rd, v);
+    return 0;
+  }
+  return emu_fail(m, s, E_INDEX, "lds reads bytes outside every buffer with role index", at, 0);
+}
+
+static int enter_loop(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t count) {
+  if (count < 0) return emu_fail(m, s, E_EXTENT, "negative loop count", count, 0);
+  if (count == 0) {
+    s->pc += i->off;
+    return 0;
+  }
+  if (s->sp == EMU_MAX_LOOPS) return emu_fail(m, s, E_ILLEGAL, "more than 8 loops nest", 0, 0);
+  s->loop[s->sp++] = (emu_loop){count, s->pc + 1, s->pc + i->off};
+  s->pc++;
+  return 0;
+}
+
+static inline void end_of_body(emu_stream *s) {
+  while (s->sp && s->pc == s->loop[s->sp - 1].end) {
+    emu_loop *l = &s->loop[s->sp - 1];
+    if (--l->left) {
+      s->pc = l->start;
+      return;
+    }
+    s->sp--;
+  }
+}
+
+static void advance_ring(emu_desc *d) {
+  d->f[EMU_F_BASE] += d->f[EMU_F_RING_STEP];
+  if (d->f[EMU_F_BASE] >= d->f[EMU_F_RING_LO] + d->f[EMU_F_RING_SIZE]) d->f[EMU_F_BASE] -= d->f[EMU_F_RING_SIZE];
+}
+
+/* One scalar instruction; 0 good, 1 not scalar, < 0 error. Moves pc unless it is not scalar. Arithmetic wraps (two's complement). */
+static int scalar(emu_machine *m, emu_stream *s, const emu_insn *i) {
+  int64_t *r = s->r;
+  const uint64_t a = (uint64_t)r[i->ra], b = (uint64_t)r[i->rb], k = (uint64_t)i->imm;
+  int rc = 0;
+  switch (i->op) {
+    case EMU_OP_NOP: break;
+    case EMU_OP_LI: set(s, i->rd, i->imm); break;
+    case EMU_OP_LIH: set(s, i->rd, (int64_t)((a << 32) | (k & 0xffffffffu))); break;
+    case EMU_OP_ADD: set(s, i->rd, (int64_t)(a + b)); break;
+    case EMU_OP_SUB: set(s, i->rd, (int64_t)(a - b)); break;
+    case EMU_OP_MUL: set(s, i->rd, (int64_t)(a * b)); break;
+    case EMU_OP_ADDI: set(s, i->rd, (int64_t)(a + k)); break;
+    case EMU_OP_MULI: set(s, i->rd, (int64_t)(a * k)); break;
+    case EMU_OP_MIN: set(s, i->rd, r[i->ra] <= r[i->rb] ? r[i->ra] : r[i->rb]); break;
+    case EMU_OP_MAX: set(s, i->rd, r[i->ra] >= r[i->rb] ? r[i->ra] : r[i->rb]); break;
+    case EMU_OP_MINI: set(s, i->rd, r[i->ra] <= i->imm ? r[i->ra] : i->imm); break;
+    case EMU_OP_MAXI: set(s, i->rd, r[i->ra] >= i->imm ? r[i->ra] : i->imm); break;
+    case EMU_OP_AND: set(s, i->rd, (int64_t)(a & b)); break;
+    case EMU_OP_OR: set(s, i->rd, (int64_t)(a | b)); break;
+    case EMU_OP_XOR: set(s, i->rd, (int64_t)(a ^ b)); break;
+    case EMU_OP_SHLI: set(s, i->rd, (int64_t)(a << (k & 63))); break;
+    case EMU_OP_SHRI: set(s, i->rd, r[i->ra] >> (k & 63)); break;
+    case EMU_OP_CID: set(s, i->rd, s->core); break;
+    case EMU_OP_LDP: rc = load_parameter(m, s, i, i->imm); break;
+    case EMU_OP_LDPX: rc = load_parameter(m, s, i, (int64_t)(a + k)); break;
+    case EMU_OP_LDS: rc = load_index(m, s, i); break;
+    case EMU_OP_LABEL: s->label = (int32_t)i->imm; break;
+    case EMU_OP_BEQ: if (a == b) { s->pc += i->off; return 0; } break;
+    case EMU_OP_BNE: if (a != b) { s->pc += i->off; return 0; } break;
+    case EMU_OP_BLT: if (r[i->ra] < r[i->rb]) { s->pc += i->off; return 0; } break;
+    case EMU_OP_BGE: if (r[i->ra] >= r[i->rb]) { s->pc += i->off; return 0; } break;
+    case EMU_OP_LOOP: return enter_loop(m, s, i, i->imm);
+    case EMU_OP_LOOPR: return enter_loop(m, s, i, r[i->ra]);
+    case EMU_OP_DSET: s->d[i->d0].f[i->field] = i->imm; break;
+    case EMU_OP_DSETR: s->d[i->d0].f[i->field] = (int64_t)(a + k); break;
+    case EMU_OP_DADD: s->d[i->d0].f[i->field] += i->imm; break;
+    case EMU_OP_DADDR: s->d[i->d0].f[i->field] += r[i->ra]; break;
+    case EMU_OP_DNEXT: advance_ring(&s->d[i->d0]); break;
+    default: return 1;
+  }
+  if (rc) return rc;
+  s->pc++;
+  return 0;
+}
+
+static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
+  int64_t *c = emu_counters(m, s);
+  int rc = 0, sem = i->wait; /* the decoder puts the sync object's number there */
+  switch (i->op) {
+    case EMU_OP_WAIT: rc = emu_sem_wait(m, s, sem, (int)i->imm); break;
+    case EMU_OP_SIGNAL:
+    case EMU_OP_RSIGNAL: {
+      int64_t core = i->op == EMU_OP_SIGNAL ? s->core : s->r[i->ra];
+      if (core < 0 || core >= m->c.cores) return emu_fail(m, s, E_BOUNDS, "rsignal names a core that does not exist", core, m->c.cores);
+      int64_t hop = core == s->core ? 0 : m->c.noc_hop_fs;
+      int64_t when = s->complete > s->t ? s->complete : s->t;
+      rc = emu_sem_signal(m, (int)core, sem, (int)i->imm, s, when + hop, emu_clock_of(m, s->id));
+      break;
+    }
+    case EMU_OP_FENCE:
+      if (s->complete > s->t) s->t = emu_align(m, s->complete);
+      emu_charge(m, s, s->engine == ENGINE_DMA ? CAUSE_DRAM_LATENCY : CAUSE_OPERAND, s->t, s->engine == ENGINE_DMA ? CAUSE_DRAM_LATENCY : s->nature);
+      s->fenced = s->clock;
+      break;
+    case EMU_OP_BAR: rc = emu_barrier_arrive(m, s, sem); break;
+  }
+  if (rc < 0 || s->state != RUN) return rc;
+  c[C_SYNC]++;
+  s->pc++;
+  return 0;
+}
+
+static int spend_scalars(emu_machine *m, emu_stream *s, int64_t n) {
+  emu_counters(m, s)[C_SCALAR] += n;
+  s->scalars += n;
+  s->t += n * m->c.issue_cycles * m->c.period_fs;
+  if (s->t > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
+  emu_charge(m, s, CAUSE_ISSUE, s->t, CAUSE_ISSUE);
+  return 0;
+}
+
+static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
+  if (i->wait) {
+    int rc = emu_sem_wait(m, s, i->wait, 1);
+    if (rc < 0 || s->state != RUN) return rc;
+  }
+  s->clock++;
+  int64_t *c = emu_counters(m, s);
+  c[C_ENGINE]++;
+  s->instructions++;
+  int rc = s->engine == ENGINE_MM ? emu_issue_mm(m, s, i) : s->engine == ENGINE_VEC ? emu_issue_vec(m, s, i) : emu_issue_dma(m, s, i);
+  if (rc < 0) return rc;
+  s->t += m->c.issue_cycles * m->c.period_fs;
+  s->pc++;
+  if (++m->instructions > m->c.max_instructions) return emu_fail(m, s, E_RUNAWAY, "more engine instructions than the limit", m->c.max_instructions, 0);
+  return 0;
+}
+
+int emu_stream_run(emu_machine *m, emu_stream *s) {
+  emu_insn *code = m->code[s->kind];
+  const int words = m->words[s->kind];
+  int64_t scalars = 0, since = 0;
+  for (;;) {
+    end_of_body(s);
+    if (s->pc < 0 || s->pc >= words) return emu_fail(m, s, E_PC, "the stream runs past its end (end it with halt)", s->pc, words);
+    emu_insn *i = &code[s->pc];
+    int rc = i->op == EMU_OP_LABEL && scalars ? 0 : scalar(m, s, i);
+    if (i->op == EMU_OP_LABEL && scalars) { /* what was counted so far belongs to the old label */
+      if ((rc = spend_scalars(m, s, scalars)) < 0) return rc;
+      scalars = 0;
+      continue;
+    }
+    if (rc < 0) return rc;
+    if (rc == 0) {
+      scalars++;
+      if (++since > RUNAWAY) return emu_fail(m, s, E_RUNAWAY, "scalar instructions run on without any engine instruction", since, 0);
+      if ((since & 0xfffff) == 0 && m->poll && m->poll(m->poll_arg)) return emu_fail(m, s, E_INTERRUPTED, "interrupted", 0, 0);
+      continue;
+    }
+    since = 0;
+    if (scalars && (rc = spend_scalars(m, s, scalars)) < 0) return rc;
+    scalars = 0;
+    if (i->op == EMU_OP_HALT) {
+      s->state = HALTED;
+      return 0;
+    }
+    if (++m->polled >= 65536) {
+      m->polled = 0;
+      if (m->poll && m->poll(m->poll_arg)) return emu_fail(m, s, E_INTERRUPTED, "interrupted", 0, 0);
+    }
+    rc = i->op >= EMU_OP_WAIT && i->op <= EMU_OP_BAR ? sync(m, s, i) : engine(m, s, i);
+    if (rc < 0 || s->state != RUN) return rc;
+  }
+}

@@ -1,0 +1,25 @@
+from collections.abc import Mapping
+from typing import Any
+
+CAUSE_NAMES: tuple[str, ...]
+ERROR_NAMES: tuple[str, ...]
+STATE_NAMES: tuple[str, ...]
+
+class CoreFailure(Exception):
+    """A run that ended in an error; `info` is the core's report: code, text, core, stream, pc, byte ranges, blocked streams."""
+
+    info: dict[str, Any]
+
+def counter_names() -> list[str]: ...
+def run(
+    config: dict[str, Any],
+    buffers: list[tuple[int, int, int, int]],  # space, offset, bytes, role
+    code: Mapping[int, Any],  # stream id -> array of 64-bit words
+    semaphores: Mapping[int, int],  # id -> initial count, on every core
+    barriers: Mapping[int, int],  # id -> mask of streams
+    params: list[tuple[int, ...]],  # [index][core]
+    labels: int,
+    inputs: list[tuple[int, Any]],  # offset in hbm, bytes
+    outputs: list[tuple[int, Any]],  # offset in hbm, writable bytes
+) -> dict[str, Any]:
+    """One run. Raises CoreFailure, MemoryError, KeyboardInterrupt."""

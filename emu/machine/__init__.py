@@ -1,0 +1,6 @@
+"""A chip brought to life: `Machine(chip).run(program)` gives a `Run` with values, cycles, joules and reasons."""
+
+from emu.machine.machine import Machine
+from emu.machine.result import Run
+
+__all__ = ["Machine", "Run"]

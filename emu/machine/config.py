@@ -1,0 +1,98 @@
+"""From a chip's description to the compiled core's configuration: the one place where the two vocabularies meet."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from emu.chip.schema import Chip
+from emu.errors import UnsupportedError
+
+FORMATS = ("fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32")
+CLASSES = ("convert", "add", "mul", "rsqrt", "compare", "exp", "reduce", "transpose", "gather")
+ENGINES = ("mm", "vec", "dma")
+SPACES = ("hbm", "sram", "acc", "peer", "shared")
+ROLES = ("in", "weight", "index", "inout", "out", "temp")
+STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1")
+FIDELITIES = ("ideal", "fast")
+FS = 10**15
+
+
+def period_fs(chip: Chip) -> int:
+    """The core clock's period in whole femtoseconds; engine, peak and bound share it."""
+    return math.ceil(FS / chip.core.clock_hz)
+
+
+def to_fs(seconds: float) -> int:
+    return round(seconds * FS)
+
+
+def streams_of(chip: Chip) -> tuple[str, ...]:
+    """The streams a core of this chip has."""
+    dma = chip.core.dma
+    return ("mm", "vec", *(f"ld{j}" for j in range(dma.load_queues)), *(f"st{j}" for j in range(dma.store_queues)))
+
+
+def ports(chip: Chip) -> list[int]:
+    """[engine][space][write] bytes per clock; a DMA queue reaches every space it has no port entry for at its own width."""
+    table = []
+    for engine in ENGINES:
+        for space in SPACES:
+            for access in ("read", "write"):
+                table.append(chip.core.port_bytes_per_clk(engine, space, access) if space in ("sram", "acc") else 0)
+    return table
+
+
+def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
+    """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
+    if fidelity not in FIDELITIES:
+        raise UnsupportedError(f"fidelity {fidelity!r} is not supported; choose one of {', '.join(FIDELITIES)}")
+    core, matrix, hbm = chip.core, chip.core.matrix, chip.hbm
+    clk = period_fs(chip)
+    achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
+    shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
+    rates: dict[Any, Any] = dict(matrix.macs_per_clk)
+    return {
+        "cores": cores,
+        "period_fs": clk,
+        "issue_cycles": core.issue_cycles,
+        "quantum_m": matrix.quantum_m,
+        "quantum_n": matrix.quantum_n,
+        "quantum_k": matrix.quantum_k,
+        "max_m": matrix.max_m,
+        "max_n": matrix.max_n,
+        "max_k": matrix.max_k,
+        "load_rows_per_clk": matrix.load_rows_per_clk,
+        "shadow": int(matrix.shadow),
+        "fill_cycles": matrix.fill_cycles,
+        "min_interval": matrix.min_interval_cycles,
+        "fragment_m": matrix.fragment_m,
+        "fragment_n": matrix.fragment_n,
+        "macs_per_clk": [int(rates.get(f, 0)) for f in FORMATS],
+        "accumulate_order": ("sequential", "block", "tree").index(matrix.accumulate.order),
+        "accumulate_block_k": matrix.accumulate.block_k,
+        "accumulate_last": int(matrix.accumulate.join == "acc_last"),
+        "vec_startup": core.vector.startup_cycles,
+        "vec_milli_per_clk": [int(core.vector.per_clk[c] * 1000) for c in CLASSES],  # type: ignore[index]
+        "port": ports(chip),
+        "dma_start": core.dma.start_cycles,
+        "dma_issue": core.dma.issue_cycles,
+        "dma_bytes_per_clk": core.dma.bytes_per_clk,
+        "dma_inflight": core.dma.inflight_bytes,
+        "hbm_bytes": hbm.capacity_bytes,
+        "hbm_bytes_per_s": math.floor(hbm.bandwidth_bytes_per_s * achieved),
+        "hbm_latency_fs": to_fs(hbm.latency_s),
+        "access_bytes": hbm.access_bytes,
+        "sram_bytes": core.sram.capacity_bytes,
+        "sram_latency": core.sram.latency_cycles,
+        "acc_bytes": core.acc.capacity_bytes,
+        "shared_bytes": shared.capacity_bytes if shared else 0,
+        "shared_bytes_per_s": shared.bandwidth_bytes_per_s if shared else 1,
+        "shared_latency_fs": to_fs(shared.latency_s) if shared else 0,
+        "noc_bytes_per_s": chip.noc.uniform_bytes_per_s,
+        "noc_hop_fs": chip.noc.hop_cycles * clk,
+        "noc_x": chip.noc.x if chip.noc.topology != "crossbar" else cores,
+        "sem_cycles": chip.sync.semaphore_cycles,
+        "barrier_cycles": chip.sync.barrier_cycles,
+        "ideal": int(fidelity == "ideal"),
+    }

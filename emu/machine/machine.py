@@ -1,0 +1,100 @@
+"""A chip brought to life: load a program, run it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+from emu import _core
+from emu.chip.schema import Chip
+from emu.errors import ProgramError, UnsupportedError
+from emu.machine.config import ROLES, SPACES, STREAMS, core_config, streams_of
+from emu.machine.failure import explain
+from emu.machine.memory import gather_inputs, prepare_outputs, require, shaped
+from emu.machine.result import Run
+from isa import IsaError, Program
+
+TRACE_LIMIT = 500_000
+MAX_INSTRUCTIONS = 10**10
+
+
+class Machine:
+    """A machine that runs programs for one chip.
+
+    `check=True` also looks for races in every run. Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
+    """
+
+    def __init__(self, chip: Chip | str, fidelity: str = "fast", check: bool = False) -> None:
+        if isinstance(chip, str):
+            from emu.chip import chip as preset
+
+            chip = preset(chip)
+        self.chip, self.fidelity, self.check = chip, fidelity, check
+        core_config(chip, 1, fidelity)  # refuses an unknown fidelity before any program is written
+
+    def run(
+        self,
+        program: Program,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        values: bool = True,
+        check: bool | None = None,
+        trace: bool = False,
+        max_memory: int | None = None,
+        max_instructions: int = MAX_INSTRUCTIONS,
+        order_seed: int = 0,
+        verify: bool = True,
+    ) -> Run:
+        """Run a program once.
+
+        `inputs` maps buffer names to arrays in the buffer's shape. `values=False` runs timing only: same cycles, no arrays (index buffers are
+        needed either way). `order_seed` runs the streams in another legal order, which must change nothing. `verify=False` skips the static
+        proofs for a program the compiler has just made. Raises ProgramError, CapacityError, UnsupportedError.
+        """
+        self._suits(program, verify)
+        if values:
+            require(program, self.chip, max_memory)
+        given = gather_inputs(program, inputs or {}, values)
+        outputs = prepare_outputs(program, values)
+        config = core_config(self.chip, program.cores, self.fidelity) | {
+            "values": int(values),
+            "check": int(self.check if check is None else check),
+            "trace_max": TRACE_LIMIT if trace else 0,
+            "order_seed": order_seed,
+            "max_instructions": max_instructions,
+        }
+        try:
+            raw = _core.run(config, *parts(program), given, list(outputs.values()))
+        except _core.CoreFailure as failure:
+            raise explain(program, failure.info) from None
+        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values)
+
+    def _suits(self, program: Program, verify: bool) -> None:
+        if verify:
+            try:
+                program.check()
+            except IsaError as error:
+                raise ProgramError(str(error)) from None
+        if program.cores > self.chip.core_count:
+            raise ProgramError(f"{program.name} needs {program.cores} cores, {self.chip.name} has {self.chip.core_count}")
+        absent = [s for s in program.streams if program.streams[s] and s not in streams_of(self.chip)]
+        if absent:
+            raise UnsupportedError(f"{program.name} uses stream {absent[0]}, which {self.chip.name} does not have: {', '.join(streams_of(self.chip))}")
+        limits = {
+            "hbm": self.chip.hbm.capacity_bytes,
+            "sram": self.chip.core.sram.capacity_bytes,
+            "acc": self.chip.core.acc.capacity_bytes,
+        }
+        for b in program.buffers:
+            if b.space in limits and b.offset + b.bytes > limits[b.space]:
+                raise ProgramError(f"{program.name}: buffer {b.name!r} ends at byte {b.offset + b.bytes} of {b.space}, {self.chip.name} has {limits[b.space]}")
+
+
+def parts(program: Program) -> tuple[Any, ...]:
+    """A program as the core takes it: buffers, code, semaphores, barriers, params, number of labels."""
+    buffers = [(SPACES.index(b.space), b.offset, b.bytes, ROLES.index(b.role)) for b in program.buffers]
+    code = {STREAMS.index(name): array("Q", words) for name, words in program.streams.items() if words}
+    semaphores = {s.id: s.initial for s in program.semaphores}
+    barriers = {b.id: sum(1 << STREAMS.index(s) for s in b.streams) for b in program.barriers}
+    return buffers, code, semaphores, barriers, [tuple(p) for p in program.params], max(len(program.labels), 1)

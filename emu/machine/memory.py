@@ -1,0 +1,94 @@
+"""Arrays in and out of the machine's device memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from emu.chip.schema import Chip
+from emu.errors import CapacityError, ProgramError, did_you_mean
+from isa import Buffer, Program
+
+DTYPES: dict[str, Any] = {
+    "fp32": np.float32,
+    "bf16": ml_dtypes.bfloat16,
+    "fp16": np.float16,
+    "fp8_e4m3": ml_dtypes.float8_e4m3fn,
+    "fp8_e5m2": ml_dtypes.float8_e5m2,
+    "int8": np.int8,
+    "int32": np.int32,
+}
+GIVEN = ("in", "weight", "index", "inout")
+
+
+def total_ram_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def needed_bytes(program: Program, chip: Chip) -> int:
+    """Host bytes that a valued run touches at most: the program's hbm buffers and every core's memories."""
+    hbm = sum(b.bytes for b in program.buffers if b.space == "hbm")
+    return hbm + program.cores * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes)
+
+
+def require(program: Program, chip: Chip, max_memory: int | None) -> None:
+    """CapacityError when a valued run needs more than the limit (default: half of this machine's memory)."""
+    limit = total_ram_bytes() // 2 if max_memory is None else max_memory
+    need = needed_bytes(program, chip)
+    if need > limit:
+        raise CapacityError(
+            f"{program.name}: a run with values needs {need / 2**30:.2f} GiB of this machine's memory, the limit is {limit / 2**30:.2f} GiB; "
+            "raise max_memory (--max-memory), or run timing only (values=False)"
+        )
+
+
+def as_bytes(buffer: Buffer, value: Any) -> np.ndarray:
+    """The array's bytes in the buffer's format; a wrong shape or a lossy kind is refused, floats are rounded to the buffer's format."""
+    array = np.asarray(value)
+    if buffer.format is None:
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    else:
+        want = np.dtype(DTYPES[buffer.format])
+        if tuple(array.shape) != tuple(buffer.shape):
+            raise ProgramError(f"input {buffer.name!r}: shape {tuple(array.shape)}, the program expects {tuple(buffer.shape)}")
+        if want.kind in "iu" and array.dtype.kind not in "iub":
+            raise ProgramError(f"input {buffer.name!r}: dtype {array.dtype}, the program expects {buffer.format}; convert it yourself")
+        if want.kind in "iu" and array.size and (array.min() < np.iinfo(want).min or array.max() > np.iinfo(want).max):
+            raise ProgramError(f"input {buffer.name!r}: values outside {buffer.format}")
+        data = np.ascontiguousarray(array.astype(want)).reshape(-1).view(np.uint8)
+    if data.size != buffer.bytes:
+        raise ProgramError(f"input {buffer.name!r}: {data.size} bytes, the buffer holds {buffer.bytes}")
+    return data
+
+
+def gather_inputs(program: Program, inputs: Mapping[str, Any], values: bool) -> list[tuple[int, np.ndarray]]:
+    """(offset, bytes) of every given input; a valued run needs them all, a timing-only run the index buffers."""
+    by_name = {b.name: b for b in program.buffers if b.space == "hbm" and b.role in GIVEN}
+    for name in inputs:
+        if name not in by_name:
+            raise ProgramError(f"{program.name}: no input {name!r}; {did_you_mean(name, by_name) if by_name else 'it takes none'}")
+    missing = [n for n, b in by_name.items() if n not in inputs and (values or b.role == "index")]
+    if missing:
+        raise ProgramError(f"{program.name}: input {', '.join(map(repr, missing[:8]))} not given")
+    return [(by_name[n].offset, as_bytes(by_name[n], v)) for n, v in inputs.items() if values or by_name[n].role == "index"]
+
+
+def prepare_outputs(program: Program, values: bool) -> dict[str, tuple[int, np.ndarray]]:
+    """Room for every output buffer."""
+    if not values:
+        return {}
+    return {b.name: (b.offset, np.zeros(b.bytes, np.uint8)) for b in program.buffers if b.space == "hbm" and b.role in ("out", "inout")}
+
+
+def shaped(program: Program, raw: dict[str, tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Outputs in their format and shape."""
+    by_name = {b.name: b for b in program.buffers}
+    result = {}
+    for name, (_, data) in raw.items():
+        b = by_name[name]
+        result[name] = data if b.format is None else data.view(DTYPES[b.format]).reshape(b.shape)
+    return result
