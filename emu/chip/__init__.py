@@ -1,11 +1,9 @@
-"""What a chip is: one TOML file, validated, with units and provenance. `emu.chip("h100")` also works: the package is callable.
+"""What a chip is: one TOML file, validated, with units and provenance.
 
-`emu.chip` names both this package and the function the users know; importing the package must not take the function away."""
+`emu.chip` names both this package and the function the users know; emu/_callable.py lets the package answer that call."""
 
 from __future__ import annotations
 
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,16 +24,3 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"emu.chip.{_WHERE[name]}"), name)
-
-
-class _Callable(types.ModuleType):
-    """A module that can be called like the function it is named after."""
-
-    def __call__(self, name: str) -> Chip:
-        """A chip that comes with emu, by name."""
-        from emu.chip.load import chip
-
-        return chip(name)
-
-
-sys.modules[__name__].__class__ = _Callable

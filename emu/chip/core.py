@@ -92,6 +92,11 @@ class Core(Section):
             raise ValueError("ports: mm cannot read sram, so it has no operands; give it `read`")
         return self
 
+    @property
+    def period_fs(self) -> int:
+        """The clock's period in whole femtoseconds, rounded up; engine, peak and bound share it."""
+        return -(-(10**15) // self.clock_hz)
+
     def port_bytes_per_clk(self, engine: str, space: str, access: str) -> int:
         """Bytes per clock of a port; 0 where the chip has no such path (an instruction that needs it is illegal)."""
         for port in self.ports:

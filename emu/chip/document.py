@@ -116,7 +116,8 @@ def _base(path: Path, document: dict[str, Any]) -> Path | None:
     if base.endswith(".toml"):
         return path.parent / base
     if not _NAME.match(base) or base not in preset_names():
-        raise ChipError(f"{path}: extends: no chip is named {base[:80]!r}; {did_you_mean(base, preset_names())} A file's name ends in .toml.")
+        hint = did_you_mean(base, preset_names())
+        raise ChipError(f"{path}: extends: no chip is named {base[:80]!r}; {hint} The name of a file ends in .toml.")
     return preset_path(base)
 
 

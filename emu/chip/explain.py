@@ -30,7 +30,7 @@ def problems(error: ValidationError, root: type[BaseModel]) -> list[tuple[str, s
 def _sentence(e: Mapping[str, Any], root: type[BaseModel], loc: Loc) -> str:
     kind, value = e["type"], e.get("input")
     if kind == "extra_forbidden":
-        return f"unknown key; {did_you_mean(str(loc[-1]), _keys(root, loc[:-1]))}"
+        return f"unknown key; {did_you_mean(str(loc[-1]), keys(root, loc[:-1]))}"
     if kind == "missing":
         described = _described(root, loc)
         return f"missing; this key is needed{': ' + described if described else ''}"
@@ -40,8 +40,8 @@ def _sentence(e: Mapping[str, Any], root: type[BaseModel], loc: Loc) -> str:
     if kind in ("value_error", "assertion_error"):
         return str(e["msg"]).split(", ", 1)[-1]
     if kind in ("model_type", "dict_type"):
-        keys = _keys(root, loc)
-        return f"expected a table{' with ' + ', '.join(keys[:6]) if keys else ''}, got {_short(value)}"
+        names = keys(root, loc)
+        return f"expected a table{' with ' + ', '.join(names[:6]) if names else ''}, got {_short(value)}"
     return f"{str(e['msg'])[0].lower() + str(e['msg'])[1:]}, got {_short(value)}"
 
 
@@ -59,10 +59,10 @@ def _parent(loc: Loc) -> tuple[str | int, ...]:
 
 
 def _nearest_key(root: type[BaseModel], loc: Loc) -> str | None:
-    return nearest(str(loc[-1]), _keys(root, loc[:-1]))
+    return nearest(str(loc[-1]), keys(root, loc[:-1]))
 
 
-def _keys(root: type[BaseModel], loc: Loc) -> list[str]:
+def keys(root: type[BaseModel], loc: Loc) -> list[str]:
     """The valid TOML keys of the table at this place."""
     model = _model_at(root, loc)
     return [f.alias or name for name, f in model.model_fields.items()] if model else []

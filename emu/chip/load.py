@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from emu.chip import document, explain
-from emu.chip.provenance import Figure, is_figure, leaves, lookup, strip
+from emu.chip.provenance import Figure, leaves, lookup, strip
 from emu.chip.schema import SCHEMA_VERSION, Chip
 from emu.errors import ChipError, did_you_mean
 
@@ -40,9 +40,10 @@ def _preset(name: str) -> Chip:
     return load_chip(document.preset_path(name))
 
 
-def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Mapping[str, Any] | None = None) -> Chip:
-    """Validate a merged document; ChipError carries every problem found in it."""
-    found: list[tuple[str, str]] = []
+def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Mapping[str, Any] | None = None,
+          found: list[tuple[str, str]] | None = None) -> Chip:
+    """Validate a merged document; ChipError carries every problem in it, those already `found` included."""
+    found = list(found or ())
     figures: dict[str, Figure] = {}
     sources = source.get("sources", {})
     if not (isinstance(sources, dict) and all(isinstance(v, str) for v in sources.values())):
@@ -91,69 +92,27 @@ def _free_of_charge(made: Chip) -> None:
 
 def vary(base: Chip, changes: Mapping[str, Any]) -> Chip:
     """A changed copy (`Chip.vary`). Published peaks are dropped where the cores change: they describe another chip."""
+    from emu.chip.vary import assign, unknown
+
     source, origin = copy.deepcopy(base._source), dict(base._origin)
-    lines: list[str] = []
+    found: list[tuple[str, str]] = []
     for key, value in changes.items():
+        origin[str(key)] = USER
         try:
-            _assign(source, str(key).split("."), value)
-            origin[str(key)] = USER
-        except (KeyError, IndexError, TypeError):
-            lines.append(f"{USER}: {str(key)[:200]}: {_unknown(base, str(key))}")
-    if lines:
-        raise ChipError("\n  ".join(lines), lines)
+            assign(source, str(key).split("."), value)
+        except LookupError:
+            found.append((str(key)[:200], unknown(base, str(key))))
     if any(str(key).startswith("core") for key in changes):
         source.pop("published", None)
         source.pop("published_conflict", None)
-    return build(source, origin, base._file, {**base.varied, **{str(k): v for k, v in changes.items()}})
-
-
-def _assign(node: Any, parts: list[str], value: Any) -> None:
-    """Set a dotted key in a document; list entries go by number or by name. Only the last part may be new (the schema judges it)."""
-    for i, part in enumerate(parts):
-        last = i == len(parts) - 1
-        if isinstance(node, list):
-            index = int(part) if part.isascii() and part.isdigit() else [_name(entry) for entry in node].index(part) if part in map(_name, node) else -1
-            if not 0 <= index < len(node):
-                raise IndexError(part)
-            if last:
-                node[index] = value
-                return
-            node = node[index]
-            continue
-        if last:
-            node[part] = {"value": value, "tag": "assumed", "source": "chip.vary"}
-            return
-        node[part] = document.spread(node.get(part, {}) if _optional(part) else node[part])
-        node = node[part]["value"] if is_figure(node[part]) else node[part]
-        if not isinstance(node, (dict, list)):
-            raise TypeError(part)
-
-
-def _optional(part: str) -> bool:
-    return part in ("cost", "stack", "published", "accumulate")
-
-
-def _name(entry: Any) -> Any:
-    return entry.get("name") if isinstance(entry, dict) else None
-
-
-def known_keys(base: Chip) -> list[str]:
-    """Dotted keys that this chip's description states or could state, for messages."""
-    stated = [key for key, _ in leaves(strip(base._source, {}, [], {}))]
-    sections = [s for s in ("core", "core.sram", "core.acc", "core.matrix", "core.vector", "core.dma", "hbm", "noc", "sync", "power", "process", "cost")]
-    could = [f"{s}.{k}" for s in sections for k in explain._keys(Chip, s.split("."))]
-    return sorted({*stated, *could})
-
-
-def _unknown(base: Chip, key: str) -> str:
-    return f"unknown key; {did_you_mean(key, known_keys(base))}"
+    return build(source, origin, base._file, {**base.varied, **{str(k): v for k, v in changes.items()}}, found)
 
 
 def provenance(base: Chip, key: str) -> Figure:
     """The figure under a TOML key (`Chip.provenance`)."""
+    if key in base._figures:
+        return base._figures[key]
     values = dict(leaves(strip(base._source, {}, [], {})))
     if key not in values:
-        if key in base._figures:
-            return base._figures[key]
         raise ChipError(f"{base._file}: {key[:200]}: not stated in this chip's description; {did_you_mean(key, values)}")
     return base._figure(key, values[key])

@@ -100,7 +100,8 @@ class Matrix(Section):
 
     def _macs(self) -> dict[Format, int]:
         cells = self.rows * self.cols * self.units
-        given = self.macs_per_clk or {f: Ratio(str(r)) * cells for f, r in (self.rate or {}).items()}
+        rates = {f: Ratio(str(r)) for f, r in (self.macs_per_clk or self.rate or {}).items()}
+        given = {f: r * (1 if self.macs_per_clk else cells) for f, r in rates.items()}
         for fmt, macs in given.items():
             if macs < 1 or macs != int(macs):
                 raise ValueError(f"rate.{fmt}: {float(macs)} MACs per clock is not a whole number >= 1")

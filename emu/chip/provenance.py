@@ -14,7 +14,7 @@ from emu.errors import did_you_mean
 
 FIGURE_KEYS = {"value", "tag", "source"}
 # What names a thing rather than measuring it needs no source.
-NAMING_KEYS = {"schema_version", "name", "title", "vendor", "status", "launch", "hypothetical", "extends", "note", "mode", "engine", "space", "scope"}
+NAMING_KEYS = frozenset(("schema_version", "name", "title", "vendor", "status", "hypothetical", "note", "mode", "engine", "space"))
 
 
 @dataclass(frozen=True)

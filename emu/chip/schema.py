@@ -122,11 +122,11 @@ class Chip(Section):
         return self
 
     def peak_flops(self, fmt: str) -> float:
-        """Dense peak in FLOP/s: 2 x MACs per clock and core x cores x the matrix clock."""
-        rates: Mapping[str, int | float] = self.core.matrix.macs_per_clk
+        """Dense peak in FLOP/s: 2 x MACs per clock and core x cores x the matrix clock, as the engine's whole femtoseconds have it."""
+        rates: dict[str, int | float] = {str(f): macs for f, macs in self.core.matrix.macs_per_clk.items()}
         if fmt not in rates:
             raise UnsupportedError(f"{self.name}: the matrix engine has no rate for {fmt!r}; {did_you_mean(fmt, rates)}")
-        return 2.0 * rates[fmt] * self.core_count * self.core.clock_hz
+        return 2 * rates[fmt] * self.core_count * 10**15 / self.core.period_fs
 
     def vary(self, changes: Mapping[str, Any]) -> Chip:
         """A copy with dotted keys set to new values, written as in the file: `chip.vary({"hbm.bandwidth": "4.8 TB/s"})`."""
@@ -178,7 +178,8 @@ class Chip(Section):
         return {**self.model_dump(), "peak_flops": peaks, "digest": self.digest, "assumed": assumed, "varied": self.varied}
 
     def __repr__(self) -> str:
-        return f"<Chip {self.name}{' (hypothetical)' if self.hypothetical else ''}: {self.core_count} cores at {self.core.clock_hz / 1e9:g} GHz>"
+        label = f"{self.name} (hypothetical)" if self.hypothetical else self.name
+        return f"<Chip {label}: {self.core_count} cores at {self.core.clock_hz / 1e9:g} GHz>"
 
     __str__ = __repr__
 

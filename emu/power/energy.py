@@ -1,0 +1,103 @@
+"""Joules of a run: sum over events of count x pJ of the chip's [energy] table, plus static watts x time.
+
+Energies are integer attojoules until the end, so folded cores, skipped iterations and any regrouping give the same joules to the last
+digit. Floats appear only in the report, cut so that its components sum to its total exactly in any order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from emu.chip.vocabulary import EVENTS, PRICED_EVENTS, UNPRICED_EVENTS
+from emu.errors import ChipError, EmuError, did_you_mean
+
+if TYPE_CHECKING:
+    from emu.chip.schema import Chip
+
+AJ_PER_PJ = 10**6
+AJ_PER_J = 10**18
+COMPONENTS = (*EVENTS, "static")
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """Joules of a run by component, in table order, and what they mean for the chip's power limit."""
+
+    components: dict[str, float]
+    """Joules; math.fsum, sum in any order, and `joules` agree to the last bit."""
+    attojoules: dict[str, int]
+    """The same before rounding to floats."""
+    events: dict[str, int]
+    """Attojoules of each event that happened."""
+    seconds: float
+    tdp_w: float
+    chip: str
+
+    @property
+    def joules(self) -> float:
+        """All of it."""
+        return math.fsum(self.components.values())
+
+    @property
+    def watts(self) -> float:
+        """Mean power; 0 for a run that took no time."""
+        return self.joules / self.seconds if self.seconds else 0.0
+
+    @property
+    def above_tdp(self) -> str:
+        """Empty, or the statement to print: the clock is constant within a run, so power may exceed what the chip could sustain."""
+        if self.watts <= self.tdp_w:
+            return ""
+        return (
+            f"{self.chip}: mean power {self.watts:.0f} W is {self.watts / self.tdp_w - 1:.0%} above the TDP of {self.tdp_w:.0f} W; "
+            "run for long, the real chip would lower its clock and take more time than stated"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; keys carry units."""
+        return {
+            "joules": self.joules, "watts": self.watts, "seconds": self.seconds, "tdp_w": self.tdp_w, "above_tdp": self.above_tdp,
+            "components_joules": dict(self.components),
+            "events_joules": {event: aj / AJ_PER_J for event, aj in self.events.items()},
+        }
+
+
+def energy(chip: Chip, counters: Mapping[str, int], seconds: float) -> EnergyReport:
+    """The energy of a run from its counters. An event that happened but has no price in the chip file is an error, never zero."""
+    _check(chip, counters, seconds)
+    events = {e: counters[e] * _attojoules(chip.energy[e]) for e in PRICED_EVENTS if counters.get(e)}
+    exact = {component: sum(events.get(e, 0) for e in names) for component, names in EVENTS.items()}
+    exact["static"] = round(Fraction(chip.power.static_w) * Fraction(seconds) * AJ_PER_J)
+    return EnergyReport(_rounded(exact), exact, events, seconds, chip.power.tdp_w, chip.name)
+
+
+def _check(chip: Chip, counters: Mapping[str, int], seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise EmuError(f"energy: seconds must be finite and >= 0, got {seconds!r}")
+    unknown = sorted(set(counters) - {*PRICED_EVENTS, *UNPRICED_EVENTS})
+    if unknown:
+        raise EmuError(f"energy: {unknown[0]!r} is no event; {did_you_mean(unknown[0], [*PRICED_EVENTS, *UNPRICED_EVENTS])}")
+    negative = sorted(e for e, n in counters.items() if n < 0)
+    if negative:
+        raise EmuError(f"energy: the count of {negative[0]} is negative: {counters[negative[0]]}")
+    missing = [e for e in PRICED_EVENTS if counters.get(e) and e not in chip.energy]
+    if missing:
+        lines = [f"{chip.name}: energy.{e}: {counters[e]} of these happened, but the chip file gives no energy for them" for e in missing]
+        advice = 'add it under [energy], for example \'{value = "1 pJ", tag = "assumed", source = "..."}\'; "0 pJ" needs a source that says why'
+        raise ChipError("\n  ".join([*lines, advice]), lines)
+
+
+def _attojoules(pj: float) -> int:
+    return round(pj * AJ_PER_PJ)
+
+
+def _rounded(exact: Mapping[str, int]) -> dict[str, float]:
+    """Joules as floats whose every partial sum is exact: all are multiples of one power of two that the total leaves room for."""
+    total = sum(exact.values())
+    if not total:
+        return dict.fromkeys(exact, 0.0)
+    grain = Fraction(2) ** (math.frexp(total / AJ_PER_J)[1] - 51)
+    return {name: float(round(Fraction(aj, AJ_PER_J) / grain) * grain) for name, aj in exact.items()}
