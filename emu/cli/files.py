@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from isa import Program
 
 MAGIC = b"EMUP"
+NPY_MAGIC = b"\x93NUMPY"
 MAX_PROGRAM_BYTES = 256 << 20
 
 
@@ -44,13 +45,13 @@ def read_array(path: Path, max_bytes: int) -> "np.ndarray":
     size = path.stat().st_size
     if size > max_bytes:
         raise ProgramError(f"{path}: {size} bytes, more than the limit of {max_bytes} (--max-memory)")
+    with path.open("rb") as file:
+        if file.read(len(NPY_MAGIC)) != NPY_MAGIC:
+            raise ProgramError(f"{path}: not a .npy file (numpy.save writes them)")
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError) as error:
         raise ProgramError(f"{path}: not a .npy array of numbers ({error})") from error
-    if not isinstance(mapped, np.ndarray):
-        raise ProgramError(f"{path}: an archive of arrays; give a .npy file with one array")
-    return np.array(mapped)
 
 
 def write_array(path: Path, array: "np.ndarray") -> None:

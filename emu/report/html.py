@@ -12,7 +12,7 @@ def render(page_: Page) -> str:
     return f"<div class='emu-report'><h4>{escape(page_.title)}</h4>{''.join(_drawn(part) for part in page_.parts)}</div>"
 
 
-def render_result(result: Mapping[str, Any]) -> str:
+def repr_html(result: Mapping[str, Any]) -> str:
     """What a result's ``_repr_html_`` returns."""
     return render(page(result))
 

@@ -23,6 +23,6 @@ class Reported(ABC):
         return render_result(self.to_dict())
 
     def _repr_html_(self) -> str:
-        from emu.report.html import render_result
+        from emu.report.html import repr_html
 
-        return render_result(self.to_dict())
+        return repr_html(self.to_dict())

@@ -143,7 +143,8 @@ class RunDict(Header):
     watts: float
     counters: dict[str, int]
     labels: list[LabelRow]
-    stalls: dict[str, dict[str, float]]
+    stalls: dict[str, dict[str, float]]  # by direct cause, over all cores
+    stalls_root: dict[str, dict[str, float]]  # the same time by root cause
     energy: dict[str, float]
 
 

@@ -55,7 +55,7 @@ OP = HEADER | {
 }
 RUN = HEADER | {
     "kind": "run", "program": "gemm", "cycles": 148500, "seconds": 9.9e-5, "joules": 0.037, "watts": 373.7,
-    "stalls": STALLS, "energy": ENERGY, "counters": COUNTERS,
+    "stalls": STALLS, "stalls_root": STALLS, "energy": ENERGY, "counters": COUNTERS,
     "labels": [{"name": "load", "seconds": 1e-5, "counters": COUNTERS}, {"name": "", "seconds": 8.9e-5, "counters": {}}],
 }
 INFER = HEADER | {

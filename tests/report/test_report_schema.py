@@ -76,7 +76,7 @@ def test_html_is_balanced_and_escaped(name):
 
     hostile = samples.ALL[name] | {"chip": "<script>alert(1)</script>"}
     parser = Balance()
-    parser.feed(html.render_result(hostile))
+    parser.feed(html.repr_html(hostile))
     assert not parser.open and "table" in parser.seen and "script" not in parser.seen
 
 
