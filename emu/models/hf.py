@@ -18,7 +18,7 @@ _FOREIGN: dict[str, tuple[Any, ...]] = {
     "alibi": (None, False), "is_encoder_decoder": (None, False), "add_cross_attention": (None, False), "is_decoder": (None, False),
     "attn_logit_softcapping": (None,), "final_logit_softcapping": (None,), "kv_lora_rank": (None,), "use_qk_norm": (None, False),
     "scale_attn_by_inverse_layer_idx": (None, False), "scale_attn_weights": (None, True), "parallel_attn": (None, False),
-    "cross_attention_hidden_size": (None,),
+    "cross_attention_hidden_size": (None,), "partial_rotary_factor": (None, 1, 1.0),
 }
 # A decoder configured as such is no news: `is_decoder` matters to encoders only.
 _DECODERS = ("llama", "mistral", "gpt2")
@@ -42,9 +42,7 @@ def _llama(fields: Fields, name: str, normalize: bool) -> ModelConfig:
     hidden = fields.integer("hidden_size")
     heads = fields.integer("num_attention_heads")
     kv_heads = fields.integer("num_key_value_heads", default=8 if fields.data["model_type"] == "mistral" else heads)
-    head_dim = fields.integer("head_dim", default=0, low=0)
-    if head_dim == 0:
-        head_dim = _divide(fields, "hidden_size", hidden, "num_attention_heads", heads)
+    head_dim = fields.optional_integer("head_dim") or _divide(fields, "hidden_size", hidden, "num_attention_heads", heads)
     _divide(fields, "num_attention_heads", heads, "num_key_value_heads", kv_heads)
     if head_dim % 2:
         raise fields.bad("head_dim", head_dim, "an even number, since rotary positions turn pairs")
@@ -62,11 +60,14 @@ def _llama(fields: Fields, name: str, normalize: bool) -> ModelConfig:
 
 def _window(fields: Fields) -> int | None:
     """Only Mistral's window covers every layer; other families that carry the key use it on some layers, or behind a switch."""
-    if fields.data["model_type"] == "mistral":
-        return fields.optional_integer("sliding_window")
-    if fields.data.get("sliding_window") is not None:
-        raise fields.unsupported("sliding_window", fields.data["sliding_window"], "only mistral has one on every layer")
-    return None
+    window = fields.optional_integer("sliding_window")
+    if window is not None and fields.data["model_type"] != "mistral":
+        raise fields.unsupported("sliding_window", window, "only mistral has one on every layer")
+    kinds = fields.data.get("layer_types")
+    alike = "full_attention" if window is None else "sliding_attention"
+    if kinds is not None and (not isinstance(kinds, list) or any(kind != alike for kind in kinds)):
+        raise fields.unsupported("layer_types", kinds, f"all layers are {alike} here")
+    return window
 
 
 def _rope(fields: Fields) -> tuple[float, RopeScaling | None]:

@@ -7,28 +7,29 @@ from dataclasses import dataclass
 from emu.models.config import ModelConfig
 from emu.models.graph import Tensor
 
+_Modules = dict[str, tuple[str, ...]]
 # graph name -> modules of the checkpoint, joined along their outputs. {i} is the layer.
-_LLAMA = {
+_LLAMA: _Modules = {
     "embed.token": ("embed_tokens",), "final_norm": ("norm",), "logits": ("lm_head",),
     "attn_norm": ("layers.{i}.input_layernorm",), "ffn_norm": ("layers.{i}.post_attention_layernorm",),
     "qkv": ("layers.{i}.self_attn.q_proj", "layers.{i}.self_attn.k_proj", "layers.{i}.self_attn.v_proj"),
     "attn_out": ("layers.{i}.self_attn.o_proj",), "gate": ("layers.{i}.mlp.gate_proj",), "up": ("layers.{i}.mlp.up_proj",),
     "down": ("layers.{i}.mlp.down_proj",),
 }
-_GPT2 = {
+_GPT2: _Modules = {
     "embed.token": ("wte",), "embed.position": ("wpe",), "final_norm": ("ln_f",), "logits": ("lm_head",),
     "attn_norm": ("h.{i}.ln_1",), "ffn_norm": ("h.{i}.ln_2",), "qkv": ("h.{i}.attn.c_attn",), "attn_out": ("h.{i}.attn.c_proj",),
     "up": ("h.{i}.mlp.c_fc",), "down": ("h.{i}.mlp.c_proj",),
 }
 _SELF, _OUT = "encoder.layer.{i}.attention.self", "encoder.layer.{i}.attention.output"
-_BERT = {
+_BERT: _Modules = {
     "embed.token": ("embeddings.word_embeddings",), "embed.position": ("embeddings.position_embeddings",),
     "embed.type": ("embeddings.token_type_embeddings",), "embed_norm": ("embeddings.LayerNorm",),
     "qkv": (f"{_SELF}.query", f"{_SELF}.key", f"{_SELF}.value"), "attn_out": (f"{_OUT}.dense",), "attn_norm": (f"{_OUT}.LayerNorm",),
     "up": ("encoder.layer.{i}.intermediate.dense",), "down": ("encoder.layer.{i}.output.dense",),
     "ffn_norm": ("encoder.layer.{i}.output.LayerNorm",),
 }
-_MODULES: dict[str, dict[str, tuple[str, ...]]] = {"llama": _LLAMA, "mistral": _LLAMA, "gpt2": _GPT2, "bert": _BERT}
+_MODULES: dict[str, _Modules] = {"llama": _LLAMA, "mistral": _LLAMA, "gpt2": _GPT2, "bert": _BERT}
 # A checkpoint saved from the model with a head carries this prefix on all but the head.
 PREFIX = {"llama": "model.", "mistral": "model.", "gpt2": "transformer.", "bert": "bert."}
 # What a checkpoint may hold beyond the graph: constants that code recomputes, and heads for other tasks.
