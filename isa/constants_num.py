@@ -3,6 +3,7 @@
 LOG2E = float.fromhex("0x1.7154760000000p+0")
 LN2_HI = float.fromhex("0x1.62e8000000000p-1")
 LN2_LO = float.fromhex("-0x1.e8082e0000000p-16")
+QUARTER_PI = float.fromhex("0x1.921fb60000000p-1")
 HALF_PI_HI = float.fromhex("0x1.921fb60000000p-62")
 HALF_PI_LO = float.fromhex("-0x1.777a5c0000000p-87")
 # 2/pi: one zero word for the integer part, then the fraction.

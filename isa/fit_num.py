@@ -45,6 +45,7 @@ def main() -> None:
         value("LOG2E", 1 / ln2),
         value("LN2_HI", ln2_hi),
         value("LN2_LO", ln2 - ln2_hi),
+        value("QUARTER_PI", mp.pi / 4),
         value("HALF_PI_HI", half_pi),
         value("HALF_PI_LO", half_pi - fp32(half_pi)),
         "# 2/pi: one zero word for the integer part, then the fraction.",
