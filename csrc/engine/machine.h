@@ -95,8 +95,8 @@ typedef struct { int64_t participants, arrived, time, data_end, start; int32_t l
 typedef struct { int64_t time; int32_t label, barrier; } emu_release;
 typedef struct { int64_t start, end; int32_t core, stream, pc, label; } emu_record;
 
-/* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 16 are exact. */
-#define EMU_UNITS INT64_C(519437318400) /* 720720 squared */
+/* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 15 are exact. */
+#define EMU_UNITS INT64_C(360360000000) /* 10^6 x 360360: whole for bytes per nanosecond divided by up to 15 */
 enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIAS };
 typedef struct {
   int64_t start, finish, left, rate, limit, alone, latency_fs, bytes;

@@ -29,11 +29,11 @@ def place(program: Program, core: int, stream: int, pc: int) -> str:
     text += f"stream {name}"
     words = program.streams.get(name, [])
     if 0 <= pc < len(words):
-        from isa.disassembler import word_text
+        from isa.disassembler import show
 
         lines = program.lines.get(name, [])
         source = f"  [{lines[pc]}]" if pc < len(lines) and lines[pc] else ""
-        text += f", word {pc}: {word_text(program, name, pc)}{source}"
+        text += f", word {pc}: {show(words[pc], program)}{source}"
     return text
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from emu import _core
 from emu.chip.schema import Chip
 from emu.machine.config import STREAMS, period_fs
-from emu.power import EnergyReport, energy
 from isa import Program
 
 CAUSES = _core.CAUSE_NAMES
@@ -83,7 +82,10 @@ class Run:
         return {stream: {f"{cause}_s": fs / 1e15 for cause, fs in row.items()} for stream, row in table.items()}
 
     @cached_property
-    def energy_report(self) -> EnergyReport:
+    def energy_report(self) -> Any:
+        """Joules by component (emu.power.EnergyReport), priced when asked for: the run itself counts events only."""
+        from emu.power import energy
+
         return energy(self.chip, self.counters, self.seconds)
 
     @property
@@ -110,7 +112,7 @@ class Run:
             "kind": "run",
             "chip": self.chip.name,
             "hypothetical": self.chip.hypothetical,
-            "digests": {"chip": self.chip.digest, "program": self.program.digest, "isa": isa.tables.digest()},
+            "digests": {"chip": self.chip.digest, "program": self.program.digest, "isa": isa.tables.load().digest},
             "fidelity": self.fidelity,
             "stack": "bare",
             "seed": 0,
@@ -135,10 +137,10 @@ class Run:
     def records(self) -> list[Any]:
         """One TraceRecord per engine instruction, if the run was made with trace=True."""
         from emu.report.trace import TraceRecord
-        from isa.words import mnemonic_of
+        from isa import decode
 
         labels = self.program.labels or [self.program.name]
-        names = {s: [mnemonic_of(w) for w in words] for s, words in self.program.streams.items()}
+        names = {s: [decode(w).mnemonic for w in words] for s, words in self.program.streams.items()}
         rows = []
         for core, kind, pc, label, start, end in self.raw["records"]:
             stream = STREAMS[kind]
