@@ -20,12 +20,18 @@ def with_bytes(op: T, tensors: Mapping[str, Tensor]) -> T:
     elif isinstance(op, Attention):
         compulsory, operand = _attention(op, tensors)
     elif isinstance(op, TakeLast):
-        compulsory, operand = 0, 2 * op.batch * op.width * _size(tensors[op.input])
+        row_bytes = op.batch * op.width * _size(tensors[op.input])
+        compulsory, operand = (row_bytes if tensors[op.input].role == "input" else 0) + _outside(tensors[op.output]), 2 * row_bytes
     else:
         named = [tensors[name] for name in (*op.inputs, *op.outputs)]
-        compulsory = sum(tensor.bytes for tensor in named if tensor.role in ("weight", "table", "output"))
+        compulsory = _outside(*named)
         operand = sum(tensor.bytes for tensor in named)
     return replace(op, compulsory_bytes=compulsory, operand_bytes=operand)
+
+
+def _outside(*tensors: Tensor) -> int:
+    """Bytes of those that start or end in memory."""
+    return sum(tensor.bytes for tensor in tensors if tensor.role in ("weight", "table", "input", "output"))
 
 
 def _size(tensor: Tensor) -> int:
@@ -36,7 +42,7 @@ def _embed(op: Embed, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     """A table may be asked for one row again and again, and a tied one is read by the logits anyway: no row of it is compulsory."""
     rows = sum(op.width * _size(tensors[table]) for table in op.tables)
     indices = sum(tensors[index].bytes for index in op.indices)
-    return indices, indices + op.rows * rows + tensors[op.output].bytes
+    return indices + _outside(tensors[op.output]), indices + op.rows * rows + tensors[op.output].bytes
 
 
 def _rope_append(op: RopeAppend, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
@@ -45,7 +51,7 @@ def _rope_append(op: RopeAppend, tensors: Mapping[str, Tensor]) -> tuple[int, in
     caches = (tensors[op.k_cache], tensors[op.v_cache])
     new = sum(op.batch * op.kv_heads * op.q_len * op.head_dim * _size(cache) for cache in caches)
     kept = new if caches[0].role == "kv" else 0  # an encoder's keys and values end with the layer
-    return kept, tensors[op.input].bytes + turned + tensors[op.q].bytes + new
+    return kept + _outside(tensors[op.input], tensors[op.q]), tensors[op.input].bytes + turned + tensors[op.q].bytes + new
 
 
 def _attention(op: Attention, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
@@ -53,4 +59,5 @@ def _attention(op: Attention, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     row = op.batch * op.kv_heads * op.head_dim * (_size(tensors[op.k_cache]) + _size(tensors[op.v_cache]))
     earlier = max(0, op.start - op.first_key) if tensors[op.k_cache].role == "kv" else 0
     seen = op.kv_len - op.first_key
-    return row * earlier, row * seen + tensors[op.q].bytes + tensors[op.output].bytes
+    ends = (tensors[op.q], tensors[op.output])
+    return row * earlier + _outside(*ends), row * seen + sum(tensor.bytes for tensor in ends)
