@@ -16,6 +16,7 @@ from emu.report.page import Note, Page, Pairs, Table
 from emu.report.pages import page
 
 WIDTH = 100
+SHORT = 28  # cells up to this length stay on one line in a table of full width
 
 
 def console_for(stream: TextIO | None) -> Console:
@@ -55,7 +56,8 @@ def _drawn(part: Pairs | Table | Note, roomy: bool) -> RenderableType:
         title=part.title or None, title_justify="left", title_style="bold",
     )
     for i, name in enumerate(part.columns):
-        whole = roomy and name in part.left  # where there is room, only names in the first column are broken
+        # Where there is room, rather the names in the first column are broken than a short remark.
+        whole = roomy and name in part.left and max((len(row[i]) for row in part.rows), default=0) <= SHORT
         table.add_column(Text(name), justify="left" if part.is_left(i) else "right", overflow="fold", no_wrap=whole)
     for row in part.rows:
         table.add_row(*(Text(cell) for cell in row))

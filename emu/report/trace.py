@@ -45,9 +45,14 @@ def write_trace(
     metadata: Mapping[str, Any] | None = None,
     folds: Iterable[Fold] = (),
     max_slices: int = MAX_SLICES,
+    unrecorded: int = 0,
 ) -> int:
-    """Write the file and return how many instructions it holds; beyond ``max_slices`` the later ones are dropped and the file says so."""
+    """Write the file and return how many instructions it holds; beyond ``max_slices`` the later ones are dropped and the file says so.
+
+    ``unrecorded`` is how many more instructions ran after the recorder had stopped: they count as dropped.
+    """
     kept, dropped = bounded(records, max_slices)
+    dropped += unrecorded
     about: dict[str, Any] = dict(metadata or {}) | {"instructions": len(kept), "truncated_instructions": dropped}
     if dropped:
         last_us = max(r.start_fs for r in kept) / FS_PER_US if kept else 0.0

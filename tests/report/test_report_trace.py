@@ -91,6 +91,11 @@ def test_truncation_is_bounded_and_stated(tmp_path):
     assert "300 later instructions are not shown" in mark["name"]
 
 
+def test_instructions_the_recorder_missed_count_as_dropped(tmp_path):
+    _, trace = written(tmp_path, [TraceRecord(0, "mm", 0, 10, "mm")], unrecorded=7)
+    assert trace["otherData"]["truncated_instructions"] == 7 and "7 later instructions" in trace["otherData"]["truncated"]
+
+
 def test_same_records_same_bytes(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     records = random_records(10)

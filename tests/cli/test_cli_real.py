@@ -1,0 +1,71 @@
+"""The whole way from the command line to the compiled core and back, on small things."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("emu._core", reason="the compiled core is not built")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def operands(tmp_path):
+    draw = np.random.default_rng(3)
+    arrays = {name: draw.integers(-4, 5, (64, 64)).astype(np.float32) for name in "ab"}  # small integers: exact in bf16
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    return arrays
+
+
+def test_gemm_example_as_text_and_as_binary(shell, operands, tmp_path):
+    source, binary = EXAMPLES / "gemm.s", tmp_path / "gemm.bin"
+    assert shell("asm", source, "-o", binary)[0] == 0
+    results = []
+    for program in (source, binary):
+        c, trace = tmp_path / "c.npy", tmp_path / "trace.json"
+        code, out, err = shell(
+            "run", program, "--chip", "tiny", "--in", f"a={tmp_path}/a.npy", "--in", f"b={tmp_path}/b.npy", "--out", f"c={c}",
+            "--trace", trace, "--json", "--quiet",
+        )
+        assert code == 0 and err == "", err
+        assert np.array_equal(np.load(c), operands["a"] @ operands["b"])
+        results.append(json.loads(out))
+    assert results[0] == results[1]
+    run = results[0]
+    assert run["counters"]["useful_macs_bf16"] == 64**3 and run["seconds"] > 0 and run["joules"] == pytest.approx(sum(run["energy"].values()))
+    for causes in run["stalls"].values():
+        assert sum(causes.values()) == pytest.approx(4 * run["seconds"], rel=1e-9)  # every cycle of every core has a cause
+    events = [e for e in json.loads(trace.read_text())["traceEvents"] if e["ph"] == "X"]
+    assert sum(e["name"] == "mm" for e in events) > 0 and {e["pid"] for e in events} == {0, 1, 2, 3}
+    assert max(e["ts"] + e["dur"] for e in events) <= run["seconds"] * 1e6 * (1 + 1e-9)
+
+
+def test_timing_only_needs_no_inputs_and_agrees(shell, operands, tmp_path):
+    inputs = [word for name in "ab" for word in ("--in", f"{name}={tmp_path}/{name}.npy")]
+    valued = json.loads(shell("run", EXAMPLES / "gemm.s", "--chip", "tiny", *inputs, "--json")[1])
+    timed = json.loads(shell("run", EXAMPLES / "gemm.s", "--chip", "tiny", "--no-values", "--json")[1])
+    assert timed == valued
+
+
+def test_missing_and_unknown_inputs_and_outputs(shell, operands, tmp_path):
+    a = f"a={tmp_path}/a.npy"
+    for words, wanted in ((("--in", a), "b"), (("--in", a, "--in", f"bb={tmp_path}/b.npy"), "bb")):
+        code, out, err = shell("run", EXAMPLES / "gemm.s", "--chip", "tiny", *words)
+        assert code == 2 and out == "" and wanted in err and "Traceback" not in err
+    code, _, err = shell("run", EXAMPLES / "gemm.s", "--chip", "tiny", "--no-values", "--fidelity", "perfect")
+    assert code == 2 and "perfect" in err
+
+
+def test_wrong_shape_names_the_buffer(shell, operands, tmp_path):
+    np.save(tmp_path / "b.npy", np.zeros((3, 3), np.float32))
+    code, out, err = shell("run", EXAMPLES / "gemm.s", "--chip", "tiny", "--in", f"a={tmp_path}/a.npy", "--in", f"b={tmp_path}/b.npy")
+    assert code == 2 and out == "" and "'b'" in err and "64" in err
+
+
+def test_memory_limit_is_kept(shell, operands, tmp_path):
+    inputs = [word for name in "ab" for word in ("--in", f"{name}={tmp_path}/{name}.npy")]
+    code, out, err = shell("run", EXAMPLES / "gemm.s", "--chip", "tiny", *inputs, "--max-memory", "20KB")
+    assert code == 2 and out == "" and "--max-memory" in err.replace("max_memory", "--max-memory")
