@@ -32,9 +32,9 @@ def _numbered(token: Token, letter: str, what: str) -> int:
 
 
 def _constant(token: Token, field: str, names: Names) -> int:
-    """The value that `dset` gives a field: a space or format by name, a buffer (+ bytes) for base, a float for scalar."""
+    """The value that dset or dsetr gives a field: a space or format by name, a buffer (+ bytes) for base, a float for scalar."""
     tables, text = load(), token.text
-    if field in ("space", "fmt") and not text.isdigit():
+    if field in ("space", "fmt") and text[0].isalpha():
         ids = {entry.name: entry.id for entry in (tables.spaces if field == "space" else tables.formats).values()}
         if text not in ids:
             token.fail(f"no {'space' if field == 'space' else 'format'} {text!r}{nearest(text, ids)}")
@@ -52,19 +52,22 @@ def _constant(token: Token, field: str, names: Names) -> int:
     return token.integer(field)
 
 
-def _semaphore(token: Token, text: str, names: Names) -> int:
+def _semaphore(token: Token, names: Names) -> int:
+    text = token.text
     if text in names.semaphores:
         return names.semaphores[text]
     if text[:1].isalpha() or text[:1] == "_":
         token.fail(f"no semaphore {text!r}{nearest(text, names.semaphores)}")
-    return Token(text, token.line, token.column).integer("semaphore")
+    return token.integer("semaphore")
 
 
 def _descriptor_field(token: Token) -> tuple[int, int]:
     head, dot, field = token.text.partition(".")
     descriptor = _numbered(Token(head, token.line, token.column), "d", "descriptor and field such as d1.base")
     if field not in load().fields:
-        token.fail(f"no descriptor field {field[:40]!r}{nearest(field, load().fields)}" if dot else f"a field is missing: {head}.base, for one")
+        if not dot:
+            token.fail(f"a field is missing: {head}.base, for one")
+        token.fail(f"no descriptor field {field[:40]!r}{nearest(field, load().fields)}")
     return descriptor, load().fields[field].id
 
 
@@ -72,8 +75,8 @@ def _value(spec: Spec, operand: Operand, token: Token, field: str, names: Names)
     if operand.kind in ("register", "descriptor"):
         return _numbered(token, operand.kind[0], operand.kind)
     if operand.kind == "semaphore":
-        return _semaphore(token, token.text, names)
-    if spec.mnemonic == "dset":
+        return _semaphore(token, names)
+    if spec.mnemonic in ("dset", "dsetr"):
         return _constant(token, field, names)
     return token.integer(operand.name)
 
@@ -122,5 +125,5 @@ def _extras(spec: Spec, line: Line, names: Names, values: dict[str, int]) -> Non
             token.fail(f"{name} is a flag and stands alone" if equals else f"{name} needs a semaphore: {name}=NAME")
         if name in values:
             token.fail(f"{name} stands twice")
-        value = _semaphore(Token(token.text, token.line, token.column + len(name) + 1), text, names) if equals else 1
-        _put(values, spec, operand, value, token)
+        at = Token(text, token.line, token.column + len(name) + 1)
+        _put(values, spec, operand, _semaphore(at, names) if equals else 1, at)

@@ -192,7 +192,7 @@ def _number_format(number: str, name: str, bits: str, kind: str, exponent: str, 
 
 def parse(texts: dict[str, str]) -> Tables:
     """Tables from the texts of the files, proved sound."""
-    from isa.proofs import prove, unique
+    from isa.proofs import prove, prove_format, unique
 
     words: dict[str, dict[str, WordField]] = {}
     for form, name, hi, lo, signed in rows("word", texts["word"], 5):
@@ -200,6 +200,8 @@ def parse(texts: dict[str, str]) -> Tables:
         if name in fields:
             raise IsaError(f"word format {form}: field {name!r} stands twice")
         fields[name] = WordField(name, integer(hi), integer(lo), bool(integer(signed)))
+    for form, fields in words.items():
+        prove_format(form, fields)
     flags = unique("flags", (Named(integer(i), n, w) for i, n, w in rows("flags", texts["flags"], 3)))
     fields_ = unique("fields", (DescField(integer(i), n, integer(d), m) for i, n, d, m in rows("fields", texts["fields"], 4)))
     formats = unique("formats", (_number_format(*cells) for cells in rows("formats", texts["formats"], 7)))

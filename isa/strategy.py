@@ -1,0 +1,146 @@
+"""Hypothesis strategies: valid instructions, words, and programs that run to their end without races, deadlock or leftover tokens.
+
+A program is built in phases. In the order (phase, stream) every wait stands after its signals, so it cannot block for ever; each stream
+writes only memory of its own, so nothing races; branches skip scalar words only, so no token is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from isa.program import Buffer, Program, Semaphore
+from isa.tables import MAX_LOOPS, Operand, load
+from isa.words import Instruction, encode, instructions
+
+SCALAR_R = ("add", "sub", "mul", "min", "max", "and", "or", "xor")
+SCALAR_I = ("addi", "muli", "mini", "maxi")
+BRANCHES = ("beq", "bne", "blt", "bge")
+VECTOR = ("vadd", "vsub", "vmul", "vmax", "vmin", "vge", "vmac")
+SLOT = 256  # bytes of sram that belong to one stream
+
+
+def operand_values(operand: Operand) -> st.SearchStrategy[int]:
+    """Every value the operand can hold, its ends often."""
+    return st.one_of(st.sampled_from((operand.low, operand.high)), st.integers(operand.low, operand.high))
+
+
+@st.composite
+def any_instruction(draw: st.DrawFn, mnemonics: tuple[str, ...] | None = None) -> Instruction:
+    """Any instruction with any operands its word can hold."""
+    spec = instructions()[draw(st.sampled_from(mnemonics or tuple(instructions())))]
+    return Instruction(spec.mnemonic, {operand.name: draw(operand_values(operand)) for operand in spec.operands})
+
+
+def words() -> st.SearchStrategy[int]:
+    """Any word the decoder takes."""
+    return any_instruction().map(lambda instruction: encode(instruction.mnemonic, **instruction.operands))
+
+
+class _Stream:
+    """Words of one stream while they are made."""
+
+    def __init__(self, draw: st.DrawFn, name: str, slot: int) -> None:
+        self.draw, self.name, self.slot = draw, name, slot
+        self.engine = load().streams[name].what
+        self.words: list[int] = []
+        if self.engine != "mm":
+            self._descriptors()
+
+    def put(self, mnemonic: str, **operands: Any) -> None:
+        self.words.append(encode(mnemonic, **operands))
+
+    def number(self, low: int, high: int) -> int:
+        return self.draw(st.integers(low, high))
+
+    def _descriptors(self) -> None:
+        """d0: the stream's slot of sram; d1: for dma a part of `x`, for vec the slot again, which is filled first."""
+        self.put("dset", d0=0, field="space", imm=load().spaces["sram"].id)
+        self.put("dset", d0=0, field="base", imm=self.slot)
+        self.put("dset", d0=0, field="n0", imm=self.number(0, SLOT // 4))
+        if self.engine == "dma":
+            self.put("dset", d0=1, field="base", imm=4 * self.number(0, 16))
+        else:
+            self.put("dset", d0=2, field="scalar", imm=0x3F800000)
+            self.put("vfill", d0=0, d2=2)
+
+    def scalar(self) -> None:
+        r = {"rd": self.number(0, 31), "ra": self.number(0, 31)}
+        if self.draw(st.booleans()):
+            self.put(self.draw(st.sampled_from(SCALAR_R)), **r, rb=self.number(0, 31))
+        else:
+            self.put(self.draw(st.sampled_from(SCALAR_I)), **r, imm=self.number(-(1 << 31), (1 << 31) - 1))
+
+    def engine_word(self) -> None:
+        if self.engine == "dma":
+            self.put("dma", d0=0, d1=1)
+        elif self.engine == "vec":
+            self.put(self.draw(st.sampled_from(VECTOR)), d0=0, d1=0, d2=2, imm=True)
+        else:
+            self.put("nop")
+
+    def branch(self) -> None:
+        """A branch over scalar words; the nop after them is in the same loop body."""
+        over = self.number(0, 3)
+        self.put(self.draw(st.sampled_from(BRANCHES)), ra=self.number(0, 31), rb=self.number(0, 31), off=over + 1)
+        for _ in range(over):
+            self.scalar()
+        self.put("nop")
+
+    def loop(self, depth: int) -> None:
+        at, count = len(self.words), self.number(0, 3)
+        self.words.append(0)
+        for _ in range(self.number(1, 3)):
+            self.block(depth + 1)
+        self.words[at] = encode("loop", imm=count, off=len(self.words) - at)
+
+    def block(self, depth: int = 0) -> None:
+        """Something without synchronisation."""
+        makers = [self.scalar, self.engine_word, self.branch, lambda: self.loop(depth)]
+        self.draw(st.sampled_from(makers if depth < min(4, MAX_LOOPS) else makers[:3]))()
+
+    def tokens(self, mnemonic: str, semaphore: int, count: int) -> None:
+        """`count` tokens at once or one by one in a loop."""
+        if not count:
+            return
+        if self.draw(st.booleans()):
+            self.put(mnemonic, sem=semaphore, imm=count)
+        else:
+            self.put("loop", imm=count, off=2)
+            self.put(mnemonic, sem=semaphore, imm=1)
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """A program that any chip with the streams can run to its end."""
+    names = sorted(draw(st.sets(st.sampled_from(tuple(load().streams)), min_size=1, max_size=4)))
+    streams = [_Stream(draw, name, SLOT * i) for i, name in enumerate(names)]
+    edge = st.tuples(st.integers(0, len(names) - 1), st.integers(0, len(names) - 1), st.integers(0, 3))
+    edges = draw(st.lists(edge, max_size=4))
+    phases = draw(st.integers(1, 3))
+    pending = [initial for _, _, initial in edges]
+    for phase in range(phases + 1):
+        for index, stream in enumerate(streams):
+            for number, (producer, consumer, _) in enumerate(edges, 1):
+                if index == consumer:  # whatever is there by now
+                    stream.tokens("wait", number, pending[number - 1])
+                    pending[number - 1] = 0
+                if index == producer and phase < phases:
+                    count = draw(st.integers(1, 4))
+                    stream.tokens("signal", number, count)
+                    pending[number - 1] += count
+            if phase < phases:
+                stream.block()
+    for number, (producer, _, initial) in enumerate(edges, 1):  # the initial tokens were taken too: give them back
+        streams[producer].tokens("signal", number, initial)
+        streams[producer].block()
+    for stream in streams:
+        stream.put("halt")
+    return Program(
+        "random",
+        draw(st.integers(1, 4)),
+        [Buffer("x", "hbm", 0, 512, "in", "int8", (512,)), Buffer("slots", "sram", 0, SLOT * len(names))],
+        [Semaphore(number, f"s{number}", initial) for number, (_, _, initial) in enumerate(edges, 1)],
+        streams={stream.name: stream.words for stream in streams},
+    )
