@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 from isa.errors import IsaError, nearest
 from isa.tables import USER_OPCODES, Operand, Spec, load, parse_spec
@@ -74,7 +74,7 @@ def forget(mnemonic: str) -> None:
     _by_opcode[spec.opcode] = None
 
 
-def encode(mnemonic: str, /, **operands: int | str) -> int:
+def encode(mnemonic: str, /, **operands: SupportsIndex | str) -> int:
     """The word of an instruction; wait, signal and flags default to 0. A descriptor field may be given by name."""
     try:
         word, required, slots = _encoders[mnemonic]
@@ -92,7 +92,7 @@ def encode(mnemonic: str, /, **operands: int | str) -> int:
     return word
 
 
-def _encode_slowly(mnemonic: str, operands: dict[str, int | str]) -> int:
+def _encode_slowly(mnemonic: str, operands: dict[str, SupportsIndex | str]) -> int:
     """The path with a field by name; everything else that brought us here is an error."""
     field = operands.get("field")
     if isinstance(field, str) and mnemonic in _specs:
@@ -103,7 +103,7 @@ def _encode_slowly(mnemonic: str, operands: dict[str, int | str]) -> int:
     _refuse(mnemonic, operands)
 
 
-def _refuse(mnemonic: str, operands: dict[str, int | str]) -> NoReturn:
+def _refuse(mnemonic: str, operands: dict[str, SupportsIndex | str]) -> NoReturn:
     """Says which operand is wrong."""
     spec = _specs.get(mnemonic)
     if spec is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy
 import pytest
 from hypothesis import given, settings
@@ -45,7 +47,8 @@ def test_each_bit_is_an_operand_or_refused_by_name(spec: Spec) -> None:
 @each_spec
 def test_values_outside_are_refused(spec: Spec) -> None:
     for operand in spec.operands:
-        for value in (operand.low - 1, operand.high + 1, 1.5, None):
+        wrong: tuple[Any, ...] = (operand.low - 1, operand.high + 1, 1.5, None)
+        for value in wrong:
             with pytest.raises(isa.IsaError, match=operand.name):
                 isa.encode(spec.mnemonic, **{**least(spec), operand.name: value})
 
