@@ -88,8 +88,8 @@ class Core(Section):
         pairs = [(p.engine, p.space) for p in self.ports]
         for pair in sorted({p for p in pairs if pairs.count(p) > 1}):
             raise ValueError(f"ports: {pair[0]} has more than one entry for {pair[1]}; join them")
-        if not self.port_bytes_per_clk("mm", "sram", "read"):
-            raise ValueError("ports: mm cannot read sram, so it has no operands; give it `read`")
+        if not (self.port_bytes_per_clk("mm", "sram", "read") or self.port_bytes_per_clk("mm", "acc", "read")):
+            raise ValueError("ports: mm can read neither sram nor acc, so it has no operands; give it `read`")
         return self
 
     @property

@@ -15,7 +15,7 @@ from emu.errors import ChipError, did_you_mean
 
 PRESETS = Path(__file__).parent / "presets"
 MAX_BYTES = 1 << 20
-MAX_LINE = 4096  # the parser's cost is quadratic in the length of a dotted key
+MAX_LINE = 1024  # the parser's cost is quadratic in the length of a dotted key
 MAX_NESTING = 12
 MAX_EXTENDS = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -89,7 +89,7 @@ def resolve(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     seen: list[Path] = []
     at: Path | None = path
     while at is not None:
-        real = at.resolve()
+        real = _real(at)
         if real in seen:
             names = " -> ".join(p.name for p in [*seen, real])
             raise ChipError(f"{path}: extends: a cycle: {names}; remove one of these `extends`")
@@ -105,6 +105,13 @@ def resolve(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         merge(merged, document, str(file), origin)
     merged.pop("extends", None)
     return merged, origin
+
+
+def _real(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a null byte, a loop of links
+        raise ChipError(f"{path!s}: cannot be read ({error})") from None
 
 
 def _base(path: Path, document: dict[str, Any]) -> Path | None:

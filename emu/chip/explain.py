@@ -14,9 +14,9 @@ from emu.errors import did_you_mean, nearest
 Loc = Sequence[str | int]
 
 
-def problems(error: ValidationError, root: type[BaseModel]) -> list[tuple[str, str]]:
-    """(dotted key, sentence) of every finding, in the order of the schema; a misspelt key comes without its echo as a missing one."""
-    found = error.errors(include_url=False)
+def problems(error: ValidationError, root: type[BaseModel], limit: int) -> list[tuple[str, str]]:
+    """(dotted key, sentence) of the first `limit` findings; a misspelt key comes without its echo as a missing one."""
+    found = error.errors(include_url=False)[:limit]
     mistaken = {(*_parent(e["loc"]), near) for e in found if e["type"] == "extra_forbidden" and (near := _nearest_key(root, e["loc"]))}
     lines = []
     for e in found:

@@ -16,6 +16,7 @@ from emu.chip.provenance import Figure, leaves, lookup, strip
 from emu.chip.schema import SCHEMA_VERSION, Chip
 from emu.errors import ChipError, did_you_mean
 
+MAX_PROBLEMS = 100
 USER = "vary"  # stands for the file of what a study changed
 
 
@@ -57,13 +58,16 @@ def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Map
     try:
         made = Chip.model_validate(values)
     except ValidationError as error:
-        found += explain.problems(error, Chip)
+        found += explain.problems(error, Chip, MAX_PROBLEMS)
+        if error.error_count() > MAX_PROBLEMS:
+            found.append(("", f"and {error.error_count() - MAX_PROBLEMS} more problems"))
     except RecursionError:
         found.append(("", "nested too deeply"))
     if made is None or found:
         raise _report(found, origin, file)
     made._figures.update(figures)
     made._source.update(source)
+    made._stated.update(values)
     made._origin.update(origin)
     made._varied.update(varied or {})
     object.__setattr__(made, "_file", file)
@@ -77,8 +81,9 @@ def _report(found: list[tuple[str, str]], origin: dict[str, str], file: str) -> 
         parts = key.split(".")
         at = next((origin[k] for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in origin), file)
         lines.append(f"{at}: {key or 'chip'}: {sentence}")
-    head = f"{lines[0]}" if len(lines) == 1 else f"{file}: {len(lines)} problems\n  " + "\n  ".join(lines)
-    return ChipError(head, lines)
+    if len(lines) > MAX_PROBLEMS + 1:
+        lines = [*lines[:MAX_PROBLEMS], f"{file}: and more problems"]
+    return ChipError(lines[0] if len(lines) == 1 else f"{file}: {len(found)} problems\n  " + "\n  ".join(lines), lines)
 
 
 def _free_of_charge(made: Chip) -> None:
@@ -111,8 +116,8 @@ def vary(base: Chip, changes: Mapping[str, Any]) -> Chip:
 def provenance(base: Chip, key: str) -> Figure:
     """The figure under a TOML key (`Chip.provenance`)."""
     if key in base._figures:
-        return base._figures[key]
-    values = dict(leaves(strip(base._source, {}, [], {})))
+        return base._figure(key, base._figures[key].value)
+    values = dict(leaves(base._stated))
     if key not in values:
         raise ChipError(f"{base._file}: {key[:200]}: not stated in this chip's description; {did_you_mean(key, values)}")
     return base._figure(key, values[key])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from emu.chip.core import Core
 from emu.chip.fields import Count, Dollars, DollarsPerHour, Flops, Nanometres, Number, Picojoules, Rate, Section, SquareMillimetres, Watts
@@ -18,6 +18,24 @@ from emu.chip.vocabulary import PRICED_EVENTS, UNPRICED_EVENTS
 from emu.errors import UnsupportedError, did_you_mean
 
 SCHEMA_VERSION = 1
+
+
+def _event(name: str) -> str:
+    if name in UNPRICED_EVENTS:
+        raise ValueError(f"part of array_macs_{name.removeprefix('useful_macs_')}; a price here would count it twice")
+    if name not in PRICED_EVENTS:
+        raise ValueError(f"no event has this name; {did_you_mean(name, PRICED_EVENTS)}")
+    return name
+
+
+def _whole_attojoules(pj: float) -> float:
+    if abs(round(pj * 10**6) - pj * 10**6) > 1e-3:
+        raise ValueError(f"{pj} pJ is finer than an attojoule, the grain of energies")
+    return pj
+
+
+Event = Annotated[str, AfterValidator(_event)]
+EventEnergy = Annotated[Picojoules, AfterValidator(_whole_attojoules)]
 
 
 class Process(Section):
@@ -74,7 +92,7 @@ class Chip(Section):
     sync: Sync
     process: Process
     power: Power
-    energy: dict[str, Picojoules]
+    energy: dict[Event, EventEnergy]
     """Picojoules per event."""
     scopes: list[Scope] = []
     levels: list[Level] = []
@@ -87,22 +105,11 @@ class Chip(Section):
     """Dense peak as published, which the computed one is checked against."""
     published_conflict: dict[Format, Conflict] = {}
     _figures: dict[str, Figure] = PrivateAttr(default_factory=dict)
-    _source: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _source: dict[str, Any] = PrivateAttr(default_factory=dict)  # the merged document, which vary starts from
+    _stated: dict[str, Any] = PrivateAttr(default_factory=dict)  # the same without provenance
     _origin: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: str = PrivateAttr(default="")
     _varied: dict[str, Any] = PrivateAttr(default_factory=dict)
-
-    @field_validator("energy")
-    @classmethod
-    def _known_events(cls, energy: dict[str, float]) -> dict[str, float]:
-        for event, pj in energy.items():
-            if event in UNPRICED_EVENTS:
-                raise ValueError(f"{event} is part of array_macs_{event.removeprefix('useful_macs_')}; a price here would count it twice")
-            if event not in PRICED_EVENTS:
-                raise ValueError(f"{event!r} is no event; {did_you_mean(event, PRICED_EVENTS)}")
-            if round(pj * 10**6) != pj * 10**6 and abs(round(pj * 10**6) - pj * 10**6) > 1e-6:
-                raise ValueError(f"{event}: {pj} pJ is finer than an attojoule, the grain of energies")
-        return energy
 
     @model_validator(mode="after")
     def _consistent(self) -> Chip:
@@ -147,7 +154,7 @@ class Chip(Section):
 
     def figures(self) -> list[Figure]:
         """Every figure the description states, with its provenance."""
-        return [self._figure(key, value) for key, value in leaves(self._source)]
+        return [self._figure(key, value) for key, value in leaves(self._stated)]
 
     def _figure(self, key: str, value: Any) -> Figure:
         found = lookup(self._figures, key)
@@ -167,8 +174,8 @@ class Chip(Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over every resolved value; provenance, titles and notes do not count."""
-        words = self.model_dump(exclude={"title", "vendor", "status", "note", "name"})
+        """SHA-256 over every resolved value that a run can depend on; names, provenance, prices and published peaks do not count."""
+        words = self.model_dump(exclude={"title", "vendor", "status", "note", "name", "cost", "published", "published_conflict"})
         return hashlib.sha256(json.dumps(words, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.chip import document, explain
-from emu.chip.provenance import is_figure, leaves, strip
+from emu.chip.provenance import is_figure, leaves
 from emu.chip.schema import Chip
 from emu.errors import did_you_mean
 
@@ -48,6 +48,6 @@ def _index(entries: list[Any], part: str) -> int:
 
 def unknown(base: Chip, key: str) -> str:
     """What to say about a key that leads nowhere."""
-    stated = [name for name, _ in leaves(strip(base._source, {}, [], {}))]
+    stated = [name for name, _ in leaves(base._stated)]
     could = [f"{section}.{name}" for section in SECTIONS for name in explain.keys(Chip, section.split("."))]
     return f"unknown key; {did_you_mean(key, {*stated, *could})}"

@@ -77,7 +77,7 @@ def energy(chip: Chip, counters: Mapping[str, int], seconds: float) -> EnergyRep
 def _check(chip: Chip, counters: Mapping[str, int], seconds: float) -> None:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise EmuError(f"energy: seconds must be finite and >= 0, got {seconds!r}")
-    unknown = sorted(set(counters) - {*PRICED_EVENTS, *UNPRICED_EVENTS})
+    unknown = sorted({e for e, n in counters.items() if n} - {*PRICED_EVENTS, *UNPRICED_EVENTS})
     if unknown:
         raise EmuError(f"energy: {unknown[0]!r} is no event; {did_you_mean(unknown[0], [*PRICED_EVENTS, *UNPRICED_EVENTS])}")
     negative = sorted(e for e, n in counters.items() if n < 0)
@@ -86,7 +86,8 @@ def _check(chip: Chip, counters: Mapping[str, int], seconds: float) -> None:
     missing = [e for e in PRICED_EVENTS if counters.get(e) and e not in chip.energy]
     if missing:
         lines = [f"{chip.name}: energy.{e}: {counters[e]} of these happened, but the chip file gives no energy for them" for e in missing]
-        advice = 'add it under [energy], for example \'{value = "1 pJ", tag = "assumed", source = "..."}\'; "0 pJ" needs a source that says why'
+        example = f'{missing[0]} = {{value = "1 pJ", tag = "assumed", source = "..."}}'
+        advice = f'add under [energy]: {example}; "0 pJ" needs a source that says why it costs nothing'
         raise ChipError("\n  ".join([*lines, advice]), lines)
 
 

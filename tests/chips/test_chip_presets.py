@@ -1,0 +1,117 @@
+"""Does each preset reproduce its published peaks, and does every figure say where it comes from?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import emu
+from emu.chip.vocabulary import TAGS
+from emu.errors import nearest
+
+PRESETS = emu.chips()
+PAPER = sorted((Path(__file__).parent / "paper").glob("*.toml"))
+# What nothing published says about jalapeno: the peaks its preset was reasoned to have, in TFLOP/s.
+INTENDED: dict[str, dict[str, float]] = {"jalapeno": {"bf16": 2517, "fp8_e4m3": 5033, "int8": 5033}, "tiny": {"bf16": 0.512}}
+
+
+def test_the_three_are_there() -> None:
+    assert {"h100", "jalapeno", "tiny"} <= set(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_peaks_meet_published_ones(name: str) -> None:
+    chip = emu.chip(name)
+    published = {str(fmt): flops for fmt, flops in chip.published.items()}
+    targets = published or {f: t * 1e12 for f, t in INTENDED[name].items()}
+    for fmt, flops in targets.items():
+        assert chip.peak_flops(fmt) == pytest.approx(flops, rel=0.015), fmt
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
+def test_paper_chips_fit_the_schema(path: Path) -> None:
+    chip = emu.load_chip(path)
+    assert chip.published
+    for fmt, flops in chip.published.items():
+        assert chip.peak_flops(fmt) == pytest.approx(flops, rel=0.015), fmt
+
+
+@pytest.mark.parametrize("name", ["h100", "jalapeno"])
+def test_every_figure_has_tag_and_source(name: str) -> None:
+    chip = emu.chip(name)
+    figures = chip.figures()
+    assert len(figures) > 100
+    assert [f.key for f in chip.unlabelled()] == []
+    assert [f.key for f in figures if f.tag not in TAGS or not f.source] == []
+
+
+def test_jalapeno_is_reported_or_assumed_only() -> None:
+    chip = emu.chip("jalapeno")
+    assert chip.hypothetical and not chip.published
+    assert {f.tag for f in chip.figures()} == {"reported", "assumed"}
+    assert chip.provenance("hbm.stacks").tag == "reported"
+    assert "hbm.bandwidth" in [f.key for f in chip.assumed()]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_enough_queues_for_the_shipped_kernels(name: str) -> None:
+    dma = emu.chip(name).core.dma
+    assert dma.load_queues >= 2 and dma.store_queues >= 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_prices_every_event_its_engines_can_cause(name: str) -> None:
+    from emu.chip.vocabulary import PRICED_EVENTS
+
+    chip = emu.chip(name)
+    possible = {e for e in PRICED_EVENTS if not e.startswith("array_macs_")} | {f"array_macs_{f}" for f in chip.core.matrix.macs_per_clk}
+    if not any(level.kind == "scratchpad" for level in chip.levels):
+        possible.discard("shared_bytes")
+    assert sorted(possible - set(chip.energy)) == []
+
+
+def test_h100_traps() -> None:
+    chip = emu.chip("h100")
+    assert chip.core.clock_hz == 1_830_000_000  # not the 1.98 GHz boost
+    assert chip.links[0].total_bytes_per_s == 450 * 10**9  # one direction
+    assert chip.hbm.capacity_bytes == 80 * 10**9  # GB, not GiB
+    assert chip.levels[0].capacity_bytes == 50 << 20
+
+
+def test_jalapeno_network_feeds_its_memory() -> None:
+    """Decision 0002: HBM interleaved over all tiles must get through the mesh's middle and in from its edge."""
+    chip = emu.chip("jalapeno")
+    assert chip.noc.uniform_bytes_per_s >= chip.hbm.bandwidth_bytes_per_s
+    edge = 2 * (chip.noc.x + chip.noc.y) * chip.noc.bytes_per_clk * chip.core.clock_hz
+    assert edge >= chip.hbm.bandwidth_bytes_per_s
+
+
+def test_weights_load_behind_memory() -> None:
+    """The stationary load of jalapeno does not bind decode: it is faster than a tile's share of HBM."""
+    chip = emu.chip("jalapeno")
+    matrix = chip.core.matrix
+    load_bytes_per_s = matrix.load_rows_per_clk * matrix.quantum_n * chip.core.clock_hz * chip.core_count
+    assert load_bytes_per_s > chip.hbm.bandwidth_bytes_per_s
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(emu.ChipError, match="jalapeno"):
+        emu.chip("jalapenio")
+    with pytest.raises(emu.UnsupportedError, match="fp8"):
+        emu.chip("h100").peak_flops("fp8")
+    assert nearest("h10", PRESETS) == "h100"
+
+
+def test_a_preset_cannot_be_spoilt() -> None:
+    chip = emu.chip("tiny")
+    chip.energy["vec_add"] = 99.0
+    assert emu.chip("tiny").energy["vec_add"] == 1.0
+    with pytest.raises(Exception, match="frozen"):
+        chip.core_count = 5
+
+
+def test_html_escapes_and_names_assumptions() -> None:
+    chip = emu.chip("jalapeno").vary({"title": "<script>x</script>"})
+    page = chip._repr_html_()
+    assert "<script>" not in page and "Hypothetical" in page and "assumed" in page
