@@ -1,0 +1,246 @@
+"""Which descriptors a stream needs in one operation, and how each of their fields gets its value.
+
+Equal views share a descriptor. A field that is the same throughout is set once, before the operation; an address that moves with loops is
+advanced by one add per loop level; only clamped extents are computed anew, at the head of the loop they depend on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from emu.errors import CapacityError, ProgramError
+from emu.kernels.lang.expr import Expr, Value
+from emu.kernels.lang.memory import Dim, Ring, Tensor, Tile, format_bytes
+from emu.kernels.lang.percore import Const, PerCore
+from emu.kernels.lang.sync import Plan
+from emu.kernels.lang.tree import Loop, Op, Region, Use, tile_of
+
+Fields = dict[str, Value]
+Key = tuple[object, ...]
+DESCRIPTORS = 32
+
+
+@dataclass(eq=False)
+class Desc:
+    """A descriptor register during one operation."""
+
+    number: int
+    name: str
+    fields: Fields
+    ring: Ring | None = None
+    overwrites: bool = False
+    adds: bool = False
+    repeats: bool = False  # its first product stands in an inner loop
+
+    @property
+    def toggles(self) -> bool:
+        """Whether the same words must first overwrite and then add."""
+        return self.repeats or self.overwrites and self.adds
+
+
+@dataclass
+class Access:
+    """How one operation refers to its descriptors."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+    destination: Desc | None = None
+    moved: list[tuple[Desc, int, Fields]] = field(default_factory=list)  # cursor of a persistent ring: byte offset and fields for this op
+
+
+@dataclass
+class Steps:
+    """Updates of descriptor fields at the edges of a loop: at the head and end of its body, and after it."""
+
+    head: dict[Expr, list[tuple[int, str]]] = field(default_factory=dict)
+    end: list[tuple[int, str, Const]] = field(default_factory=list)
+    after: list[tuple[int, str, Const]] = field(default_factory=list)  # to be multiplied by the loop's count
+
+
+class Table:
+    """The descriptors of one stream in one operation."""
+
+    def __init__(self, region: Region, stream: str, plan: Plan, cursors: dict[Ring, int]) -> None:
+        self.region = region
+        self.stream = stream
+        self.cursors = cursors
+        self.descs: dict[Key, Desc] = {}
+        self.scalars: dict[Key, tuple[int, Fields]] = {}
+        self.access: dict[Op, Access] = {}
+        self.steps: dict[Loop, Steps] = defaultdict(Steps)
+        self.start: list[tuple[int, str, Value]] = []
+        self.volatile: set[tuple[int, str]] = set()
+        self._cursor_uses: dict[Ring, list[tuple[Access, int, Fields]]] = defaultdict(list)
+        for op in region.ops:
+            if op.stream == stream:
+                self._add(op, plan)
+        self._settle()
+
+    def of_ring(self, ring: Ring) -> list[int]:
+        """Numbers of the descriptors that walk a ring."""
+        if ring in self.cursors:
+            return [self.cursors[ring]]
+        return [d.number for d in self.descs.values() if d.ring is ring]
+
+    def toggled(self, tile: Tile) -> list[int]:
+        """Descriptors of an accumulator whose first product must be told to overwrite."""
+        return [d.number for d in self.descs.values() if d.ring is tile.ring and d.toggles]
+
+    def _add(self, op: Op, plan: Plan) -> None:
+        access = self.access[op] = Access()
+        for use in op.uses:
+            tile = tile_of(use.view)
+            fields = _fields(use, op)
+            if tile is not None and tile.ring.persistent:
+                self._add_cursor(access, use, tile.ring, fields)
+                continue
+            desc = self._intern(use, fields)
+            access.numbers[use.slot] = desc.number
+            if op.mnemonic == "mm" and use.slot == "d0":
+                access.destination = desc
+                once = plan.first_mm.get(op)
+                desc.repeats |= once is False
+                desc.overwrites |= once is True
+                desc.adds |= once is None
+        if op.scalars is not None:
+            self._add_scalars(op, access)
+
+    def _intern(self, use: Use, fields: Fields) -> Desc:
+        tile = tile_of(use.view)
+        ring = tile.ring if tile is not None and tile.ring.depth > 1 else None
+        key = (tile.ring if tile is not None else None, *fields.values())
+        desc = self.descs.get(key)
+        if desc is None:
+            if ring is not None:
+                fields |= {"ring_lo": ring.base, "ring_size": ring.bytes, "ring_step": ring.slot_bytes}
+            desc = self.descs[key] = Desc(len(self.descs), use.view.buffer.name, fields, tile.ring if tile is not None else None)
+            if len(self.descs) + len(self.cursors) > DESCRIPTORS:
+                names = ", ".join(sorted({d.name for d in self.descs.values()}))
+                raise CapacityError(
+                    f"{self.region.name}: stream {self.stream} needs more than {DESCRIPTORS} descriptors at {use.view.buffer.name} "
+                    f"(in use: {names}); use fewer different views or split the operation",
+                )
+        return desc
+
+    def _add_cursor(self, access: Access, use: Use, ring: Ring, fields: Fields) -> None:
+        offset = use.view.offset
+        if not isinstance(offset, int):
+            raise ProgramError(f"{ring.name}: a part of a tile of the weight ring must stand at a constant place")
+        del fields["base"], fields["space"]
+        access.numbers[use.slot] = self.cursors[ring]
+        self._cursor_uses[ring].append((access, offset, fields))
+
+    def _add_scalars(self, op: Op, access: Access) -> None:
+        """Scalar fields are a register file of their own: field `scalar` of descriptor i belongs to nobody else."""
+        assert op.scalars is not None
+        scalars = op.scalars
+        masks = op.mnemonic == "vmask"
+        key = (scalars.bits, scalars.diag, scalars.window) if masks else (scalars.bits,)
+        slot = self.scalars.get(key)
+        if slot is None:
+            number = len(self.scalars)
+            if number >= DESCRIPTORS:
+                raise CapacityError(f"{self.region.name}: stream {self.stream} needs more than {DESCRIPTORS} different immediates")
+            fields: Fields = {"scalar": scalars.bits}
+            if masks:
+                fields |= {"diag": scalars.diag, "window": scalars.window}
+            slot = self.scalars[key] = (number, fields)
+        access.numbers["d2"] = slot[0]
+
+    def _settle(self) -> None:
+        for ring, uses in self._cursor_uses.items():
+            self._settle_cursor(ring, uses)
+        for desc in self.descs.values():
+            if desc.toggles:
+                self.volatile.add((desc.number, "accumulate"))
+            elif desc.overwrites or desc.adds:
+                desc.fields["accumulate"] = int(desc.adds)
+            walks = desc.ring is not None and desc.ring.depth > 1
+            for name, value in desc.fields.items():
+                self._plan_field(desc.number, name, value, walks and name == "base")
+        for number, fields in self.scalars.values():
+            for name, value in fields.items():
+                self._plan_field(number, name, value, False)
+
+    def _settle_cursor(self, ring: Ring, uses: list[tuple[Access, int, Fields]]) -> None:
+        number = self.cursors[ring]
+        cursor = Desc(number, ring.name, {}, ring)
+        same = {name: value for name, value in uses[0][2].items() if all(fields[name] == value for _, _, fields in uses)}
+        for name, value in same.items():
+            self._plan_field(number, name, value, False)
+        for access, offset, fields in uses:
+            changed = {name: value for name, value in fields.items() if name not in same}
+            self.volatile.update((number, name) for name in changed)
+            if offset or changed:
+                access.moved.append((cursor, offset, changed))
+
+    def _plan_field(self, number: int, name: str, value: Value, walks: bool) -> None:
+        """Where a field is set and updated. `walks`: it also moves along a ring, so it must be back in place right after each loop."""
+        if walks:
+            self.volatile.add((number, name))
+        if not isinstance(value, Expr):
+            self.start.append((number, name, value))
+            return
+        self.volatile.add((number, name))
+        inner = value.deepest
+        if inner is None or not self.region.contains(inner.loop):
+            self.start.append((number, name, value))
+        elif value.clamped:
+            self.steps[inner.loop].head.setdefault(value, []).append((number, name))
+        else:
+            self._plan_affine(number, name, value, walks)
+
+    def _plan_affine(self, number: int, name: str, value: Expr, walks: bool) -> None:
+        terms = dict(value.terms)
+        outside = tuple((index, c) for index, c in value.terms if not self.region.contains(index.loop))
+        self.start.append((number, name, Expr(value.const, outside) if outside else value.const))
+        loop = value.terms[-1][0].loop
+        inner: tuple[Loop, Const] | None = None
+        while self.region.contains(loop):
+            step = terms.get(loop.index, 0)
+            delta: Const = step
+            if inner is not None and inner[1] != 0:
+                before, advance = inner
+                if walks or isinstance(before.count, Expr):
+                    self.steps[before].after.append((number, name, -advance))
+                else:
+                    delta = step - before.count * advance
+            if delta != 0:
+                self.steps[loop].end.append((number, name, delta))
+            inner = (loop, step)
+            loop = loop.parent_loop
+        if inner is not None and walks and inner[1] != 0:
+            self.steps[inner[0]].after.append((number, name, -inner[1]))
+
+
+def _fields(use: Use, op: Op) -> Fields:
+    """What the instruction reads of this operand's descriptor."""
+    buffer = use.view.buffer
+    dims = use.dims or use.view.dims
+    if len(dims) > 4:
+        raise ProgramError(f"{op.line}: {buffer.name} has {len(dims)} axes; a descriptor has four")
+    size = format_bytes(buffer.fmt)
+    space, base = ("hbm", buffer.address) if isinstance(buffer, Tensor) else (buffer.ring.space, buffer.ring.base)
+    fields: Fields = {"space": _space(space), "base": base + use.view.offset, "fmt": _format(buffer.fmt)}
+    for i in range(4):
+        dim = dims[-1 - i] if i < len(dims) else Dim(1, 0, 1)
+        stride = 0 if dim.extent == 1 and op.mnemonic != "mm" else dim.stride
+        if i == 0 and stride % size:
+            raise ProgramError(f"{op.line}: the innermost stride of {buffer.name} is not a whole number of elements")
+        fields[f"n{i}"] = dim.extent
+        fields[f"s{i}"] = stride // size if i == 0 else stride
+    return fields
+
+
+def _format(name: str) -> int:
+    from isa.tables import load
+
+    return load().formats[name].id
+
+
+def _space(name: str) -> int:
+    from isa.tables import load
+
+    return load().spaces[name].id
+
+
+__all__ = ["Access", "Desc", "PerCore", "Steps", "Table"]

@@ -1,0 +1,223 @@
+"""What a kernel's instructions refer to: tensors in device memory, tiles on chip, and views (parts) of either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import TYPE_CHECKING
+
+from emu.errors import ProgramError, UnsupportedError, did_you_mean
+from emu.kernels.lang.expr import Expr, Value, clamp, lower, upper
+
+if TYPE_CHECKING:
+    from emu.kernels.lang.tree import Block, Region
+
+
+@cache
+def format_bytes(fmt: str) -> int:
+    """Bytes of one element."""
+    from isa.tables import load
+
+    formats = load().formats
+    if fmt not in formats:
+        raise UnsupportedError(f"unknown number format {fmt!r}; {did_you_mean(fmt, formats)}")
+    return formats[fmt].bits // 8
+
+
+@dataclass(frozen=True)
+class Dim:
+    """One axis of a view: how many elements are valid, how far apart they are, and how many there can be at most."""
+
+    extent: Value
+    stride: int
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Part of a tensor or tile; dims outermost first. Python slices narrow it, an index drops an axis; ragged extents stay valid."""
+
+    buffer: Tensor | Tile
+    offset: Value
+    dims: tuple[Dim, ...]
+
+    @property
+    def fmt(self) -> str:
+        return self.buffer.fmt
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(d.size for d in self.dims)
+
+    @property
+    def extents(self) -> tuple[Value, ...]:
+        return tuple(d.extent for d in self.dims)
+
+    def __getitem__(self, key: slice | Value | tuple[slice | Value, ...]) -> View:
+        keys = key if isinstance(key, tuple) else (key,)
+        if len(keys) > len(self.dims):
+            raise ProgramError(f"{self.buffer.name}: {len(keys)} indices for {len(self.dims)} axes")
+        offset, dims = self.offset, []
+        for dim, part in zip(self.dims, keys):
+            if isinstance(part, slice):
+                start, length = _range(part, dim, self.buffer.name)
+                dims.append(Dim(_within(dim, start, length), dim.stride, length))
+                offset = offset + start * dim.stride
+            else:
+                offset = offset + part * dim.stride
+        return View(self.buffer, offset, (*dims, *self.dims[len(keys):]))
+
+    def as_dims(self, *order: int | None) -> View:
+        """Axes in another order; None inserts an axis of one element."""
+        return View(self.buffer, self.offset, tuple(Dim(1, 0, 1) if axis is None else self.dims[axis] for axis in order))
+
+
+def _range(part: slice, dim: Dim, name: str) -> tuple[Value, int]:
+    start: Value = 0 if part.start is None else part.start
+    stop: Value = dim.size if part.stop is None else part.stop
+    length = stop - start
+    if part.step is not None or not isinstance(length, int) or length < 0:
+        raise ProgramError(f"{name}: the length of a slice must be known while tracing; write t[i * n : i * n + n]")
+    return start, length
+
+
+def _within(dim: Dim, start: Value, length: int) -> Value:
+    """The valid part of `length` elements from `start`."""
+    extent = dim.extent
+    if isinstance(extent, Expr) and extent.clamped and isinstance(start, Expr):
+        if extent.hi is not None and lower(extent.hi - start) < length:
+            raise UnsupportedError("a slice that moves in a loop must divide the tile it moves in")
+        extent = Expr(extent.const, extent.terms)
+    return clamp(extent - start, 0, length)
+
+
+class Sliceable:
+    """Views by slicing and whole views, shared by tensors and tiles."""
+
+    view: View
+
+    def __getitem__(self, key: slice | Value | tuple[slice | Value, ...]) -> View:
+        return self.view[key]
+
+
+class Tensor(Sliceable):
+    """A row-major tensor in device memory."""
+
+    def __init__(self, name: str, shape: Sequence[int], fmt: str, role: str, address: int) -> None:
+        self.name = name
+        self.shape = tuple(shape)
+        self.fmt = fmt
+        self.role = role
+        self.address = address
+        self.view = View(self, 0, _row_major(self.shape, self.shape, format_bytes(fmt)))
+
+    @property
+    def bytes(self) -> int:
+        return prod(self.shape) * format_bytes(self.fmt)
+
+    def at(self, origin: Sequence[Value], shape: Sequence[int], valid: Sequence[Value | None] | None = None) -> View:
+        """The block of `shape` that begins at `origin`, cut at the tensor's edges; `valid` narrows an axis further."""
+        if len(origin) != len(self.shape) or len(shape) != len(self.shape):
+            raise ProgramError(f"{self.name} has {len(self.shape)} axes; the origin has {len(origin)}, the shape {len(shape)}")
+        offset: Value = 0
+        dims = []
+        for axis, (start, size, dim) in enumerate(zip(origin, shape, self.view.dims)):
+            extent = clamp(dim.size - start, 0, size)
+            if valid is not None and valid[axis] is not None:
+                extent = valid[axis]  # type: ignore[assignment]
+            offset = offset + start * dim.stride
+            dims.append(Dim(extent, dim.stride, size))
+        return View(self, offset, tuple(dims))
+
+    def reshape(self, shape: Sequence[int]) -> Tensor:
+        """The same bytes under another row-major shape."""
+        other = Tensor(self.name, shape, self.fmt, self.role, self.address)
+        if other.bytes != self.bytes:
+            raise ProgramError(f"{self.name} {self.shape} cannot be seen as {tuple(shape)}")
+        return other
+
+
+def _row_major(shape: Sequence[int], extents: Sequence[Value], size: int) -> tuple[Dim, ...]:
+    dims: list[Dim] = []
+    stride = size
+    for count, extent in zip(reversed(shape), reversed(extents)):
+        dims.append(Dim(extent, stride, count))
+        stride *= count
+    return tuple(reversed(dims))
+
+
+class Ring:
+    """On-chip memory of `depth` slots. `next` takes the following slot: one generation per execution of the block it stands in."""
+
+    def __init__(self, name: str, slot_bytes: int, depth: int, space: str, line: str, region: Region | None) -> None:
+        self.name = name
+        self.slot_bytes = slot_bytes
+        self.depth = depth
+        self.space = space
+        self.line = line
+        self.region = region
+        self.base = 0
+        self.generations: list[Tile] = []
+
+    @property
+    def persistent(self) -> bool:
+        """Lives across operations: the weight ring."""
+        return self.region is None
+
+    @property
+    def bytes(self) -> int:
+        return self.slot_bytes * self.depth
+
+
+class Tile(Sliceable):
+    """One generation of a ring, seen with a shape and a format."""
+
+    def __init__(self, ring: Ring, shape: Sequence[int], fmt: str, valid: Sequence[Value] | None, block: Block) -> None:
+        self.ring = ring
+        self.shape = tuple(shape)
+        self.fmt = fmt
+        self.block = block
+        size = format_bytes(fmt)
+        need = prod(self.shape) * size
+        if need > ring.slot_bytes:
+            raise ProgramError(f"a tile {self.shape} {fmt} of {need} bytes does not fit a slot of {ring.name} ({ring.slot_bytes} bytes)")
+        extents = tuple(valid) if valid is not None else self.shape
+        if len(extents) != len(self.shape) or any(upper(e) > s for e, s in zip(extents, self.shape)):
+            raise ProgramError(f"{ring.name}: valid extents {extents} exceed the shape {self.shape}")
+        self.view = View(self, 0, _row_major(self.shape, extents, size))
+
+    @property
+    def name(self) -> str:
+        return self.ring.name
+
+    @property
+    def valid(self) -> tuple[Value, ...]:
+        return self.view.extents
+
+    def grouped(self, groups: int, valid: Sequence[Value]) -> View:
+        """[rows, columns] as [groups, rows, columns / groups], which is how blocks of columns are stored elsewhere."""
+        rows, columns = self.view.dims
+        width = self.shape[1] // groups
+        sizes = (Dim(valid[0], width * columns.stride, groups), Dim(valid[1], rows.stride, rows.size), Dim(valid[2], columns.stride, width))
+        return View(self, 0, sizes)
+
+    def reshape(self, shape: Sequence[int], valid: Sequence[Value] | None = None, fmt: str | None = None) -> View:
+        """The bytes of this generation under another row-major shape."""
+        extents = tuple(valid) if valid is not None else tuple(shape)
+        dims = _row_major(shape, extents, format_bytes(fmt or self.fmt))
+        return View(self, 0, dims)
+
+
+Operand = View | Tensor | Tile
+
+
+def view_of(operand: Operand) -> View:
+    """The whole of a tensor or tile, or the view itself."""
+    return operand if isinstance(operand, View) else operand.view
+
+
+def whole(dim: Dim) -> bool:
+    """Whether every element of the axis is valid, in every iteration."""
+    return isinstance(dim.extent, int) and dim.extent == dim.size

@@ -1,0 +1,176 @@
+"""Vector operations of the tracer: elementwise with broadcasting, reductions along the last axis, masks, transposition."""
+
+from __future__ import annotations
+
+import struct
+
+from emu.errors import ProgramError
+from emu.kernels.lang.expr import Value
+from emu.kernels.lang.memory import Dim, Operand, View, view_of
+from emu.kernels.lang.tree import Scalars, Use
+
+Second = Operand | float | int
+
+
+def float_bits(value: float) -> int:
+    """The fp32 pattern of an immediate."""
+    return int(struct.unpack("<I", struct.pack("<f", value))[0])
+
+
+def _aligned(source: View, target: View) -> tuple[Dim, ...]:
+    """The source's axes under the target's, right-aligned; axes of one element repeat."""
+    if len(source.dims) > len(target.dims):
+        raise ProgramError(f"{source.buffer.name} {source.shape} has more axes than {target.buffer.name} {target.shape}")
+    for mine, theirs in zip(reversed(source.dims), reversed(target.dims)):
+        if mine.size != theirs.size and not (mine.size == 1 and mine.extent == 1):
+            raise ProgramError(f"shapes do not broadcast: {source.buffer.name} {source.shape} to {target.buffer.name} {target.shape}")
+    return tuple(Dim(1, 0, 1) if d.size == 1 and d.extent == 1 else d for d in source.dims)
+
+
+def _broadcast(slot: str, operand: Operand, target: View) -> Use:
+    view = view_of(operand)
+    return Use(slot, view, "r", _aligned(view, target))
+
+
+class VecOps:
+    """Mixed into the tracer. Destinations come first; sources broadcast to the destination; arithmetic is fp32, rounded once on writing."""
+
+    def _emit(
+        self, stream: str, mnemonic: str, uses: tuple[Use, ...], scalars: Scalars | None = None, flags: tuple[str, ...] = (),
+        piece: bool = False,
+    ) -> None:
+        raise NotImplementedError
+
+    def _unary(self, mnemonic: str, dst: Operand, src: Operand, sat: bool = False) -> None:
+        target = view_of(dst)
+        self._emit("vec", mnemonic, (Use("d0", target, "w"), _broadcast("d1", src, target)), flags=("sat",) if sat else ())
+
+    def _binary(self, mnemonic: str, dst: Operand, a: Operand, b: Second, sat: bool = False, mode: str = "w") -> None:
+        target = view_of(dst)
+        uses = [Use("d0", target, mode), _broadcast("d1", a, target)]
+        flags = ("sat",) if sat else ()
+        if isinstance(b, (int, float)):
+            self._emit("vec", mnemonic, tuple(uses), Scalars(float_bits(b)), ("imm", *flags))
+        else:
+            self._emit("vec", mnemonic, (*uses, _broadcast("d2", b, target)), flags=flags)
+
+    def _reduce(self, mnemonic: str, dst: Operand, src: Operand) -> None:
+        target, source = view_of(dst), view_of(src)
+        if target.dims[-1].size != 1:
+            raise ProgramError(f"a reduction writes one element per row; the last axis of {target.buffer.name} has {target.dims[-1].size}")
+        self._emit("vec", mnemonic, (Use("d0", target, "w"), Use("d1", source, "r")))
+
+    def mov(self, dst: Operand, src: Operand, sat: bool = False) -> None:
+        """dst = src, converted to dst's format."""
+        self._unary("vmov", dst, src, sat)
+
+    def fill(self, dst: Operand, value: float) -> None:
+        """dst = value."""
+        self._emit("vec", "vfill", (Use("d0", view_of(dst), "w"),), Scalars(float_bits(value)))
+
+    def add(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+        """dst = a + b."""
+        self._binary("vadd", dst, a, b, sat)
+
+    def sub(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+        """dst = a - b."""
+        self._binary("vsub", dst, a, b, sat)
+
+    def mul(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+        """dst = a * b."""
+        self._binary("vmul", dst, a, b, sat)
+
+    def div(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+        """dst = a / b."""
+        self._binary("vdiv", dst, a, b, sat)
+
+    def mac(self, dst: Operand, a: Operand, b: Second) -> None:
+        """dst = dst + a * b, two roundings."""
+        self._binary("vmac", dst, a, b, mode="rw")
+
+    def max(self, dst: Operand, a: Operand, b: Second) -> None:
+        """dst = the larger of a and b."""
+        self._binary("vmax", dst, a, b)
+
+    def min(self, dst: Operand, a: Operand, b: Second) -> None:
+        """dst = the smaller of a and b."""
+        self._binary("vmin", dst, a, b)
+
+    def ge(self, dst: Operand, a: Operand, b: Second) -> None:
+        """dst = 1 where a >= b, else 0."""
+        self._binary("vge", dst, a, b)
+
+    def rsum(self, dst: Operand, src: Operand) -> None:
+        """dst[.., 0] = the sum of src over its last axis."""
+        self._reduce("vrsum", dst, src)
+
+    def rmax(self, dst: Operand, src: Operand) -> None:
+        """dst[.., 0] = the maximum of src over its last axis."""
+        self._reduce("vrmax", dst, src)
+
+    def mask(self, dst: Operand, src: Operand, diag: Value, fill: float, window: int = 0) -> None:
+        """dst[.., i, j] = src[.., i, j] where j <= i + diag (and j > i + diag - window if a window is given), else fill."""
+        target = view_of(dst)
+        scalars = Scalars(float_bits(fill), diag, window)
+        self._emit("vec", "vmask", (Use("d0", target, "w"), _broadcast("d1", src, target)), scalars)
+
+    def transpose(self, dst: Operand, src: Operand) -> None:
+        """dst[j, i] = src[i, j]."""
+        self._emit("vec", "vtrans", (Use("d0", view_of(dst), "w"), Use("d1", view_of(src), "r")))
+
+    def rows(self, dst: Operand, indices: Operand, table: Operand) -> None:
+        """dst[i, :] = table[indices[i], :], all on chip."""
+        uses = (Use("d0", view_of(dst), "w"), Use("d1", view_of(indices), "r"), Use("d2", view_of(table), "r"))
+        self._emit("vec", "vgather", uses)
+
+    def neg(self, dst: Operand, src: Operand) -> None:
+        """dst = -src."""
+        self._unary("vneg", dst, src)
+
+    def abs(self, dst: Operand, src: Operand) -> None:
+        """dst = |src|."""
+        self._unary("vabs", dst, src)
+
+    def exp(self, dst: Operand, src: Operand) -> None:
+        """dst = e to the src."""
+        self._unary("vexp", dst, src)
+
+    def exp2(self, dst: Operand, src: Operand) -> None:
+        """dst = 2 to the src."""
+        self._unary("vexp2", dst, src)
+
+    def log2(self, dst: Operand, src: Operand) -> None:
+        """dst = the binary logarithm of src."""
+        self._unary("vlog2", dst, src)
+
+    def sqrt(self, dst: Operand, src: Operand) -> None:
+        """dst = the square root of src."""
+        self._unary("vsqrt", dst, src)
+
+    def rsqrt(self, dst: Operand, src: Operand) -> None:
+        """dst = 1 / sqrt(src)."""
+        self._unary("vrsqrt", dst, src)
+
+    def rcp(self, dst: Operand, src: Operand) -> None:
+        """dst = 1 / src."""
+        self._unary("vrcp", dst, src)
+
+    def tanh(self, dst: Operand, src: Operand) -> None:
+        """dst = tanh src."""
+        self._unary("vtanh", dst, src)
+
+    def erf(self, dst: Operand, src: Operand) -> None:
+        """dst = erf src."""
+        self._unary("verf", dst, src)
+
+    def sigmoid(self, dst: Operand, src: Operand) -> None:
+        """dst = 1 / (1 + e^-src)."""
+        self._unary("vsigmoid", dst, src)
+
+    def sin(self, dst: Operand, src: Operand) -> None:
+        """dst = sin src."""
+        self._unary("vsin", dst, src)
+
+    def cos(self, dst: Operand, src: Operand) -> None:
+        """dst = cos src."""
+        self._unary("vcos", dst, src)
