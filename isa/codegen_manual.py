@@ -11,6 +11,23 @@ Fixed 64-bit words; the opcode is the top byte. What the tables cannot say stand
 An operand that is not named in the *operands* column must be zero in the word; the decoder refuses it by name.
 """
 HEAD = ["instruction", "opcode", "word", "operands", "class", "meaning"]
+TEXT = """## Text form
+
+One line is one directive, one instruction, or a label (`name:`, alone or before an instruction). A comment runs from `;` to the end.
+Operands stand in the order of the table, with commas; after them `wait=NAME`, `signal=NAME` and flags, in any order.
+A descriptor and its field are written together: `dset d1.base, 128`. A branch or loop names a label of its stream; the end of a loop is a
+label after the last word of its body. Loops that nest may end at the same word.
+
+- numbers are decimal, 0x..., 0b...; `dset dN.scalar` also takes a float (`1.5`, `-inf`) and stores its fp32 bits
+- `dset dN.space` and `dset dN.fmt` take the names of spaces and formats
+- `dset` and `dsetr` of `base` and `ring_lo` take the name of a buffer, with `+bytes` behind it if wanted
+- directives: `.program NAME`, `.cores N`, `.buffer NAME SPACE OFFSET BYTES ROLE [FORMAT AxBxC]`, `.sem ID NAME [INITIAL]`,
+  `.barrier ID STREAM,STREAM`, `.label ID NAME`, `.param INDEX VALUE[,VALUE per core]`, `.stream NAME`
+
+Refused before anything runs: a branch that crosses the edge of a loop body (to end one round, branch to a `nop` that is its last word),
+an empty loop body, more than 8 nested loops, a stream that does not end with `halt`, a semaphore without exactly one producer stream
+and one consumer stream, a barrier whose streams are not those that use it, a buffer whose bytes are not those of its format and shape.
+"""
 TITLES = {
     "any": "Every stream",
     "dma": "DMA streams",
@@ -62,6 +79,7 @@ def manual(tables: Tables) -> str:
         "`s` only its scalar fields. Semaphore operands: `c` consumes tokens, `p` produces them; `b` names a barrier. "
         "Operands in brackets may be left out.",
         "",
+        TEXT,
         *_instructions(tables),
     ]
     described = [[str(f.id), f.name, str(f.default), f.meaning] for f in tables.fields.values()]

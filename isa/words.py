@@ -23,6 +23,7 @@ class Instruction(NamedTuple):
 
 _specs: dict[str, Spec] = {}
 _by_opcode: list[tuple[Spec, int, tuple[Operand, ...]] | None] = [None] * 256
+_fields = {field.name: field.id for field in load().fields.values()}
 _encoders: dict[str, tuple[int, frozenset[str], dict[str, _Slot]]] = {}
 
 
@@ -81,26 +82,22 @@ def encode(mnemonic: str, /, **operands: SupportsIndex | str) -> int:
         for name, value in operands.items():
             shift, mask, low, high = slots[name]
             if value.__class__ is not int:
-                value = value.__index__()  # type: ignore[union-attr]  # numpy integers would overflow in the shift
+                value = _integer(name, value)
             if not low <= value <= high:  # type: ignore[operator]
                 _refuse(mnemonic, operands)
             word |= (value & mask) << shift  # type: ignore[operator]
     except (KeyError, AttributeError, TypeError):
-        return _encode_slowly(mnemonic, operands)
+        _refuse(mnemonic, operands)
     if len(operands) != len(slots) and not required <= operands.keys():
         _refuse(mnemonic, operands)
     return word
 
 
-def _encode_slowly(mnemonic: str, operands: dict[str, SupportsIndex | str]) -> int:
-    """The path with a field by name; everything else that brought us here is an error."""
-    field = operands.get("field")
-    if isinstance(field, str) and mnemonic in _specs:
-        fields = load().fields
-        if field not in fields:
-            raise IsaError(f"{mnemonic}: no descriptor field {field!r}{nearest(field, fields)}")
-        return encode(mnemonic, **{**operands, "field": fields[field].id})
-    _refuse(mnemonic, operands)
+def _integer(name: str, value: SupportsIndex | str) -> int:
+    """A descriptor field by name, or a plain integer: one of numpy would overflow in the shift. AttributeError for anything else."""
+    if name == "field" and value in _fields:
+        return _fields[value]  # type: ignore[index]
+    return value.__index__()  # type: ignore[union-attr]
 
 
 def _refuse(mnemonic: str, operands: dict[str, SupportsIndex | str]) -> NoReturn:
@@ -113,7 +110,11 @@ def _refuse(mnemonic: str, operands: dict[str, SupportsIndex | str]) -> NoReturn
         operand = known.get(name)
         if operand is None:
             raise IsaError(f"{mnemonic} has no operand {name!r}{nearest(name, known)}")
-        check_range(mnemonic, operand, value)
+        if name == "field" and isinstance(value, str):
+            if value not in _fields:
+                raise IsaError(f"{mnemonic}: no descriptor field {value!r}{nearest(value, _fields)}")
+        else:
+            check_range(mnemonic, operand, value)
     missing = [name for name, operand in known.items() if operand.required and name not in operands]
     raise IsaError(f"{mnemonic} needs operand {', '.join(missing)}")
 
