@@ -13,7 +13,7 @@ from isa.program import ROLES, Buffer, Program
 from isa.tables import load
 from isa.words import Instruction, decode
 
-MAX_CORES, MAX_WORDS, MAX_ENTRIES, MAX_NAME = 1 << 16, 1 << 20, 1 << 16, 255
+MAX_CORES, MAX_WORDS, MAX_ENTRIES, MAX_NAME = 1 << 16, 1 << 18, 1 << 16, 255
 MAX_ADDRESS, MAX_DIMENSIONS, MAX_COUNT = 1 << 40, 8, 65535
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*\Z")
 # Values of descriptor fields that a constant can get wrong; extents and addresses are checked where they are used, after all updates.
