@@ -70,7 +70,7 @@ def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Map
     made._stated.update(values)
     made._origin.update(origin)
     made._varied.update(varied or {})
-    object.__setattr__(made, "_file", file)
+    made._file = file
     _free_of_charge(made)
     return made
 

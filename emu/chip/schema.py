@@ -136,7 +136,9 @@ class Chip(Section):
         return 2 * rates[fmt] * self.core_count * 10**15 / self.core.period_fs
 
     def vary(self, changes: Mapping[str, Any]) -> Chip:
-        """A copy with dotted keys set to new values, written as in the file: `chip.vary({"hbm.bandwidth": "4.8 TB/s"})`."""
+        """A copy with dotted keys set to new values, written as in the file: `chip.vary({"hbm.bandwidth": "4.8 TB/s"})`.
+
+        An entry of a list goes by its name or number (`levels.l2.capacity`); a table as value replaces the whole table."""
         from emu.chip.load import vary
 
         return vary(self, changes)
