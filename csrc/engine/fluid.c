@@ -103,20 +103,53 @@ static int finish_all(emu_machine *m) {
   return 0;
 }
 
+/* A read takes from device memory what the cache lacks; the rest comes from the cache, beside it. */
+static void through_cache(emu_machine *m, emu_flow *f) {
+  int64_t *c = m->counters + (int64_t)f->label * COUNTERS, total = f->bytes, absent = emu_cache_touch(m, &f->memory);
+  c[C_SHARED] += total;
+  m->total_bytes[VIA_SHARED] += total;
+  if (f->cached == 2) return;
+  if (absent > total) absent = total;
+  c[C_HBM_READ] += absent < f->memory.bytes ? absent : f->memory.bytes;
+  c[C_HBM_BURST] += absent;
+  if (!absent) {
+    f->via = VIA_SHARED;
+    f->latency_fs += m->c.cache_latency_fs - m->c.hbm_latency_fs;
+    m->total_bytes[VIA_SHARED] -= total; /* counted again when it ends */
+  } else {
+    f->bytes = absent;
+    f->limit = (int64_t)((__int128)f->limit * absent / total);
+    if (f->limit < 1) f->limit = 1;
+  }
+  f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];
+}
+
+static void start_one(emu_machine *m, int32_t stream) {
+  emu_flow *f = &m->flows[stream];
+  if (f->cached && f->bytes) through_cache(m, f);
+  f->left = f->bytes * EMU_UNITS;
+  f->finish = f->start;
+  m->active[m->nactive++] = stream;
+  m->port_users[f->stream / EMU_STREAM_COUNT]++;
+  m->rates_stale = 1;
+}
+
+/* All that are due start, in the order of cores, so that the cache sees one order however the streams were run. */
 static void start_due(emu_machine *m) {
-  for (int64_t j = 0; j < m->npending;) {
-    emu_flow *f = &m->flows[m->pending[j]];
-    if (f->start > m->now) {
-      j++;
+  int32_t *due = m->work + m->c.cores * EMU_STREAM_COUNT;
+  int64_t n = 0, keep = 0;
+  for (int64_t j = 0; j < m->npending; j++) {
+    int32_t id = m->pending[j];
+    if (m->flows[id].start > m->now) {
+      m->pending[keep++] = id;
       continue;
     }
-    f->left = f->bytes * EMU_UNITS;
-    f->finish = f->start;
-    m->active[m->nactive++] = m->pending[j];
-    m->port_users[f->stream / EMU_STREAM_COUNT]++;
-    m->rates_stale = 1;
-    m->pending[j] = m->pending[--m->npending];
+    int64_t at = n++;
+    while (at > 0 && due[at - 1] > id) due[at] = due[at - 1], at--;
+    due[at] = id;
   }
+  m->npending = keep;
+  for (int64_t j = 0; j < n; j++) start_one(m, due[j]);
 }
 
 int emu_fluid_step(emu_machine *m) {

@@ -54,8 +54,14 @@ static int prepare_memory(emu_machine *m) {
   m->sram_init = calloc(cores, sizeof *m->sram_init);
   m->acc_init = calloc(cores, sizeof *m->acc_init);
   if (!m->sram_init || !m->acc_init) return -1;
+  m->hbm_bits_bytes = m->hbm_span / 128 + 64;
+  m->hbm_bits = mmap(NULL, (size_t)m->hbm_bits_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (m->hbm_bits == MAP_FAILED) m->hbm_bits = NULL;
+  m->unwritten = calloc((size_t)m->nbuffers + 1, sizeof *m->unwritten);
+  if (!m->hbm_bits || !m->unwritten) return -1;
   for (int64_t b = 0; b < m->nbuffers; b++) {
     const emu_buffer *u = &m->buffers[b];
+    m->unwritten[b] = u->bytes;
     if (u->space == EMU_SP_HBM && u->role != ROLE_OUT && u->role != ROLE_TEMP && emu_spans_add(&m->hbm_init, u->offset, u->offset + u->bytes)) return -1;
   }
   if (!m->c.values) return 0;
@@ -87,6 +93,7 @@ int emu_machine_prepare(emu_machine *m) {
   m->capacity[VIA_SHARED] = units_per_fs(m->c.shared_bytes_per_s > 0 ? m->c.shared_bytes_per_s : 1);
   m->capacity[VIA_NOC] = units_per_fs(m->c.noc_bytes_per_s > 0 ? m->c.noc_bytes_per_s : 1);
   m->port_rate = (int64_t)((__int128)m->c.dma_bytes_per_clk * EMU_UNITS / m->c.period_fs);
+  if (emu_cache_prepare(m)) return -1;
   return m->c.check ? emu_race_prepare(m) : 0;
 }
 
@@ -98,6 +105,7 @@ static void free_sem(emu_sem *q) {
 
 void emu_machine_free(emu_machine *m) {
   emu_race_free(m);
+  emu_cache_free(m);
   for (int64_t j = 0; m->sems && j < m->c.cores * EMU_SEMAPHORES; j++) free_sem(&m->sems[j]);
   for (int id = 0; id < EMU_BARRIERS; id++) free(m->barriers[id].clock);
   for (int64_t j = 0; j < m->c.cores; j++) {
@@ -108,6 +116,8 @@ void emu_machine_free(emu_machine *m) {
   }
   free(m->sram); free(m->acc); free(m->shared); free(m->sram_init); free(m->acc_init);
   free(m->hbm_init.v); free(m->shared_init.v);
+  if (m->hbm_bits) munmap(m->hbm_bits, (size_t)m->hbm_bits_bytes);
+  free(m->unwritten);
   if (m->hbm) munmap(m->hbm, (size_t)m->hbm_span);
   for (int k = 0; k < EMU_STREAM_COUNT; k++) free(m->code[k]);
   free(m->buffers); free(m->params); free(m->streams); free(m->sems); free(m->counters); free(m->label_stalls);

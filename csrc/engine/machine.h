@@ -39,7 +39,7 @@ enum emu_error {
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
   X(dma_start) X(dma_issue) X(dma_bytes_per_clk) X(dma_inflight) \
   X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
-  X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) \
+  X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) \
   X(sem_cycles) X(barrier_cycles) \
   X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions)
 typedef struct {
@@ -70,6 +70,7 @@ typedef struct { int64_t left; int32_t start, end; } emu_loop;
 typedef struct { int64_t lo, hi; } emu_span;
 typedef struct { emu_span *v; int64_t n, cap; } emu_spans;
 typedef struct emu_history emu_history;
+typedef struct emu_cache emu_cache;
 
 enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED };
 
@@ -95,12 +96,16 @@ typedef struct { int64_t participants, arrived, time, data_end, start; int32_t l
 typedef struct { int64_t time; int32_t label, barrier; } emu_release;
 typedef struct { int64_t start, end; int32_t core, stream, pc, label; } emu_record;
 
+/* What a descriptor names: checked, with its longest contiguous runs. */
+typedef struct { int64_t base, lo, hi, run, runs, bytes, elements; int64_t n[4], s[4]; int32_t fmt, space, core, buffer; } emu_operand;
+
 /* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 15 are exact. */
 #define EMU_UNITS INT64_C(360360000000) /* 10^6 x 360360: whole for bytes per nanosecond divided by up to 15 */
 enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIAS };
 typedef struct {
   int64_t start, finish, left, rate, limit, alone, latency_fs, bytes;
-  int32_t via, stream, pc, label, signal;
+  int32_t via, stream, pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
+  emu_operand memory;        /* its operand in device memory, looked up when the data phase starts */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
 } emu_flow;
 
@@ -119,8 +124,10 @@ typedef struct emu_machine {
   emu_accumulate rule;
   uint8_t *hbm; int64_t hbm_span;
   uint8_t **sram, **acc, *shared; /* per core; NULL in timing-only runs */
+  uint64_t *hbm_bits; int64_t hbm_bits_bytes, *unwritten; /* of device memory: a bit per 16 bytes; bytes of a buffer still to be written */
   emu_spans hbm_init, shared_init, *sram_init, *acc_init;
   emu_history *history;
+  emu_cache *cache;
   int64_t *counters;         /* [label][COUNTERS] */
   int64_t *label_stalls;     /* [label][EMU_STREAM_COUNT][CAUSES] */
   emu_release *releases; int64_t nreleases, creleases;
@@ -153,13 +160,18 @@ void emu_charge_token(emu_machine *m, emu_stream *s, int cause, int64_t until, i
 void emu_busy(emu_machine *m, emu_stream *s, int64_t until);
 int emu_record_op(emu_machine *m, const emu_stream *s, int64_t start, int64_t end, int pc, int label);
 /* operand.c */
-typedef struct { int64_t base, lo, hi, run, runs, bytes, elements; int64_t n[4], s[4]; int32_t fmt, space, core, buffer; } emu_operand;
 int emu_operand_resolve(emu_machine *m, emu_stream *s, emu_insn *i, int slot, const emu_desc *d, const int64_t *n, emu_operand *o);
 uint8_t *emu_operand_data(emu_machine *m, const emu_operand *o);
 int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int write);
 /* spans.c: sets of initialised bytes */
 int emu_spans_has(const emu_spans *s, int64_t lo, int64_t hi);
 int emu_spans_add(emu_spans *s, int64_t lo, int64_t hi);
+int emu_hbm_mark(emu_machine *m, int buffer, int64_t lo, int64_t hi);
+int emu_hbm_marked(const emu_machine *m, int64_t lo, int64_t hi);
+/* cache.c */
+int emu_cache_prepare(emu_machine *m);
+void emu_cache_free(emu_machine *m);
+int64_t emu_cache_touch(emu_machine *m, const emu_operand *o);
 /* race.c */
 int emu_race_prepare(emu_machine *m);
 void emu_race_free(emu_machine *m);

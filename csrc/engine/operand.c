@@ -110,9 +110,10 @@ static emu_spans *initialised(emu_machine *m, const emu_operand *o) {
 
 static int touch(emu_machine *m, emu_stream *s, const emu_operand *o, int64_t lo, int64_t hi, int write) {
   emu_spans *v = initialised(m, o);
+  const int bits = o->space == EMU_SP_HBM;
   if (write) {
-    if (emu_spans_add(v, lo, hi)) return emu_fail(m, s, E_MEMORY, "out of memory", 0, 0);
-  } else if (!emu_spans_has(v, lo, hi)) {
+    if (bits ? emu_hbm_mark(m, o->buffer, lo, hi) : emu_spans_add(v, lo, hi)) return emu_fail(m, s, E_MEMORY, "out of memory", 0, 0);
+  } else if (!emu_spans_has(v, lo, hi) && !(bits && emu_hbm_marked(m, lo, hi))) {
     m->fail.space = o->space;
     return emu_fail(m, s, E_UNINIT, "reads bytes that nobody wrote", lo, hi);
   }

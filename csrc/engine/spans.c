@@ -1,4 +1,5 @@
-/* Sorted, disjoint, merged intervals of bytes: which bytes of a memory have been written. */
+/* Which bytes of a memory have been written: sorted, disjoint, merged intervals. Device memory, where results arrive as short rows of many
+   tiles, also has one bit per 16 bytes; a buffer that is full becomes one interval again. */
 #include <stdlib.h>
 #include <string.h>
 #include "machine.h"
@@ -38,4 +39,65 @@ int emu_spans_add(emu_spans *s, int64_t lo, int64_t hi) {
   s->n += 1 - (j - i);
   s->v[i] = (emu_span){lo, hi};
   return 0;
+}
+
+#define GRANULE 16
+
+static int64_t set_bits(uint64_t *w, int64_t a, int64_t b) {
+  int64_t fresh = 0;
+  while (a < b) {
+    int64_t word = a / 64, end = (word + 1) * 64 < b ? (word + 1) * 64 : b, n = end - a;
+    uint64_t mask = (n == 64 ? UINT64_MAX : ((UINT64_C(1) << n) - 1)) << (a % 64), new = mask & ~w[word];
+    if (new) {
+      w[word] |= new;
+      fresh += __builtin_popcountll(new);
+    }
+    a = end;
+  }
+  return fresh;
+}
+
+static int all_bits(const uint64_t *w, int64_t a, int64_t b) {
+  while (a < b) {
+    int64_t word = a / 64, end = (word + 1) * 64 < b ? (word + 1) * 64 : b, n = end - a;
+    uint64_t mask = (n == 64 ? UINT64_MAX : ((UINT64_C(1) << n) - 1)) << (a % 64);
+    if ((w[word] & mask) != mask) return 0;
+    a = end;
+  }
+  return 1;
+}
+
+/* Bytes of a granule that is only partly written are kept as intervals until it is whole. */
+static int64_t add_edge(emu_machine *m, int64_t lo, int64_t hi) {
+  if (lo >= hi) return 0;
+  int64_t g = lo / GRANULE;
+  if (all_bits(m->hbm_bits, g, g + 1)) return 0;
+  if (emu_spans_add(&m->hbm_init, lo, hi)) return -1;
+  return emu_spans_has(&m->hbm_init, g * GRANULE, (g + 1) * GRANULE) ? set_bits(m->hbm_bits, g, g + 1) : 0;
+}
+
+int emu_hbm_mark(emu_machine *m, int buffer, int64_t lo, int64_t hi) {
+  int64_t a = (lo + GRANULE - 1) / GRANULE, b = hi / GRANULE, fresh;
+  if (a > b) fresh = add_edge(m, lo, hi);
+  else {
+    int64_t left = add_edge(m, lo, a * GRANULE), right = add_edge(m, b * GRANULE, hi);
+    if (left < 0 || right < 0) return -1;
+    fresh = left + right + set_bits(m->hbm_bits, a, b);
+  }
+  if (fresh < 0) return -1;
+  if (fresh && buffer >= 0 && (m->unwritten[buffer] -= fresh * GRANULE) <= 0)
+    return all_bits(m->hbm_bits, m->buffers[buffer].offset / GRANULE, (m->buffers[buffer].offset + m->buffers[buffer].bytes) / GRANULE)
+               ? emu_spans_add(&m->hbm_init, m->buffers[buffer].offset, (m->buffers[buffer].offset + m->buffers[buffer].bytes) / GRANULE * GRANULE)
+               : 0;
+  return 0;
+}
+
+static int has_edge(const emu_machine *m, int64_t lo, int64_t hi) {
+  return lo >= hi || all_bits(m->hbm_bits, lo / GRANULE, lo / GRANULE + 1) || emu_spans_has(&m->hbm_init, lo, hi);
+}
+
+int emu_hbm_marked(const emu_machine *m, int64_t lo, int64_t hi) {
+  int64_t a = (lo + GRANULE - 1) / GRANULE, b = hi / GRANULE;
+  if (a > b) return has_edge(m, lo, hi);
+  return all_bits(m->hbm_bits, a, b) && has_edge(m, lo, a * GRANULE) && has_edge(m, b * GRANULE, hi);
 }

@@ -133,7 +133,9 @@ static void path(emu_machine *m, emu_stream *s, transfer *x, emu_flow *f) {
   f->bytes = bytes;
   if (x->s.space == EMU_SP_HBM) f->bytes = read;
   if (x->d.space == EMU_SP_HBM && write > f->bytes) f->bytes = write;
-  count_bytes(m, s, &x->s, 0, bytes, read);
+  f->cached = !m->cache || x->gather || x->scatter || (x->s.space == EMU_SP_HBM && x->d.space == EMU_SP_HBM) ? 0 : x->s.space == EMU_SP_HBM ? 1 : x->d.space == EMU_SP_HBM ? 2 : 0;
+  if (f->cached) f->memory = f->cached == 1 ? x->s : x->d;
+  if (f->cached != 1) count_bytes(m, s, &x->s, 0, bytes, read);
   for (int64_t j = 0; j < (x->multicast ? x->count : 1); j++) count_bytes(m, s, &x->d, 1, bytes, write);
   f->limit = rate_of(c->dma_bytes_per_clk, c->period_fs);
   int64_t little = c->dma_inflight > 0 && f->latency_fs > 0 ? rate_of(c->dma_inflight, f->latency_fs) : f->limit;

@@ -72,12 +72,12 @@ void emu_vec_mask(const emu_view *d, const emu_view *s, uint32_t scalar, int64_t
     }
 }
 
-/* A copy of bytes: NaN payloads stay as they are. */
+/* A copy of bytes: NaN payloads stay as they are. In the order of d's cells, so that of two writes to one cell the last stays. */
 void emu_vec_transpose(const emu_view *d, const emu_view *s)
 {
     size_t size = (size_t)emu_num_size(s->fmt);
-    for (int64_t i = 0; i < s->n[1]; i++)
-        for (int64_t j = 0; j < s->n[0]; j++) {
+    for (int64_t j = 0; j < s->n[0]; j++)
+        for (int64_t i = 0; i < s->n[1]; i++) {
             uint8_t *to = d->base + j * d->s[1] + i * d->s[0];
             const uint8_t *from = s->base + i * s->s[1] + j * s->s[0];
             if (size == 2) memcpy(to, from, 2);

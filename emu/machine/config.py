@@ -50,6 +50,7 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
     core, matrix, hbm = chip.core, chip.core.matrix, chip.hbm
     clk = period_fs(chip)
     achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
+    cache = next((level for level in reversed(chip.levels) if level.kind == "cache" and level.scope == "chip"), None)
     shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
     rates: dict[Any, Any] = dict(matrix.macs_per_clk)
     return {
@@ -87,8 +88,10 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "sram_latency": core.sram.latency_cycles,
         "acc_bytes": core.acc.capacity_bytes,
         "shared_bytes": shared.capacity_bytes if shared else 0,
-        "shared_bytes_per_s": shared.bandwidth_bytes_per_s if shared else 1,
+        "shared_bytes_per_s": shared.bandwidth_bytes_per_s if shared else cache.bandwidth_bytes_per_s if cache else 1,
         "shared_latency_fs": to_fs(shared.latency_s) if shared else 0,
+        "cache_bytes": cache.capacity_bytes if cache else 0,
+        "cache_latency_fs": to_fs(cache.far_s) if cache else 0,
         "noc_bytes_per_s": chip.noc.uniform_bytes_per_s,
         "noc_hop_fs": chip.noc.hop_cycles * clk,
         "noc_x": chip.noc.x if chip.noc.topology != "crossbar" else cores,
