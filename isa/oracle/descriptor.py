@@ -18,6 +18,11 @@ FORMATS = [form.name for form in sorted(load().formats.values())]
 FIELDS = [field.name for field in sorted(load().fields.values())]
 
 
+def fresh_fields() -> dict[str, int]:
+    """A descriptor register at program start."""
+    return {name: entry.default for name, entry in load().fields.items()}
+
+
 def _named(names: list[str], number: int, what: str) -> str:
     if not 0 <= number < len(names):
         raise OracleError(f"there is no {what} {number}")

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from isa.tables import DESCRIPTORS, REGISTERS, load
+from isa.oracle.descriptor import fresh_fields
+from isa.tables import DESCRIPTORS, REGISTERS
 from isa.words import Instruction
 
 
@@ -23,10 +24,6 @@ class Pending:
     write: Callable[[], None] | None = None
 
 
-def fresh_descriptor() -> dict[str, int]:
-    return {name: entry.default for name, entry in load().fields.items()}
-
-
 @dataclass
 class Stream:
     """Program counter, registers, descriptors, loops and what the engine still has to do."""
@@ -38,7 +35,7 @@ class Stream:
     engine: str
     pc: int = 0
     regs: list[int] = field(default_factory=lambda: [0] * REGISTERS)
-    desc: list[dict[str, int]] = field(default_factory=lambda: [fresh_descriptor() for _ in range(DESCRIPTORS)])
+    desc: list[dict[str, int]] = field(default_factory=lambda: [fresh_fields() for _ in range(DESCRIPTORS)])
     loops: list[list[int]] = field(default_factory=list)  # start, end, rounds left
     pending: deque[Pending] = field(default_factory=deque)
     halted: bool = False
