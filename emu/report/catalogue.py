@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from emu.report import units
 from emu.report.page import Note, Page, Pairs, Table, clean
 
+SAME = '"'  # the source of the line above
+
 if TYPE_CHECKING:
     from emu.chip.schema import Chip
     from emu.models import Model
@@ -27,14 +29,19 @@ def chips_page(chips: "Iterable[Chip]") -> Page:
 
 def chip_page(chip: "Chip") -> Page:
     """Every figure of the description with its tag and source, after what follows from them."""
-    page = Page(f"{clean(chip.name)}: {clean(chip.title)}" if chip.title else clean(chip.name))
+    page = Page(clean(chip.title) if chip.title.startswith(chip.name) else clean(f"{chip.name}: {chip.title}".rstrip(": ")))
     if chip.hypothetical:
         page.add(Note(f"{clean(chip.name)} is a hypothetical chip: no such silicon exists to be measured.", warn=True))
     if chip.note:
         page.add(Note(clean(chip.note)))
     peaks = [(f"dense peak {fmt}", units.si(chip.peak_flops(fmt), "FLOP/s")) for fmt in chip.core.matrix.macs_per_clk]
     page.add(Pairs([*peaks, ("digest", chip.digest[:16])]))
-    rows = [[clean(f.key), clean(f.value), f.tag or units.DASH, clean(f.source or units.DASH)] for f in chip.figures()]
+    rows: list[list[str]] = []
+    before = None
+    for f in chip.figures():
+        again = f.source is not None and f.source == before
+        rows.append([clean(f.key), clean(f.value), f.tag or units.DASH, SAME if again else clean(f.source or units.DASH)])
+        before = f.source
     page.add(Table(["figure", "value", "tag", "source"], rows, left=frozenset({"tag", "value", "source"})))
     return page
 

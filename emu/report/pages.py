@@ -16,7 +16,7 @@ def estimate_page(d: Result) -> Page:
     for name, phase in d["phases"].items():
         page.add(_op_table(name, phase))
         page.add(*_phase_notes(name, phase))
-    page.add(*parts.assumed_note(d.get("assumed", [])), parts.provenance_note(d))
+    page.add(*parts.assumed_pairs(d.get("assumed", [])), parts.provenance_note(d))
     return page
 
 
@@ -93,7 +93,7 @@ def op_page(d: Result) -> Page:
     if d.get("mapping"):
         rows.append(("mapping", ", ".join(f"{clean(k)} {clean(v)}" for k, v in d["mapping"].items())))
     page.add(Pairs(rows), parts.stall_table(d["stalls"]), parts.energy_table(d["energy"]))
-    page.add(parts.counter_pairs(d.get("counters", {})), *parts.assumed_note(d.get("assumed", [])), parts.provenance_note(d))
+    page.add(parts.counter_pairs(d.get("counters", {})), *parts.assumed_pairs(d.get("assumed", [])), parts.provenance_note(d))
     return page
 
 

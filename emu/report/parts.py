@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emu.report import units
-from emu.report.page import Note, Pairs, Table
+from emu.report.page import Note, Pairs, Table, clean
 
 
 def stall_table(stalls: Mapping[str, Mapping[str, float]], title: str = "where the engines' time went") -> Table:
@@ -56,12 +56,19 @@ def hypothetical_note(result: Mapping[str, Any]) -> list[Note]:
     return [Note(f"{result['chip']} is a hypothetical chip: no such silicon exists to be measured.", warn=True)]
 
 
-def assumed_note(assumed: list[Any]) -> list[Note]:
-    """What nobody has published, by tag, in one paragraph each; sources are in the JSON."""
-    by_tag: dict[str, list[str]] = {}
+def assumed_pairs(assumed: list[Any]) -> list[Pairs]:
+    """What nobody has published, by tag; a line for each section of the description. Sources are in the JSON and in ``emu chips show``."""
+    by_tag: dict[str, dict[str, list[str]]] = {}
     for item in assumed:
-        by_tag.setdefault(item["tag"], []).append(f"{item['key']} = {item['value']}")
-    return [Note(f"{tag} in the chip's description ({len(items)}): {'; '.join(items)}") for tag, items in by_tag.items()]
+        section, _, key = item["key"].rpartition(".")
+        if section.rpartition(".")[2].isdecimal():  # an entry of a list: the list is the section
+            section, _, index = section.rpartition(".")
+            key = f"{index}.{key}"
+        by_tag.setdefault(item["tag"], {}).setdefault(section or "chip", []).append(clean(f"{key} {item['value']}"))
+    return [
+        Pairs([(clean(section), ", ".join(items)) for section, items in sections.items()], f"{tag} in the chip's description")
+        for tag, sections in by_tag.items()
+    ]
 
 
 def provenance_note(result: Mapping[str, Any]) -> Note:

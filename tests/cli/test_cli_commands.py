@@ -143,3 +143,9 @@ def test_chip_may_be_a_file(shell, tmp_path):
     mine.write_text('schema_version = 1\nextends = "tiny"\nname = "mine"\n')
     code, out, err = shell("chips", "show", mine)
     assert code == 0 and out.startswith("mine"), err
+
+
+@pytest.mark.parametrize("words", [("chips",), ("models",), *(("chips", "show", name) for name in __import__("emu").chips())])
+def test_catalogues_fit_100_columns(shell, words):
+    code, out, _ = shell(*words)
+    assert code == 0 and max(map(len, out.split("\n"))) <= 100

@@ -30,7 +30,7 @@ def test_estimate_says_everything_asked_for():
         "llama-3-8b on jalapeno", "hypothetical", "batch 8, prompt 512, generate 128", "12.30 ms", "950.0 us", "8421 tokens/s", "46.50 mJ",
         "prefill", "decode", "mm: dram bandwidth 84.0 %", "61.0 %", "32.0 %", "412.0 W", "ffn gate and up", "hbm", "1.07x",
         "more than the chip's TDP", "513: 940.0 us",
-        "assumed in the chip's description (6)", "core.vector.rate1 = 1 per clock", "derived in the chip's description (3)",
+        "assumed in the chip's description core.vector rate1 1 per clock, rate2", "derived in the chip's description",
         "weights 14.96 GiB + KV cache 640.0 MiB of 216.0 GiB", "fidelity fast", "stack bare",
     ):
         assert wanted in " ".join(text.split()), wanted
