@@ -16,7 +16,7 @@ class GemmTiling:
     """Tile sizes, the grid of cores (rows x columns), and how much is in flight.
 
     a_resident: all of K of a row tile is loaded once and kept for all column tiles; else x is streamed with the weights.
-    chunk_m: rows the epilogue works on at a time (0: tile_m); it must divide tile_m. 
+    chunk_m: rows the epilogue works on at a time (0: tile_m); it must divide tile_m.
     depth_w counts if the kernel makes its own weight ring."""
 
     tile_m: int
@@ -55,12 +55,12 @@ def gemm(
     m, n = grid(k, (-(-rows // t.tile_m), -(-columns // t.tile_n)), (t.split_m, t.split_n))
     normed = NormInput(k, norm, depth) if norm is not None else None
     for i in k.loop(m.count):
-        row = (i + m.first) * t.tile_m
+        row = m.unit(i) * t.tile_m
         if t.a_resident:
             a = k.fetch(x.at((row, 0), (t.tile_m, depth)), t.depth_a, name="a")
             a = normed.apply(k, a, t.depth_a) if normed else a
         for j in k.loop(n.count):
-            block = j + n.first
+            block = n.unit(j)
             acc = _accumulator(k, x, out, row, block * t.tile_n, t, "acc")
             gate = _accumulator(k, x, out, row, block * t.tile_n, t, "gate") if epilogue.gate is not None else None
             for s in k.loop(-(-depth // t.tile_k)):

@@ -71,7 +71,7 @@ def norm(k: Tracer, x: Tensor, out: Tensor, how: Norm, tiling: RowTiling) -> Non
     (share,) = grid(k, (-(-rows // tiling.tile_m),), (tiling.split or k.cores,))
     vectors = NormInput(k, how, width)
     for i in k.loop(share.count):
-        row = (i + share.first) * tiling.tile_m
+        row = share.unit(i) * tiling.tile_m
         tile = k.fetch(x.at((row, 0), (tiling.tile_m, width)), tiling.depth, name="x")
         k.store(out.at((row, 0), (tiling.tile_m, width)), vectors.apply(k, tile, tiling.depth, out.fmt))
 

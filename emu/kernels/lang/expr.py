@@ -214,5 +214,6 @@ def as_const(value: Value, what: str) -> Const:
 
 
 __all__ = [
-    "Const", "Expr", "Index", "PerCore", "Value", "as_const", "bounds", "clamp", "index_expr", "lower", "maximum", "minimum", "uniform", "upper",
+    "Const", "Expr", "Index", "PerCore", "Value", "as_const", "bounds", "clamp", "index_expr", "lower", "maximum", "minimum", "uniform",
+    "upper",
 ]

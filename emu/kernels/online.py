@@ -1,0 +1,70 @@
+"""Online softmax: the running maximum, sum and output of a block of query rows while tiles of keys pass by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from emu.kernels.lang import Ring, Tile, Tracer, Value, View, format_bytes
+
+LOWEST = -1e30  # below every score; finite, so that a difference of two of them is 0 and not NaN
+
+
+class Scratch:
+    """Rings shared by all places that process a tile of keys: scores in fp32, probabilities in the matrix engine's format."""
+
+    def __init__(self, k: Tracer, rows: Sequence[int], keys: int, fmt: str, depth: int) -> None:
+        size = prod(rows) * keys
+        self.fmt = fmt
+        self.scores: Ring = k.ring("scores", size * 4)
+        self.p: Ring = k.ring("p", size * format_bytes(fmt), depth)
+
+
+class Online:
+    """State of one block of rows [.., rows]; all of it private to the vector engine except the probabilities."""
+
+    def __init__(self, k: Tracer, rows: Sequence[int], valid: Sequence[Value], dim: int, scale: float, scratch: Scratch) -> None:
+        self.k, self.rows, self.valid, self.scale, self.scratch = k, tuple(rows), tuple(valid), scale, scratch
+        self.top = self._column("top")
+        self.seen = self._column("seen")
+        self.factor = self._column("factor")
+        self.sum = self._column("sum")
+        self.o = k.tile((*self.rows, dim), "fp32", valid=(*self.valid, dim), name="o")
+        k.fill(self.top, LOWEST)
+        k.fill(self.sum, 0.0)
+        k.fill(self.o, 0.0)
+
+    def _column(self, name: str) -> Tile:
+        return self.k.tile((*self.rows, 1), "fp32", valid=(*self.valid, 1), name=name)
+
+    def step(self, s: Tile, diag: Value | None = None, window: int = 0) -> Tile:
+        """Probabilities (not yet normalised) of a tile of scores; `diag` masks what a causal query must not see."""
+        k = self.k
+        scores = k.next(self.scratch.scores, s.shape, "fp32", s.valid)
+        x: Tile = s
+        if diag is not None:
+            k.mask(scores, s, diag, LOWEST, window)
+            x = scores
+        k.rmax(self.seen, x)
+        k.mul(self.seen, self.seen, self.scale)
+        k.max(self.seen, self.seen, self.top)
+        k.sub(self.factor, self.top, self.seen)
+        k.exp(self.factor, self.factor)
+        k.mov(self.top, self.seen)
+        k.mul(scores, x, self.scale)
+        k.sub(scores, scores, self.top)
+        p = k.next(self.scratch.p, s.shape, self.scratch.fmt, s.valid)
+        k.exp(p, scores)
+        k.rsum(self.seen, p)
+        k.mul(self.sum, self.sum, self.factor)
+        k.add(self.sum, self.sum, self.seen)
+        return p
+
+    def add(self, product: Tile) -> None:
+        """o = o * factor + p @ v."""
+        self.k.mul(self.o, self.o, self.factor)
+        self.k.add(self.o, self.o, product)
+
+    def result(self, out: Tile | View) -> None:
+        """out = o / sum."""
+        self.k.div(out, self.o, self.sum)
