@@ -1,0 +1,81 @@
+"""gemm against NumPy: ragged shapes, random tilings, formats, epilogues, blocked weights, a norm on the way in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_support import ACTIVATION, Bench, close, rms
+
+from emu.kernels.gemm import Epilogue, GemmTiling, gemm
+from emu.kernels.norm import Norm
+
+dims = st.sampled_from([1, 2, 7, 8, 9, 13, 16, 17, 31, 40])
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    dims, dims, dims, st.sampled_from([(8, 8, 8), (4, 16, 16), (16, 8, 24), (9, 16, 8), (70, 8, 8)]),
+    st.sampled_from([(1, 1), (2, 2), (1, 4), (4, 1), (1, 3)]), st.booleans(),
+)
+def test_any_shape_and_tiling(m, n, kk, tile, split, resident):
+    bench = Bench()
+    x, w = bench.put("x", (m, kk)), bench.put("w", (kk, n), role="weight")
+    out = bench.k.hbm("y", (m, n), "fp32", "out")
+    gemm(bench.k, x, w, out, GemmTiling(*tile, *split, a_resident=resident))
+    close(bench.run(both=m * n * kk < 600)["y"], bench.wide("x") @ bench.wide("w"), "fp32")
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATION))
+@pytest.mark.parametrize("shape", [(8, 16, 24), (11, 17, 19)])
+def test_epilogue(activation, shape):
+    m, n, kk = shape
+    bench = Bench()
+    x, w = bench.put("x", (m, kk)), bench.put("w", (kk, n), role="weight", scale=0.3)
+    bias, residual = bench.put("bias", (n,)), bench.put("residual", (m, n))
+    out = bench.k.hbm("y", (m, n), "bf16", "out")
+    gemm(bench.k, x, w, out, GemmTiling(8, 8, 8, 2, 2, chunk_m=4), Epilogue(bias, activation, residual=residual))
+    want = ACTIVATION[activation](bench.wide("x") @ bench.wide("w") + bench.wide("bias")) + bench.wide("residual")
+    close(bench.run(both=activation == "silu")["y"], want, "bf16")
+
+
+@pytest.mark.parametrize("m", [1, 9])
+def test_swiglu_with_norm(m):
+    n, kk = 24, 32
+    bench = Bench()
+    x, gamma = bench.put("x", (m, kk)), bench.put("gamma", (kk,))
+    w, gate = bench.put("w", (kk, n), role="weight", scale=0.3), bench.put("gate", (kk, n), role="weight", scale=0.3)
+    out = bench.k.hbm("y", (m, n), "bf16", "out")
+    gemm(bench.k, x, w, out, GemmTiling(8, 8, 16, 1, 3), Epilogue(activation="silu", gate=gate), Norm("rms", gamma))
+    rows = rms(bench.wide("x"), bench.wide("gamma"))
+    close(bench.run(both=True)["y"], ACTIVATION["silu"](rows @ bench.wide("gate")) * (rows @ bench.wide("w")), "bf16")
+
+
+@pytest.mark.parametrize("fmt", ["fp16", "fp8_e4m3", "fp8_e5m2", "int8"])
+def test_formats(fmt):
+    bench = Bench()
+    x, w = bench.put("x", (9, 33), fmt), bench.put("w", (33, 17), fmt, "weight")
+    out = bench.k.hbm("y", (9, 17), "fp32", "out")
+    gemm(bench.k, x, w, out, GemmTiling(8, 8, 16, 2, 2), Epilogue(scale=0.125))
+    close(bench.run(both=True)["y"], bench.wide("x") @ bench.wide("w") * 0.125, "fp32")
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("n", [32, 29])
+def test_blocked_weights(n, group):
+    width, kk, m = 8, 19, 5
+    bench = Bench()
+    x = bench.put("x", (m, kk))
+    flat = np.zeros((kk, 32), np.float32)
+    flat[:, :n] = bench.random.standard_normal((kk, n))
+    blocked = flat.reshape(kk, 4, width).transpose(1, 0, 2)
+    w = bench.set("w", np.ascontiguousarray(blocked.astype(bench.inputs["x"].dtype)), "bf16", "weight")
+    out = bench.k.hbm("y", (m, n), "fp32", "out")
+    tiling = GemmTiling(8, width * group, 8, 1, 2)
+    if n % width and group > 1:
+        with pytest.raises(Exception, match="whole blocks"):
+            gemm(bench.k, x, w, out, tiling)
+        return
+    gemm(bench.k, x, w, out, tiling)
+    close(bench.run()["y"], bench.wide("x") @ bench.wide("w").transpose(1, 0, 2).reshape(kk, 32)[:, :n], "fp32")
