@@ -1,0 +1,94 @@
+"""Chooses how to map each op: candidates ranked by an analytic time, the best few run on the machine, the quickest kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from emu.chip.schema import Chip
+from emu.kernels.gemm import Epilogue, GemmTiling, gemm
+from emu.kernels.lang import Tracer
+from emu.machine import Machine
+from emu.mapper.area import Area, divide
+from emu.mapper.gemm import GemmShape, ranked
+from emu.mapper.lower import gemm_shape, lower
+from emu.mapper.tilings import decode_tilings, prefill_tilings
+from emu.models import Attention, Gemm, Graph
+from isa import Program
+
+SIMULATED = 3
+"""Candidates of one op that are run; a budget in candidates, not seconds, so the same choice is made on every machine."""
+
+_gemms: dict[tuple[Any, ...], tuple[GemmTiling, int]] = {}
+_attentions: dict[tuple[Any, ...], Any] = {}
+
+
+def gemm_program(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling) -> Program:
+    """One gemm alone, as it stands in a model: blocked weights, its epilogue, the shared weight ring."""
+    k = Tracer(chip, "gemm")
+    blocks = -(-shape.n // area.block)
+    wide = "bf16" if shape.out_fmt in ("fp8_e4m3", "fp8_e5m2", "int8") else shape.out_fmt
+    x = k.hbm("x", (shape.m, shape.k), shape.fmt, "in")
+    w = k.hbm("w", (blocks, shape.k, area.block), shape.fmt, "weight")
+    gate = k.hbm("gate", (blocks, shape.k, area.block), shape.fmt, "weight") if shape.gates else None
+    out = k.hbm("y", (shape.m, blocks * area.block), shape.out_fmt, "out")
+    bias = k.hbm("bias", (blocks * area.block,), wide, "in") if shape.bias else None
+    residual = k.hbm("residual", out.shape, wide, "in") if shape.residual else None
+    k.weight_ring(area.slot_bytes, area.slots)
+    activation = "silu" if shape.activation == "swiglu" else shape.activation
+    with k.op("gemm"):
+        gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, 1.0 / 128 if shape.scale else None))
+    return k.program()
+
+
+def time_fs(chip: Chip, program: Program) -> int:
+    return Machine(chip).run(program, values=False, verify=False).end_fs
+
+
+def choose_gemm(chip: Chip, shape: GemmShape, area: Area) -> GemmTiling:
+    """The quickest of the best-ranked tilings."""
+    key = (chip.digest, shape, area)
+    if key not in _gemms:
+        best = ranked(shape, chip, area)[:SIMULATED]
+        timed = [(time_fs(chip, gemm_program(chip, shape, area, t)), j) for j, t in enumerate(best)]
+        fs, j = min(timed)
+        _gemms[key] = (best[j], fs)
+    return _gemms[key][0]
+
+
+def _attention_alone(graph: Graph, op: Attention) -> Graph:
+    """A graph of one layer that holds the attention and what it needs before it."""
+    return replace(graph, pre=(), layer=tuple(o for o in graph.layer if o.kind in ("rope_append", "attention")), layers=1, post=())
+
+
+def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any:
+    """The quickest of the best-ranked tilings of an attention."""
+    key = (chip.digest, area, replace(op, compulsory_bytes=0, operand_bytes=0), graph.dtype, graph.kv_dtype)
+    if key not in _attentions:
+        q_fmt, kv_fmt = graph.tensors[op.q].fmt, graph.tensors[op.k_cache].fmt
+        decode = op.q_len == 1
+        found: list[Any] = decode_tilings(chip, area, op, q_fmt, kv_fmt) if decode else prefill_tilings(chip, area, op, q_fmt, kv_fmt)
+        few = found if decode else found[:SIMULATED]
+        alone = _attention_alone(graph, op)
+        inputs_as_given = replace(alone, tensors={n: replace(t, role="kv") if n == "qkv" else t for n, t in graph.tensors.items()})
+        timed = [(time_fs(chip, lower(inputs_as_given, chip, {op.name: t}, 1).program), j) for j, t in enumerate(few)]
+        _attentions[key] = few[min(timed)[1]]
+    return _attentions[key]
+
+
+def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """A tiling for every gemm and attention of the graph, by op name."""
+    area = divide(chip, graph.dtype)
+    choice: dict[str, Any] = {}
+    for op, _ in graph.ops():
+        if isinstance(op, Gemm) and op.name not in choice:
+            if progress:
+                progress(f"mapping {op.name} ({op.m} x {op.n} x {op.k})")
+            shape = gemm_shape(op, graph)
+            choice[op.name] = choose_gemm(chip, replace(shape, n=-(-shape.n // area.block) * area.block), area)
+        elif isinstance(op, Attention):
+            if progress:
+                progress(f"mapping {op.name}")
+            choice[op.name] = choose_attention(chip, graph, op, area)
+    return choice

@@ -1,0 +1,177 @@
+"""From a graph to a program: each op calls its kernel with the tiling chosen for it; all layers are one hardware loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emu.chip.schema import Chip
+from emu.errors import UnsupportedError
+from emu.kernels.attention_decode import DecodeTiling, Parts, attention_decode, attention_merge, partials
+from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
+from emu.kernels.embed import Learned, embed
+from emu.kernels.gemm import Epilogue, gemm
+from emu.kernels.heads import Attention as Shape
+from emu.kernels.heads import Heads
+from emu.kernels.lang import Tensor, Tracer, Value
+from emu.kernels.norm import Norm as NormBy
+from emu.kernels.norm import norm
+from emu.kernels.rope import Rope, rope_append
+from emu.kernels.rows import pool, take_last
+from emu.mapper.area import Area, divide
+from emu.mapper.gemm import GemmShape
+from emu.mapper.placement import Placement
+from emu.mapper.tilings import embed_tiling, rope_tiling, row_tiling
+from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, RopeAppend, TakeLast
+from isa import Program
+
+MERGE = "_merge"
+
+
+@dataclass
+class Lowered:
+    """A program for `layers` layers of a graph. `tilings` says how each op was mapped; `placement` where its tensors lie."""
+
+    program: Program
+    graph: Graph
+    layers: int
+    placement: Placement
+    tilings: dict[str, Any] = field(default_factory=dict)
+
+
+def gemm_shape(op: Gemm, graph: Graph) -> GemmShape:
+    """The part of a gemm that its mapping depends on."""
+    tensor = graph.tensors
+    gates = len(op.weights) - 1
+    fmt = tensor[op.input].fmt
+    return GemmShape(op.m, op.n, op.k, fmt, op.out_fmt, gates, bool(op.biases), op.activation, op.residual is not None, fmt == "int8")
+
+
+class Lowering:
+    """Traces the ops of a graph. `choice` maps an op's name to its tiling, for gemms and attention."""
+
+    def __init__(self, k: Tracer, chip: Chip, graph: Graph, place: Placement, area: Area, choice: Mapping[str, Any]) -> None:
+        self.k, self.chip, self.graph, self.place, self.area, self.choice = k, chip, graph, place, area, choice
+        self.parts: dict[str, Parts] = {}
+        for op in graph.layer:
+            if isinstance(op, Attention) and self._split(op) > 1:
+                self.parts[op.name] = partials(k, shape_of(op), self._split(op), op.name)
+
+    def _split(self, op: Attention) -> int:
+        tiling = self.choice[op.name]
+        return tiling.split_kv if isinstance(tiling, DecodeTiling) else 1
+
+    def trace(self, op: Op, layer: Value) -> None:
+        """One op between its begin and its barrier."""
+        lower = {
+            Embed: self._embed, Norm: self._norm, Gemm: self._gemm, RopeAppend: self._rope, Attention: self._attention, TakeLast: self._take_last, Pool: self._pool,
+        }.get(type(op))  # fmt: skip
+        if lower is None:
+            raise UnsupportedError(f"{self.graph.model}: no kernel for {op.kind} ({op.name})")
+        with self.k.op(op.name):
+            lower(op, layer)  # type: ignore[operator]
+        if op.name in self.parts:
+            assert isinstance(op, Attention)
+            with self.k.op(op.name + MERGE):
+                self._merge(op, layer)
+
+    def _t(self, name: str, layer: Value) -> Tensor:
+        return self.place.get(name, layer)
+
+    def _embed(self, op: Embed, layer: Value) -> None:
+        names = dict(zip((t.removeprefix("embed.") for t in op.tables), op.tables))
+        if list(names)[:1] != ["token"]:
+            raise UnsupportedError(f"{op.name}: the first table must be that of the tokens")
+        learned = Learned(
+            self._t(names["position"], layer) if "position" in names else None,
+            self._t(names["type"], layer) if "type" in names else None,
+            self.graph.kv_len - self.graph.q_len,
+        )
+        table = self._t(names["token"], layer)
+        tiling = embed_tiling(self.chip, self.area, self.graph.batch, op.rows // self.graph.batch, op.width, table.fmt)
+        embed(self.k, self._t(op.indices[0], layer), table, self._t(op.output, layer), self.graph.batch, tiling, learned)
+
+    def _norm(self, op: Norm, layer: Value) -> None:
+        if op.wide is not None:
+            raise UnsupportedError(f"{self.graph.model} in {self.graph.dtype}: a post-norm with a second, wider result is not supported; use bf16 or fp16")
+        x, out = self._t(op.input, layer), self._t(op.output, layer)
+        by = NormBy(op.norm, self._t(op.gamma, layer), self._t(op.beta, layer) if op.beta else None, op.eps)
+        norm(self.k, x, out, by, row_tiling(self.chip, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}"))
+
+    def _gemm(self, op: Gemm, layer: Value) -> None:
+        weights = [self._t(f"{w}.blocked" if op.bt else w, layer) for w in op.weights]
+        if op.biases and len(weights) > 1:
+            raise UnsupportedError(f"{op.name}: a gated gemm with biases is not supported")
+        gate = weights[0] if len(weights) > 1 else None
+        epilogue = Epilogue(
+            bias=self._t(op.biases[0], layer) if op.biases else None,
+            activation="silu" if op.activation == "swiglu" else op.activation,
+            gate=gate,
+            residual=self._t(op.residual, layer) if op.residual else None,
+            scale=1.0 / 128 if self.graph.tensors[op.input].fmt == "int8" else None,
+        )
+        gemm(self.k, self._t(op.input, layer), weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue)
+
+    def _rope(self, op: RopeAppend, layer: Value) -> None:
+        attend = next(o for o in self.graph.layer if isinstance(o, Attention))
+        qkv, out = self._t(op.input, layer), self._t(op.q, layer)
+        columns = op.q_heads * op.head_dim, op.kv_heads * op.head_dim
+        heads = [Heads(qkv, op.batch, op.head_dim, c) for c in (0, columns[0], columns[0] + columns[1])]
+        caches = [Heads(self._t(name, layer), op.batch, op.head_dim) for name in (op.k_cache, op.v_cache)]
+        rope = Rope(self._t(op.tables[0], layer), self._t(op.tables[1], layer)) if op.tables else None
+        tiling = rope_tiling(self.chip, self.area, attend, qkv.fmt)
+        rope_append(self.k, *heads, Heads(out, op.batch, op.head_dim), *caches, shape_of(attend), tiling, rope)
+
+    def _attention(self, op: Attention, layer: Value) -> None:
+        tiling = self.choice[op.name]
+        source = op.q
+        append = next(o for o in self.graph.layer if isinstance(o, RopeAppend))
+        if append.tables is None:  # without rotation the queries stay in the first columns of qkv
+            source = append.input
+        q = Heads(self._t(source, layer), op.batch, op.head_dim)
+        keys, values = (Heads(self._t(name, layer), op.batch, op.head_dim) for name in (op.k_cache, op.v_cache))
+        out = Heads(self._t(op.output, layer), op.batch, op.head_dim)
+        if isinstance(tiling, PrefillTiling):
+            attention_prefill(self.k, q, keys, values, out, shape_of(op), tiling)
+        else:
+            attention_decode(self.k, q, keys, values, self.parts.get(op.name, out), shape_of(op), tiling)
+
+    def _merge(self, op: Attention, layer: Value) -> None:
+        out = self._t(op.output, layer)
+        parts = self.parts[op.name]
+        count, heads, dim = parts.o.shape
+        wide = 2 * count + 2
+        attention_merge(self.k, parts, out, row_tiling(self.chip, self.area, heads, dim, "fp32", out.fmt, wide, "a row of the merge"))
+
+    def _take_last(self, op: TakeLast, layer: Value) -> None:
+        take_last(self.k, self._t(op.input, layer), self._t(op.output, layer))
+
+    def _pool(self, op: Pool, layer: Value) -> None:
+        x = self._t(op.input, layer)
+        tile = max(1, min(op.tokens, (self.area.free_bytes - 24 * op.width) // (3 * op.width * 2) // 2, 64))
+        pool(self.k, x, self._t(op.output, layer), tile, op.normalize)
+
+
+def shape_of(op: Attention) -> Shape:
+    """The attention's shape as the kernels take it."""
+    return Shape(
+        op.batch, op.kv_heads, op.q_heads // op.kv_heads, op.head_dim, op.q_len, op.kv_len, op.causal and op.q_len > 1, op.window or 0, op.scale
+    )
+
+
+def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name: str = "") -> Lowered:
+    """The program of `layers` layers of the graph, with what stands before and after them."""
+    k = Tracer(chip, name or f"{graph.model}-{graph.phase}")
+    area = divide(chip, graph.dtype)
+    place = Placement(k, graph, layers, area.block)
+    k.weight_ring(area.slot_bytes, area.slots)
+    lowering = Lowering(k, chip, graph, place, area, choice)
+    for op in graph.pre:
+        lowering.trace(op, 0)
+    for layer in k.loop(layers):
+        for op in graph.layer:
+            lowering.trace(op, layer)
+    for op in graph.post:
+        lowering.trace(op, 0)
+    return Lowered(k.program(), graph, layers, place, dict(choice))

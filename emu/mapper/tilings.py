@@ -1,0 +1,145 @@
+"""Tilings of everything that is not a gemm: sizes that fit the scratchpad and deal the work out over all cores."""
+
+from __future__ import annotations
+
+from emu.chip.schema import Chip
+from emu.errors import CapacityError
+from emu.kernels.attention_decode import DecodeTiling
+from emu.kernels.attention_prefill import PrefillTiling
+from emu.kernels.embed import EmbedTiling
+from emu.kernels.lang import format_bytes
+from emu.kernels.norm import RowTiling
+from emu.kernels.rope import RopeTiling
+from emu.mapper.area import Area
+from emu.models import Attention
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def fit(chip: Chip, what: str, area: Area, unit_bytes: int, most: int, fixed_bytes: int = 0) -> int:
+    """As many units of `unit_bytes` as fit beside `fixed_bytes`, at most `most`, at least one."""
+    room = (area.free_bytes - fixed_bytes) // unit_bytes
+    if room < 1:
+        raise CapacityError(
+            f"{what} does not fit a core of {chip.name}: it needs {unit_bytes + fixed_bytes} bytes of scratchpad beside the weight ring, "
+            f"{area.free_bytes} are free; a core.sram of {area.slot_bytes * area.slots + unit_bytes + fixed_bytes} bytes would hold it"
+        )
+    return max(1, min(room, most))
+
+
+def row_tiling(chip: Chip, area: Area, rows: int, width: int, in_fmt: str, out_fmt: str, wide: int, what: str) -> RowTiling:
+    """Rows of a norm or of another row-wise operation; `wide` fp32 copies of a row are needed as scratch."""
+    depth = 2
+    row = width * (depth * (format_bytes(in_fmt) + format_bytes(out_fmt)) + 4 * wide) + 64
+    share = _ceil(rows, chip.core_count)
+    if row + 8 * width > area.free_bytes:
+        depth = 1
+        row = width * (format_bytes(in_fmt) + format_bytes(out_fmt) + 4 * wide) + 64
+    return RowTiling(fit(chip, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
+
+
+def deal(cores: int, *units: int) -> tuple[int, ...]:
+    """Splits of a grid of cores, the first axis first: each as large as its units and the cores left allow."""
+    splits = []
+    for count in units:
+        split = max(1, min(count, cores))
+        splits.append(split)
+        cores //= split
+    return tuple(splits)
+
+
+def embed_tiling(chip: Chip, area: Area, batch: int, tokens: int, width: int, fmt: str) -> EmbedTiling:
+    split_b, split_t = deal(chip.core_count, batch, tokens)
+    row = width * (6 * format_bytes(fmt) + 4) + 64
+    return EmbedTiling(fit(chip, "an embedding row", area, row, min(_ceil(tokens, split_t), 64), width * format_bytes(fmt) + 256), split_b, split_t)
+
+
+def rope_tiling(chip: Chip, area: Area, op: Attention, fmt: str) -> RopeTiling:
+    """Tokens per tile: queries of a group, one key and one value head, their turned copies and the tables."""
+    split_b, split_h, split_t = deal(chip.core_count, op.batch, op.kv_heads, op.q_len)
+    group = op.q_heads // op.kv_heads
+    row = op.head_dim * ((group + 2) * 2 * 2 * format_bytes(fmt) + 4 * (group + 1) + 16) + 64
+    return RopeTiling(fit(chip, "rope", area, row, min(_ceil(op.q_len, split_t), 64), 4096), split_b, split_h, split_t)
+
+
+def _prefill_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_q: int, tile_kv: int) -> tuple[int, int]:
+    """Scratchpad and accumulator bytes as the prefill kernel allocates them (accumulators once)."""
+    rows = op.q_heads // op.kv_heads * tile_q
+    q, kv = format_bytes(q_fmt), format_bytes(kv_fmt)
+    sram = rows * op.head_dim * (2 * q + 4 + 2 * 2) + 4 * tile_kv * op.head_dim * kv + rows * tile_kv * (4 + 2 * q) + rows * 16 + 4096
+    return sram, rows * (tile_kv + op.head_dim) * 4
+
+
+def prefill_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[PrefillTiling]:
+    """The sizes that fit, larger tiles first; grids that give every core queries."""
+    found = []
+    split_b, split_h, split_q = deal(chip.core_count, op.batch, op.kv_heads, _ceil(op.q_len, 8))
+    for tile_kv in (512, 256, 128, 64, 32, 16, 8):
+        for tile_q in (256, 128, 64, 32, 16, 8):
+            if (tile_kv > 8 and tile_kv >= 2 * op.kv_len) or (tile_q > 8 and tile_q >= 2 * _ceil(op.q_len, split_q)):
+                continue
+            sram, acc = _prefill_bytes(op, q_fmt, kv_fmt, tile_q, tile_kv)
+            if sram <= area.free_bytes and acc <= area.acc_bytes:
+                tiles = _ceil(op.q_len, tile_q)
+                found.append(PrefillTiling(tile_q, tile_kv, split_b, split_h, _fitting(split_q, tiles, tile_q, tile_kv), 2, 2 if 2 * acc <= area.acc_bytes else 1))
+    if not found:
+        need = _prefill_bytes(op, q_fmt, kv_fmt, 8, 8)
+        raise CapacityError(
+            f"attention with {op.q_heads} heads of {op.head_dim} does not fit a core of {chip.name}: the smallest tile needs {need[0]} bytes of "
+            f"scratchpad ({area.free_bytes} free) and {need[1]} of accumulators ({area.acc_bytes})"
+        )
+    work = {t: _prefill_cycles(chip, op, t) for t in found}
+    return sorted(found, key=lambda t: (work[t], -t.tile_kv, -t.tile_q))
+
+
+def _fitting(split: int, tiles: int, tile_q: int, tile_kv: int) -> int:
+    """A split of the query tiles that the kernel can deal out: a whole number of blocks where key tiles are wider than query tiles."""
+    per_block = max(1, tile_kv // tile_q)
+    split = max(1, min(split, tiles))
+    if split > per_block:
+        split = split // per_block * per_block
+    return split
+
+
+def _prefill_cycles(chip: Chip, op: Attention, t: PrefillTiling) -> float:
+    """Analytic cycles of the core with most work: vector passes over the scores against the matrix engine, whole tiles."""
+    vector, matrix = chip.core.vector, chip.core.matrix
+    group = op.q_heads // op.kv_heads
+    tiles = _ceil(op.q_len, t.tile_q)
+    mine = _ceil(op.batch, t.split_b) * _ceil(op.kv_heads, t.split_h) * _ceil(tiles, t.split_q)
+    keys = op.kv_len / (2 if op.causal and op.q_len > t.tile_kv else 1) + t.tile_kv / 2
+    rows = group * t.tile_q
+    steps = _ceil(int(keys), t.tile_kv)
+    passes = 4 / vector.per_clk["mul"] + 1 / vector.per_clk["exp"] + 2 / vector.per_clk["reduce"] + 1 / vector.per_clk["compare"]
+    per_step = rows * t.tile_kv * passes + 2 * rows * op.head_dim / vector.per_clk["mul"] + 16 * vector.startup_cycles
+    padded = _ceil(t.tile_kv, matrix.quantum_n) * matrix.quantum_n * max(rows, matrix.quantum_m) * op.head_dim
+    mm = 2 * padded / max(matrix.macs_per_clk.values())
+    return mine * steps * (per_step + mm)
+
+
+def _decode_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_kv: int) -> tuple[int, int]:
+    group = op.q_heads // op.kv_heads
+    q, kv = format_bytes(q_fmt), format_bytes(kv_fmt)
+    sram = group * op.head_dim * (2 * q + 4 + 16) + 4 * tile_kv * op.head_dim * kv + group * tile_kv * (4 + 2 * q) + group * 64 + 4096
+    return sram, 2 * group * (tile_kv + op.head_dim) * 4
+
+
+def decode_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[DecodeTiling]:
+    """Candidates for decode attention: with and without a split of the cache over the cores that would else be idle."""
+    split_b, split_h, spare = deal(chip.core_count, op.batch, op.kv_heads, chip.core_count)
+    found = []
+    for split_kv in sorted({1, *(s for s in (2, 4, 8, 16, spare) if s <= spare)}):
+        share = _ceil(op.kv_len, split_kv)
+        for tile_kv in (512, 256, 128, 64, 32, 16, 8):
+            sram, acc = _decode_bytes(op, q_fmt, kv_fmt, tile_kv)
+            if sram > area.free_bytes or acc > area.acc_bytes or (tile_kv > 8 and tile_kv >= 2 * share):
+                continue
+            if split_kv == 1 or _ceil(op.kv_len, tile_kv) >= split_kv:
+                found.append(DecodeTiling(tile_kv, split_b, split_h, split_kv))
+                break
+    if not found:
+        need = _decode_bytes(op, q_fmt, kv_fmt, 8)
+        raise CapacityError(f"decode attention does not fit a core of {chip.name}: it needs {need[0]} bytes of scratchpad, {area.free_bytes} are free")
+    return found
