@@ -1,4 +1,9 @@
 /* One code level: included by level_0.c, level_3.c and level_4.c with LEVEL(), EMU_ROWS and EMU_VECTOR (bytes) defined. */
+/* Nobody looks at exception flags; without this gcc does not turn the selections below into vector code. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-trapping-math")
+#endif
+
 #include <math.h>
 #include <string.h>
 
