@@ -55,11 +55,9 @@ class Space:
         buffer, segment = self.find(low, high)
         shape = (*reversed(n), size)
         steps = (*reversed(s), 1)
-        parts = []
-        for array in (segment.data, segment.written):
-            view = as_strided(array[base - segment.start :], shape, steps, writeable=write)
-            parts.append(view)
-        return parts[0], parts[1], buffer
+        data = as_strided(segment.data[base - segment.start :], shape, steps, writeable=write)
+        written = as_strided(segment.written[base - segment.start :], shape, steps, writeable=write)
+        return data, written, buffer
 
     def read(self, base: int, n: Sequence[int], s: Sequence[int], size: int) -> Bytes:
         """A copy of elements, [n3, n2, n1, n0, size]; an error when nobody wrote one of the bytes."""

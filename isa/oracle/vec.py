@@ -32,7 +32,8 @@ def vsqrt(x: F) -> F:
 
 
 def vrsqrt(x: F) -> F:
-    return np.float32(1) / np.sqrt(x)
+    root: F = np.sqrt(x)
+    return np.float32(1) / root
 
 
 def vrcp(x: F) -> F:

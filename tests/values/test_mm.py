@@ -28,7 +28,8 @@ def as_view(x: np.ndarray, fmt: str, pad: int = 0) -> tuple[np.ndarray, _num.Vie
     return raw, (raw, 0, FORMATS.index(fmt), (columns, rows, 1, 1), (width, (columns + pad) * width, 0, 0))
 
 
-def compare(seed: int, pair: tuple[str, str], m: int, n: int, k: int, bt: bool, accumulate: bool, rule: Accumulate, wild: bool, pad: int) -> None:
+def compare(seed: int, pair: tuple[str, str], m: int, n: int, k: int, bt: bool, accumulate: bool, rule: Accumulate, wild: bool,
+            pad: int) -> None:
     rng = np.random.default_rng(seed)
     target = "int32" if pair[0] == "int8" else "fp32"
     a = random_elements(rng, pair[0], m * k, wild).reshape(m, k)
