@@ -57,7 +57,8 @@ class Bench:
 def run(program: Program, chip: Any, inputs: Mapping[str, Array], both: bool = False, **options: Any) -> dict[str, Array]:
     """Runs a program with all checks on."""
     result = emu.Machine(chip).run(program, inputs, check=True, **options)
-    outputs = {name: np.asarray(value).reshape(next(b.shape for b in program.buffers if b.name == name)) for name, value in result.outputs.items()}
+    shapes = {b.name: b.shape for b in program.buffers}
+    outputs = {name: np.asarray(value).reshape(shapes[name]) for name, value in result.outputs.items()}
     if both:
         for name, value in interpret(program, inputs).items():
             assert value.tobytes() == outputs[name].tobytes(), f"{name}: machine and oracle differ"
@@ -68,7 +69,8 @@ def close(got: Array, want: Array, fmt: str) -> None:
     """Equal within what the format allows, relative to the largest value."""
     scale = max(1e-6, float(np.abs(want).max()))
     worst = float(np.abs(got - want).max()) / scale
-    assert got.shape == want.shape and worst <= TOLERANCE[fmt], f"largest error {worst:.2e} of the largest value; {fmt} allows {TOLERANCE[fmt]}"
+    assert got.shape == want.shape
+    assert worst <= TOLERANCE[fmt], f"largest error {worst:.2e} of the largest value; {fmt} allows {TOLERANCE[fmt]}"
 
 
 def erf(x: Array) -> Array:

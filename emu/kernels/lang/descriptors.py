@@ -18,6 +18,7 @@ from emu.kernels.lang.tree import Loop, Op, Region, Use, tile_of
 Fields = dict[str, Value]
 Key = tuple[object, ...]
 DESCRIPTORS = 32
+EXTENTS = ("n0", "n1", "n2", "n3")
 
 
 @dataclass(eq=False)
@@ -63,17 +64,31 @@ class Table:
         self.region = region
         self.stream = stream
         self.cursors = cursors
+        self._fill(plan, compact=False)
+        if len(self.descs) + len(cursors) > DESCRIPTORS:
+            self._fill(plan, compact=True)
+        if len(self.descs) + len(cursors) > DESCRIPTORS:
+            names = ", ".join(sorted({d.name for d in self.descs.values()}))
+            raise CapacityError(
+                f"{region.name}: stream {stream} needs {len(self.descs) + len(cursors)} descriptors and has {DESCRIPTORS} "
+                f"(for {names}); use fewer different views, smaller tiles, or split the operation",
+            )
+        self._settle()
+
+    def _fill(self, plan: Plan, compact: bool) -> None:
+        """Descriptors of all operations. Compact: views of a buffer that differ in place and extents only share one, set at each use."""
+        self.compact = compact
         self.descs: dict[Key, Desc] = {}
         self.scalars: dict[Key, tuple[int, Fields]] = {}
         self.access: dict[Op, Access] = {}
         self.steps: dict[Loop, Steps] = defaultdict(Steps)
         self.start: list[tuple[int, str, Value]] = []
         self.volatile: set[tuple[int, str]] = set()
-        self._cursor_uses: dict[Ring, list[tuple[Access, int, Fields]]] = defaultdict(list)
-        for op in region.ops:
-            if op.stream == stream:
+        self._cursors: dict[Ring, Desc] = {}
+        self._shared: dict[Desc, list[tuple[Access, int, Fields]]] = defaultdict(list)
+        for op in self.region.ops:
+            if op.stream == self.stream:
                 self._add(op, plan)
-        self._settle()
 
     def of_ring(self, ring: Ring) -> list[int]:
         """Numbers of the descriptors that walk a ring."""
@@ -90,36 +105,48 @@ class Table:
         for use in op.uses:
             tile = tile_of(use.view)
             fields = _fields(use, op)
+            written = op.mnemonic == "mm" and use.slot == "d0"
+            once = plan.first_mm.get(op)  # True: overwrites; False: overwrites, then adds; None: adds
             if tile is not None and tile.ring.persistent:
                 self._add_cursor(access, use, tile.ring, fields)
-                continue
-            desc = self._intern(use, fields)
-            access.numbers[use.slot] = desc.number
-            if op.mnemonic == "mm" and use.slot == "d0":
-                access.destination = desc
-                once = plan.first_mm.get(op)
-                desc.repeats |= once is False
-                desc.overwrites |= once is True
-                desc.adds |= once is None
+            elif self.compact and not (written and once is False):
+                self._add_shared(access, use, fields, {"accumulate": int(once is None)} if written else {})
+            else:
+                desc = self._intern(use, fields)
+                access.numbers[use.slot] = desc.number
+                if written:
+                    access.destination = desc
+                    desc.repeats |= once is False
+                    desc.overwrites |= once is True
+                    desc.adds |= once is None
         if op.scalars is not None:
             self._add_scalars(op, access)
 
-    def _intern(self, use: Use, fields: Fields) -> Desc:
+    def _intern(self, use: Use, fields: Fields, key: Key = ()) -> Desc:
         tile = tile_of(use.view)
-        ring = tile.ring if tile is not None and tile.ring.depth > 1 else None
-        key = (tile.ring if tile is not None else None, *fields.values())
+        ring = tile.ring if tile is not None else None
+        key = key or (ring, *fields.values())
         desc = self.descs.get(key)
         if desc is None:
-            if ring is not None:
-                fields |= {"ring_lo": ring.base, "ring_size": ring.bytes, "ring_step": ring.slot_bytes}
-            desc = self.descs[key] = Desc(len(self.descs), use.view.buffer.name, fields, tile.ring if tile is not None else None)
-            if len(self.descs) + len(self.cursors) > DESCRIPTORS:
-                names = ", ".join(sorted({d.name for d in self.descs.values()}))
-                raise CapacityError(
-                    f"{self.region.name}: stream {self.stream} needs more than {DESCRIPTORS} descriptors at {use.view.buffer.name} "
-                    f"(in use: {names}); use fewer different views or split the operation",
-                )
+            if ring is not None and ring.depth > 1:
+                fields = fields | {"ring_lo": ring.base, "ring_size": ring.bytes, "ring_step": ring.slot_bytes}
+            desc = self.descs[key] = Desc(len(self.descs), use.view.buffer.name, fields, ring)
         return desc
+
+    def _add_shared(self, access: Access, use: Use, fields: Fields, more: Fields) -> None:
+        base = fields["base"]
+        place = base.const if isinstance(base, Expr) else base
+        if not isinstance(place, int):
+            access.numbers[use.slot] = self._intern(use, fields | more).number
+            return
+        extents = {name: fields[name] for name in EXTENTS} | more
+        rest = tuple(value for name, value in fields.items() if name not in EXTENTS and name != "base")
+        key = ("shared", use.slot, base - place, use.view.buffer if isinstance(use.view.buffer, Tensor) else use.view.buffer.ring, *rest)
+        desc = self._intern(use, {name: value for name, value in fields.items() if name not in EXTENTS}, key)
+        first = desc.fields["base"]
+        offset = place - (first.const if isinstance(first, Expr) else first)  # type: ignore[operator]
+        access.numbers[use.slot] = desc.number
+        self._shared[desc].append((access, offset, extents))  # type: ignore[arg-type]
 
     def _add_cursor(self, access: Access, use: Use, ring: Ring, fields: Fields) -> None:
         offset = use.view.offset
@@ -127,7 +154,8 @@ class Table:
             raise ProgramError(f"{ring.name}: a part of a tile of the weight ring must stand at a constant place")
         del fields["base"], fields["space"]
         access.numbers[use.slot] = self.cursors[ring]
-        self._cursor_uses[ring].append((access, offset, fields))
+        cursor = self._cursors.setdefault(ring, Desc(self.cursors[ring], ring.name, {}, ring))
+        self._shared[cursor].append((access, offset, fields))
 
     def _add_scalars(self, op: Op, access: Access) -> None:
         """Scalar fields are a register file of their own: field `scalar` of descriptor i belongs to nobody else."""
@@ -147,8 +175,8 @@ class Table:
         access.numbers["d2"] = slot[0]
 
     def _settle(self) -> None:
-        for ring, uses in self._cursor_uses.items():
-            self._settle_cursor(ring, uses)
+        for desc, uses in self._shared.items():
+            self._settle_shared(desc, uses)
         for desc in self.descs.values():
             if desc.toggles:
                 self.volatile.add((desc.number, "accumulate"))
@@ -161,17 +189,16 @@ class Table:
             for name, value in fields.items():
                 self._plan_field(number, name, value, False)
 
-    def _settle_cursor(self, ring: Ring, uses: list[tuple[Access, int, Fields]]) -> None:
-        number = self.cursors[ring]
-        cursor = Desc(number, ring.name, {}, ring)
+    def _settle_shared(self, desc: Desc, uses: list[tuple[Access, int, Fields]]) -> None:
+        """What all uses agree on is set once; the rest at each use."""
         same = {name: value for name, value in uses[0][2].items() if all(fields[name] == value for _, _, fields in uses)}
         for name, value in same.items():
-            self._plan_field(number, name, value, False)
+            self._plan_field(desc.number, name, value, False)
         for access, offset, fields in uses:
             changed = {name: value for name, value in fields.items() if name not in same}
-            self.volatile.update((number, name) for name in changed)
+            self.volatile.update((desc.number, name) for name in changed)
             if offset or changed:
-                access.moved.append((cursor, offset, changed))
+                access.moved.append((desc, offset, changed))
 
     def _plan_field(self, number: int, name: str, value: Value, walks: bool) -> None:
         """Where a field is set and updated. `walks`: it also moves along a ring, so it must be back in place right after each loop."""

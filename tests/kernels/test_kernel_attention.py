@@ -1,0 +1,104 @@
+"""Attention against NumPy: causal bounds, GQA, ragged lengths, windows, split caches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_support import Bench, attention, close
+
+from emu.errors import UnsupportedError
+from emu.kernels.attention_decode import DecodeTiling, attention_decode, attention_merge, partials
+from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
+from emu.kernels.heads import Attention, Heads
+from emu.kernels.norm import RowTiling
+
+
+def by_head(x, batch, heads, dim):
+    """[batch * tokens, heads * dim] as [batch, heads, tokens, dim]."""
+    return x.reshape(batch, -1, heads, dim).transpose(0, 2, 1, 3)
+
+
+def prefill(shape: Attention, tiling: PrefillTiling, both: bool = False) -> None:
+    bench = Bench()
+    heads, capacity = shape.kv_heads * shape.group, shape.kv_len + 3
+    q = bench.put("q", (shape.batch * shape.q_len, heads * shape.head_dim))
+    cache = (shape.batch, shape.kv_heads, capacity, shape.head_dim)
+    keys, values = bench.put("k", cache), bench.put("v", cache)
+    out = bench.k.hbm("y", (shape.batch * shape.q_len, heads * shape.head_dim), "bf16", "out")
+
+    def at(t):
+        return Heads(t, shape.batch, shape.head_dim)
+
+    attention_prefill(bench.k, at(q), at(keys), at(values), at(out), shape, tiling)
+    got = by_head(bench.run(both)["y"], shape.batch, heads, shape.head_dim)
+    keys_, values_ = (bench.wide(n)[:, :, : shape.kv_len] for n in "kv")
+    window = shape.window if shape.causal else 0
+    close(got, attention(by_head(bench.wide("q"), shape.batch, heads, shape.head_dim), keys_, values_, shape.causal, window), "bf16")
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("tiles", [(8, 8), (16, 8), (8, 16), (8, 32)])
+@pytest.mark.parametrize("lengths", [(1, 1), (7, 7), (8, 8), (9, 9), (33, 33), (16, 24), (5, 40), (9, 23)])
+def test_prefill_lengths(causal, tiles, lengths):
+    prefill(Attention(1, 2, 2, 8, *lengths, causal), PrefillTiling(*tiles, 1, 2, 2))
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 2), st.integers(1, 3), st.integers(1, 4), st.sampled_from([8, 12, 16]), st.integers(1, 30), st.integers(0, 12),
+    st.sampled_from([(1, 1, 4), (2, 2, 1), (1, 2, 2), (1, 1, 3)]), st.sampled_from([(8, 8), (8, 16), (16, 8)]),
+)
+def test_prefill_random(batch, kv_heads, group, dim, q_len, past, split, tiles):
+    prefill(Attention(batch, kv_heads, group, dim, q_len, q_len + past), PrefillTiling(*tiles, *split), both=q_len < 6)
+
+
+def test_prefill_window():
+    prefill(Attention(1, 1, 2, 8, 40, 44, window=11), PrefillTiling(8, 8, 1, 1, 4), both=True)
+
+
+def test_causal_tiles_must_divide():
+    with pytest.raises(UnsupportedError, match="divide"):
+        prefill(Attention(1, 1, 1, 8, 20, 20), PrefillTiling(12, 8))
+
+
+def test_causal_skips_hidden_tiles():
+    """A causal prefill reads about half of what a full one reads."""
+    sizes = []
+    for causal in (True, False):
+        bench = Bench()
+        q, keys, values = (bench.put(n, (1, 1, 64, 8)) for n in "qkv")
+        out = bench.k.hbm("y", (64, 8), "bf16", "out")
+        at = [Heads(t, 1, 8) for t in (q, keys, values, out)]
+        attention_prefill(bench.k, *at, Attention(1, 1, 1, 8, 64, 64, causal), PrefillTiling(8, 8))
+        import emu
+
+        sizes.append(emu.Machine(bench.chip).run(bench.k.program(), bench.inputs).counters["hbm_read_bytes"])
+    tile = 8 * 8 * 2
+    assert sizes[0] == 8 * tile + 2 * tile * 36 and sizes[1] == 8 * tile + 2 * tile * 64
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.sampled_from([8, 12]), st.sampled_from([1, 7, 8, 9, 31, 40]),
+    st.sampled_from([(1, 1, 1), (1, 1, 4), (2, 2, 1), (1, 2, 2), (1, 1, 3)]), st.sampled_from([8, 16]),
+)
+def test_decode(batch, kv_heads, group, dim, kv_len, split, tile):
+    bench = Bench()
+    shape = Attention(batch, kv_heads, group, dim, 1, kv_len)
+    heads = kv_heads * group
+    q = bench.put("q", (batch, heads * dim))
+    keys, values = (bench.put(n, (batch, kv_heads, kv_len + 2, dim)) for n in "kv")
+    out = bench.k.hbm("y", (batch, heads * dim), "bf16", "out")
+    at = [Heads(t, batch, dim) for t in (q, keys, values)]
+    if split[2] == 1:
+        attention_decode(bench.k, *at, Heads(out, batch, dim), shape, DecodeTiling(tile, *split))
+    else:
+        parts = partials(bench.k, shape, split[2])
+        attention_decode(bench.k, *at, parts, shape, DecodeTiling(tile, *split))
+        attention_merge(bench.k, parts, out, RowTiling(2))
+    got = by_head(bench.run(both=kv_len < 8)["y"], batch, heads, dim)
+    want = attention(by_head(bench.wide("q"), batch, heads, dim), *(bench.wide(n)[:, :, :kv_len] for n in "kv"), causal=False)
+    close(got, want, "bf16")
+    assert np.isfinite(got).all()
