@@ -103,15 +103,16 @@ class Sliceable:
 
 
 class Tensor(Sliceable):
-    """A row-major tensor in device memory."""
+    """A row-major tensor in device memory. `offset` is where in its buffer it begins: it may depend on a loop over layers."""
 
-    def __init__(self, name: str, shape: Sequence[int], fmt: str, role: str, address: int) -> None:
+    def __init__(self, name: str, shape: Sequence[int], fmt: str, role: str, address: int, offset: Value = 0) -> None:
         self.name = name
         self.shape = tuple(shape)
         self.fmt = fmt
         self.role = role
         self.address = address
-        self.view = View(self, 0, _row_major(self.shape, self.shape, format_bytes(fmt)))
+        self.offset = offset
+        self.view = View(self, offset, _row_major(self.shape, self.shape, format_bytes(fmt)))
 
     @property
     def bytes(self) -> int:
@@ -121,7 +122,7 @@ class Tensor(Sliceable):
         """The block of `shape` that begins at `origin`, cut at the tensor's edges; `valid` narrows an axis further."""
         if len(origin) != len(self.shape) or len(shape) != len(self.shape):
             raise ProgramError(f"{self.name} has {len(self.shape)} axes; the origin has {len(origin)}, the shape {len(shape)}")
-        offset: Value = 0
+        offset = self.offset
         dims = []
         for axis, (start, size, dim) in enumerate(zip(origin, shape, self.view.dims)):
             extent = clamp(dim.size - start, 0, size)
@@ -133,10 +134,14 @@ class Tensor(Sliceable):
 
     def reshape(self, shape: Sequence[int]) -> Tensor:
         """The same bytes under another row-major shape."""
-        other = Tensor(self.name, shape, self.fmt, self.role, self.address)
+        other = Tensor(self.name, shape, self.fmt, self.role, self.address, self.offset)
         if other.bytes != self.bytes:
             raise ProgramError(f"{self.name} {self.shape} cannot be seen as {tuple(shape)}")
         return other
+
+    def select(self, i: Value) -> Tensor:
+        """The i-th of the tensors stacked along the first axis, for example the weights of layer i."""
+        return Tensor(self.name, self.shape[1:], self.fmt, self.role, self.address, self.offset + i * self.view.dims[0].stride)
 
 
 def _row_major(shape: Sequence[int], extents: Sequence[Value], size: int) -> tuple[Dim, ...]:

@@ -45,6 +45,7 @@ class Tracer(VecOps, MatOps):
         self.implicit = False  # one operation without begin_op and end_op: no barrier
         self._sites: dict[tuple[int, object], int] = {}
         self._hbm_end = 0
+        self._left = ""  # the line of a loop that was left before its end
 
     # --- values
 
@@ -131,6 +132,8 @@ class Tracer(VecOps, MatOps):
         self._blocks.append(loop.body)
         try:
             yield index_expr(loop.index)
+        except GeneratorExit:
+            self._left = line
         finally:
             self._blocks.pop()
         if loop.body.nodes:
@@ -284,12 +287,12 @@ class Tracer(VecOps, MatOps):
         """The finished program."""
         from emu.kernels.lang.assemble import assemble
 
+        if self._left or len(self._blocks) > 1 + self.in_op:
+            raise ProgramError(f"{self._left}: left with break or return; loops are traced once and must run to their end".lstrip(": "))
         if self._region is not None:
             if not self.implicit:
                 raise ProgramError(f"operation {self._region.name!r} is still open; call k.end_op()")
             self.end_op()
-        if len(self._blocks) != 1:
-            raise ProgramError("a k.loop was left with break or return; loops are traced once and must run to their end")
         return assemble(self)
 
 
