@@ -1,0 +1,78 @@
+"""Lower bounds, by proof and not by model: they are printed beside every result and never beaten.
+
+Compute: useful FLOP over the dense peak of the format. Memory: bytes that are off the chip when the pass begins, or must be off it when it
+ends, over the peak bandwidth. Both hold for any mapping; the larger one binds (SOUNDNESS 30)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+from emu.chip.schema import Chip
+from emu.kernels.lang import format_bytes
+from emu.mapper.area import divide
+from emu.models import Attention, Gemm, Graph, Op
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Seconds that compute and device memory need at least."""
+
+    compute_s: float
+    hbm_s: float
+
+    @property
+    def seconds(self) -> float:
+        return max(self.compute_s, self.hbm_s)
+
+    @property
+    def by(self) -> str:
+        return "compute" if self.compute_s >= self.hbm_s else "hbm"
+
+    def __add__(self, other: Bound) -> Bound:
+        return Bound(self.compute_s + other.compute_s, self.hbm_s + other.hbm_s)
+
+
+def op_format(op: Op, graph: Graph) -> str:
+    """The format whose matrix rate bounds the op."""
+    if isinstance(op, Gemm):
+        return graph.tensors[op.input].fmt
+    if isinstance(op, Attention):
+        return graph.tensors[op.q].fmt
+    return graph.dtype
+
+
+def op_bound(op: Op, graph: Graph, chip: Chip, times: int = 1, resident_bytes: int = 0) -> Bound:
+    """Of an op that runs `times` times. `resident_bytes` of its operands may be on the chip when it begins: weights fetched ahead."""
+    compute = op.flops * times / chip.peak_flops(op_format(op, graph)) if op.flops else 0.0
+    return Bound(compute, max(0, op.compulsory_bytes - resident_bytes) * times / chip.hbm.bandwidth_bytes_per_s)
+
+
+def prefetched_bytes(chip: Chip, fmt: str) -> int:
+    """Most weight bytes that can wait on the chip for an op to begin: the weight rings of all cores."""
+    area = divide(chip, fmt)
+    return area.slot_bytes * area.slots * chip.core_count
+
+
+def pass_bound(graph: Graph, chip: Chip) -> Bound:
+    """Of a whole pass: compute and memory work of all ops, each overlapped as well as it could be."""
+    total = Bound(0.0, 0.0)
+    for op, times in graph.ops():
+        total = total + op_bound(op, graph, chip, times)
+    return total
+
+
+def storage_elements(chip: Chip, fmt: str) -> int:
+    """All storage on the chip, in elements of the narrowest operand."""
+    held = chip.core_count * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes)
+    held += sum(level.capacity_bytes for level in chip.levels if level.scope == "chip")
+    return held // format_bytes(fmt)
+
+
+def gemm_bound(chip: Chip, m: int, n: int, k: int, fmt: str, out_fmt: str) -> Bound:
+    """A gemm with its operands in device memory: compulsory bytes, or the Hong-Kung bound 2mnk/sqrt(S) - 2S elements if that is more."""
+    size, out = format_bytes(fmt), format_bytes(out_fmt)
+    storage = storage_elements(chip, fmt)
+    compulsory = (m * k + k * n) * size + m * n * out
+    hong_kung = (2 * m * n * k / sqrt(storage) - 2 * storage) * size
+    return Bound(2 * m * n * k / chip.peak_flops(fmt), max(compulsory, hong_kung) / chip.hbm.bandwidth_bytes_per_s)

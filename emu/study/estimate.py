@@ -1,0 +1,175 @@
+"""`estimate`: how fast a transformer runs on a chip, what it draws, and what holds it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from emu.chip.schema import Chip
+from emu.errors import CapacityError, UnsupportedError, did_you_mean
+from emu.machine.config import core_config
+from emu.mapper import choose
+from emu.models import Graph, Model
+from emu.study.decode import decode_phase
+from emu.study.phase import Phase, Weighted
+from emu.study.result import Result, assumed, header
+from emu.study.sample import Progress, Sample, sample, simulate
+
+
+class Estimate(Result):
+    """Result of `estimate`: phases (prefill and decode, or encode) with their seconds, joules, watts, operations and bounds."""
+
+    def __init__(self, model: Model, chip: Chip, asked: dict[str, Any], phases: dict[str, Phase], memory: dict[str, int]) -> None:
+        self.model, self.chip, self.asked, self.phases, self.memory = model, chip, asked, phases, memory
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Prompt in, first token's logits out."""
+        return self.phases["prefill"].seconds if "prefill" in self.phases else None
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Mean of the later steps; None if only one token is generated."""
+        decode = self.phases.get("decode")
+        return decode.seconds / decode.count if decode else None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Of the whole batch while decoding."""
+        return self.asked["batch"] / self.tpot_s if self.tpot_s else None
+
+    @property
+    def joules_per_token(self) -> float | None:
+        decode = self.phases.get("decode")
+        return decode.energy.joules / (decode.count * self.asked["batch"]) if decode else None
+
+    @property
+    def sequences_per_s(self) -> float | None:
+        encode = self.phases.get("encode")
+        return self.asked["batch"] / encode.seconds if encode else None
+
+    @property
+    def joules(self) -> float:
+        return sum(p.energy.joules for p in self.phases.values())
+
+    @property
+    def seconds(self) -> float:
+        return sum(p.seconds for p in self.phases.values())
+
+    @property
+    def watts(self) -> float:
+        """Mean over all phases."""
+        return self.joules / self.seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        phases = list(self.phases.values())
+        peak = self.chip.peak_flops(phases[0].graph.dtype)
+        digest = phases[0].passes[0].sample.lowered.program.digest if len(phases) == 1 and len(phases[0].passes) == 1 else None
+        return {
+            **header("estimate", self.chip, digest, self.asked["fidelity"], self.asked["stack"], self.asked["seed"]),
+            "model": self.model.name,
+            "chips": 1,
+            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype")},
+            "ttft_s": self.ttft_s,
+            "tpot_s": self.tpot_s,
+            "tokens_per_s": self.tokens_per_s,
+            "joules_per_token": self.joules_per_token,
+            "sequences_per_s": self.sequences_per_s,
+            "seconds": self.seconds,
+            "joules": self.joules,
+            "mfu": sum(p.flops for p in phases) / self.seconds / peak,
+            "mbu": sum(p.mbu * p.seconds for p in phases) / self.seconds,
+            "watts": self.watts,
+            "phases": {name: phase.to_dict() for name, phase in self.phases.items()},
+            "assumed": assumed(self.chip),
+            "memory": self.memory,
+        }
+
+    def trace(self, path: str | Path) -> int:
+        """Write the timeline of each phase's first pass, the layers not run marked as repeats. Returns the slices written."""
+        from emu.study.timeline import write
+
+        return write(self, path)
+
+    def rerun(self, phase: str) -> tuple[Sample, Any]:
+        """The phase's first sample, and the same program run again with a trace."""
+        s = self.phases[phase].passes[0].sample
+        _, run = simulate(self.model, s.graph, self.chip, s.lowered.tilings, s.layers_run, self.asked["fidelity"], self.asked["seed"], trace=True)
+        return s, run
+
+
+def _need(model: Model, chip: Chip, graph: Graph, batch: int, tokens: int) -> dict[str, int]:
+    """Weights, cache and activations must fit the device memory; otherwise say what would."""
+    weights, kv = graph.weight_bytes, graph.kv_bytes(batch, tokens)
+    capacity = chip.hbm.capacity_bytes
+    if weights + kv + graph.activation_bytes > capacity:
+        room = capacity - weights - graph.activation_bytes
+        per_token = graph.kv_bytes(1, 1)
+        if room > 0 and per_token and room // (per_token * batch) > 0:
+            hint = f"about {room // (per_token * batch)} tokens per sequence would fit at this batch"
+        else:
+            hint = f"the weights alone need {-(-weights // capacity)} such chips; a narrower dtype (fp8) halves them"
+        raise CapacityError(
+            f"{model.name} needs {weights / 1e9:.1f} GB of weights, {kv / 1e9:.1f} GB of cache and {graph.activation_bytes / 1e9:.1f} GB of "
+            f"activations; {chip.name} has {capacity / 1e9:.1f} GB. {hint}"
+        )
+    return {"weights_bytes": weights, "kv_bytes": kv, "capacity_bytes": capacity}
+
+
+def _check(chip: Chip, dtype: str, fidelity: str, stack: str, sizes: dict[str, int]) -> None:
+    for name, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise UnsupportedError(f"{name} = {value!r}: expected a whole number of at least 1")
+    core_config(chip, 1, fidelity)
+    if stack not in chip.stack:
+        raise UnsupportedError(f"{chip.name} has no stack {stack!r}; {did_you_mean(stack, chip.stack)}")
+    if stack != "bare":
+        raise UnsupportedError(f"stack {stack!r}: only 'bare' (whole-layer programs) can be estimated so far")
+
+
+def estimate(
+    model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
+    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0, progress: Progress = None,
+) -> Estimate:
+    """Run a transformer on one chip.
+
+    `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights and
+    activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled programs.
+    Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    """
+    from emu.chip import chip as preset
+    from emu.models import model as known
+
+    model = known(model) if isinstance(model, str) else model
+    chip = preset(chip) if isinstance(chip, str) else chip
+    if chips != 1:
+        raise UnsupportedError(f"chips = {chips}: several chips are not supported yet")
+    _check(chip, dtype, fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
+    asked = {
+        "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
+        "fidelity": fidelity, "seed": seed,
+    }  # fmt: skip
+    say = progress or (lambda text: None)
+
+    def mapped(graph: Graph) -> Sample:
+        return sample(model, graph, chip, choose(graph, chip, say), fidelity, seed)
+
+    if model.kind == "encoder":
+        graph = model.graph("encode", batch, prompt, dtype=dtype, kv_dtype=kv_dtype)
+        memory = _need(model, chip, graph, batch, prompt)
+        return Estimate(model, chip, asked, {"encode": Phase(chip, [Weighted(mapped(graph), 1.0)])}, memory)
+    room = prompt + generate - 1
+    first = model.graph("prefill", batch, prompt, prompt, dtype, kv_dtype, room)
+    memory = _need(model, chip, first, batch, room)
+    say("prefill")
+    phases = {"prefill": Phase(chip, [Weighted(mapped(first), 1.0)])}
+    if generate > 1:
+        longest = model.graph("decode", batch, 1, room, dtype, kv_dtype, room)
+        choice = choose(longest, chip, say)  # one mapping for all steps
+
+        def step(kv_len: int) -> Sample:
+            say(f"decode at {kv_len} tokens")
+            return sample(model, model.graph("decode", batch, 1, kv_len, dtype, kv_dtype, room), chip, choice, fidelity, seed)
+
+        phases["decode"] = decode_phase(chip, prompt + 1, room, step)
+    return Estimate(model, chip, asked, phases, memory)

@@ -1,0 +1,164 @@
+"""One operation by itself: the steady state of the kernel, mapped as it would be in a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.chip.schema import Chip
+from emu.errors import UnsupportedError, did_you_mean
+from emu.machine import Machine, Run
+from emu.mapper import choose_gemm, gemm_program
+from emu.mapper.area import divide
+from emu.mapper.choose import choose_attention
+from emu.mapper.gemm import GemmShape
+from emu.mapper.lower import lower
+from emu.models import Attention, Graph, Tensor
+from emu.models.graph import format_of, wide_format
+from emu.study.bound import Bound, gemm_bound, op_bound
+from emu.study.result import Result, assumed, header
+
+
+class OpResult(Result):
+    """Seconds, cycles, joules, watts, stalls and energy of one operation, its lower bound and its mapping."""
+
+    def __init__(self, op: str, dtype: str, run: Run, bound: Bound, flops: int, hbm_bytes: int, mapping: dict[str, Any], stack: str) -> None:
+        self.op, self.dtype, self.run, self.bound, self.flops, self.hbm_bytes, self.mapping, self.stack = op, dtype, run, bound, flops, hbm_bytes, mapping, stack
+
+    @property
+    def seconds(self) -> float:
+        return self.run.seconds
+
+    @property
+    def cycles(self) -> int:
+        return self.run.cycles
+
+    @property
+    def joules(self) -> float:
+        return self.run.joules
+
+    @property
+    def watts(self) -> float:
+        return self.run.watts
+
+    @property
+    def bound_s(self) -> float:
+        return self.bound.seconds
+
+    @property
+    def stalls(self) -> dict[str, dict[str, float]]:
+        return self.run.stalls
+
+    @property
+    def energy(self) -> dict[str, float]:
+        return self.run.energy
+
+    @property
+    def mfu(self) -> float:
+        return self.flops / self.seconds / self.run.chip.peak_flops(format_of(self.dtype))
+
+    @property
+    def mbu(self) -> float:
+        return self.hbm_bytes / self.seconds / self.run.chip.hbm.bandwidth_bytes_per_s
+
+    def to_dict(self) -> dict[str, Any]:
+        chip = self.run.chip
+        return {
+            **header("op", chip, self.run.program.digest, self.run.fidelity, self.stack, 0),
+            "op": self.op,
+            "dtype": self.dtype,
+            "seconds": self.seconds,
+            "cycles": self.cycles,
+            "joules": self.joules,
+            "watts": self.watts,
+            "bound_s": self.bound_s,
+            "bound_by": self.bound.by,
+            "ratio": self.seconds / self.bound_s,
+            "mfu": self.mfu,
+            "mbu": self.mbu,
+            "stalls": self.stalls,
+            "stalls_root": self.run.stalls_root,
+            "energy": self.energy,
+            "counters": self.run.counters,
+            "mapping": self.mapping,
+            "assumed": assumed(chip),
+        }
+
+
+def _chip(chip: Chip | str, stack: str) -> Chip:
+    from emu.chip import chip as preset
+
+    chip = preset(chip) if isinstance(chip, str) else chip
+    if stack not in chip.stack:
+        raise UnsupportedError(f"{chip.name} has no stack {stack!r}; {did_you_mean(stack, chip.stack)}")
+    if stack != "bare":
+        raise UnsupportedError(f"stack {stack!r}: only 'bare' is supported for single operations so far")
+    return chip
+
+
+def _positive(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise UnsupportedError(f"{name} = {value!r}: expected a whole number of at least 1")
+
+
+def gemm(chip: Chip | str, m: int, n: int, k: int, dtype: str = "bf16", stack: str = "bare", fidelity: str = "fast") -> OpResult:
+    """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory."""
+    chip = _chip(chip, stack)
+    _positive(m=m, n=n, k=k)
+    fmt = format_of(dtype)
+    chip.peak_flops(fmt)  # refuses a format the chip lacks, by name
+    area = divide(chip, fmt)
+    padded = -(-n // area.block) * area.block
+    shape = GemmShape(m, padded, k, fmt, wide_format(fmt), scale=fmt == "int8")
+    tiling = choose_gemm(chip, shape, area)
+    run = Machine(chip, fidelity).run(gemm_program(chip, shape, area, tiling), values=False, verify=False)
+    bound = gemm_bound(chip, m, n, k, fmt, shape.out_fmt)
+    compulsory = round(bound.hbm_s * chip.hbm.bandwidth_bytes_per_s)
+    mapping = {**vars(tiling), "candidates_run": 3, "gap_to_bound": run.seconds / bound.seconds}
+    return OpResult("gemm", dtype, run, bound, 2 * m * n * k, compulsory, mapping, stack)
+
+
+def attention(
+    chip: Chip | str, phase: str = "prefill", batch: int = 1, q_heads: int = 32, kv_heads: int = 8, head_dim: int = 128, q_len: int = 512,
+    kv_len: int | None = None, dtype: str = "bf16", kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast",
+) -> OpResult:
+    """Causal prefill attention, or one decode step over a cache of kv_len tokens (q_len is then 1)."""
+    chip = _chip(chip, stack)
+    if phase not in ("prefill", "decode"):
+        raise UnsupportedError(f"phase {phase!r}: expected prefill or decode")
+    q_len = 1 if phase == "decode" else q_len
+    kv_len = q_len if kv_len is None else kv_len
+    _positive(batch=batch, q_heads=q_heads, kv_heads=kv_heads, head_dim=head_dim, q_len=q_len, kv_len=kv_len)
+    if q_heads % kv_heads or kv_len < q_len:
+        raise UnsupportedError(f"q_heads {q_heads} must be a multiple of kv_heads {kv_heads}, and kv_len {kv_len} at least q_len {q_len}")
+    graph, op = _attention_graph(phase, batch, q_heads, kv_heads, head_dim, q_len, kv_len, format_of(dtype), format_of(kv_dtype or dtype))
+    for fmt in (graph.dtype, graph.kv_dtype):
+        chip.peak_flops(fmt)
+    area = divide(chip, graph.dtype)
+    tiling = choose_attention(chip, graph, op, area)
+    lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
+    run = Machine(chip, fidelity).run(lowered.program, values=False, verify=False)
+    bound = op_bound(op, graph, chip)
+    return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, dict(vars(tiling)), stack)
+
+
+def _attention_graph(
+    phase: str, batch: int, q_heads: int, kv_heads: int, head_dim: int, q_len: int, kv_len: int, fmt: str, kv_fmt: str
+) -> tuple[Graph, Attention]:
+    """A graph that is one attention with queries and cache in device memory."""
+    rows = batch * q_len
+    cache = (batch, kv_heads, kv_len, head_dim)
+    tensors = {
+        "q": Tensor("q", (rows, q_heads * head_dim), fmt, "kv"),
+        "k_cache": Tensor("k_cache", cache, kv_fmt, "kv"),
+        "v_cache": Tensor("v_cache", cache, kv_fmt, "kv"),
+        "heads": Tensor("heads", (rows, q_heads * head_dim), fmt, "output"),
+    }
+    sizes = {"k_cache": tensors["k_cache"].bytes, "v_cache": tensors["v_cache"].bytes}
+    ends = tensors["q"].bytes + tensors["heads"].bytes
+    op = Attention(
+        name="attention", phase="decode" if phase == "decode" else "prefill", batch=batch, q_heads=q_heads, kv_heads=kv_heads, head_dim=head_dim,
+        q_len=q_len, kv_len=kv_len, causal=True, window=None, scale=head_dim**-0.5, q="q", k_cache="k_cache", v_cache="v_cache", output="heads",
+        compulsory_bytes=sum(sizes.values()) + ends, operand_bytes=sum(sizes.values()) + ends,
+    )  # fmt: skip
+    return Graph("attention", phase, batch, q_len, kv_len, fmt, kv_fmt, kv_len, (), (op,), 1, (), tensors, "heads"), op  # type: ignore[arg-type]

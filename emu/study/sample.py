@@ -1,0 +1,119 @@
+"""One pass of a model on the machine: run for a few layers, and for the others once the layer's period has been seen to be constant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from emu import _core
+from emu.chip.schema import Chip
+from emu.machine import Machine, Run
+from emu.machine.config import STREAMS
+from emu.mapper import Lowered, lower
+from emu.mapper.lower import MERGE
+from emu.models import Graph, Model
+
+FEW = 4
+"""Layers run at first; the period of the last two must be equal."""
+MORE = 8
+"""Layers run if it was not; if it still is not, all layers are."""
+
+Progress = Callable[[str], None] | None
+
+
+@dataclass
+class Sample:
+    """A pass: femtoseconds, per operation femtoseconds, event counts and stalls, all of the whole model."""
+
+    graph: Graph
+    lowered: Lowered
+    run: Run
+    fs: int
+    op_fs: dict[str, int]
+    op_stalls: dict[str, dict[str, dict[str, int]]]
+    counters: dict[str, int]
+    period_fs: int | None
+    layers_run: int
+
+
+def inputs_for(model: Model, graph: Graph, seed: int, program_buffers: set[str]) -> dict[str, np.ndarray]:
+    """Token ids drawn with the seed, and the other index inputs the program asks for."""
+    from emu.models.inputs import graph_inputs
+
+    tokens = np.random.default_rng(seed).integers(0, model.config.vocab, graph.batch * graph.q_len)
+    given = graph_inputs(model.config, graph, tokens)
+    return {name: given[name] for name in given if name in program_buffers and graph.tensors[name].role == "input"}
+
+
+def simulate(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, fidelity: str, seed: int, trace: bool = False) -> tuple[Lowered, Run]:
+    """Compile `layers` layers and run them, timing only."""
+    lowered = lower(graph, chip, choice, layers)
+    given = inputs_for(model, graph, seed, {b.name for b in lowered.program.buffers})
+    return lowered, Machine(chip, fidelity).run(lowered.program, given, values=False, verify=False, trace=trace)
+
+
+def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int) -> Sample:
+    """The pass for all layers of the graph."""
+    for layers in sorted({min(FEW, graph.layers), min(MORE, graph.layers), graph.layers}):
+        lowered, run = simulate(model, graph, chip, choice, layers, fidelity, seed)
+        if layers == graph.layers:
+            return _whole(graph, lowered, run)
+        periods = _layer_periods(lowered, run)
+        if periods[-1] == periods[-2]:
+            return _extended(model, graph, chip, choice, fidelity, seed, (lowered, run, periods[-1]))
+    raise AssertionError("the last number of layers is all of them")
+
+
+def _per_layer(lowered: Lowered) -> int:
+    return sum(1 + (op.name in lowered.tilings and _has_merge(lowered, op.name)) for op in lowered.graph.layer)
+
+
+def _has_merge(lowered: Lowered, name: str) -> bool:
+    return name + MERGE in lowered.program.labels
+
+
+def _layer_releases(lowered: Lowered, run: Run, layer: int) -> list[tuple[int, int]]:
+    """(label, advance in fs) of the operations of one layer."""
+    before = len(lowered.graph.pre)
+    per_layer = _per_layer(lowered)
+    first = before + layer * per_layer
+    times = [0] + [t for t, _, _ in run.raw["releases"]]
+    labels = [label for _, label, _ in run.raw["releases"]]
+    return [(labels[j], times[j + 1] - times[j]) for j in range(first, first + per_layer)]
+
+
+def _layer_periods(lowered: Lowered, run: Run) -> list[int]:
+    return [sum(fs for _, fs in _layer_releases(lowered, run, layer)) for layer in range(lowered.layers)]
+
+
+def _stalls(lowered: Lowered, run: Run) -> dict[str, dict[str, dict[str, int]]]:
+    """Operation -> engine stream -> cause -> femtoseconds, summed over the cores."""
+    table: dict[str, dict[str, dict[str, int]]] = {}
+    for name, streams in zip(lowered.program.labels, run.raw["label_stalls"]):
+        table[name] = {STREAMS[s]: {c: fs for c, fs in zip(_core.CAUSE_NAMES, row) if fs} for s, row in enumerate(streams) if any(row)}
+    return table
+
+
+def _op_fs(lowered: Lowered, run: Run) -> dict[str, int]:
+    return {lowered.program.labels[label]: fs for label, fs in run.advance_fs().items()}
+
+
+def _whole(graph: Graph, lowered: Lowered, run: Run) -> Sample:
+    return Sample(graph, lowered, run, run.end_fs, _op_fs(lowered, run), _stalls(lowered, run), run.counters, None, lowered.layers)
+
+
+def _extended(
+    model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int, seen: tuple[Lowered, Run, int]
+) -> Sample:
+    """The rest of the layers repeat the last one: its time is known to be the period; its events are the difference to one layer less."""
+    lowered, run, period = seen
+    more = graph.layers - lowered.layers
+    _, shorter = simulate(model, graph, chip, choice, lowered.layers - 1, fidelity, seed)
+    counters = {name: n + more * (n - shorter.counters[name]) for name, n in run.counters.items()}
+    op_fs = _op_fs(lowered, run)
+    for label, fs in _layer_releases(lowered, run, lowered.layers - 1):
+        op_fs[lowered.program.labels[label]] += more * fs
+    return Sample(graph, lowered, run, run.end_fs + more * period, op_fs, _stalls(lowered, run), counters, period, lowered.layers)

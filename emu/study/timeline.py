@@ -1,0 +1,31 @@
+"""The timeline of an estimate: the first pass of each phase, one after another, the layers that were not run marked as repeats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emu.study.estimate import Estimate
+
+GAP_FS = 10**9
+"""Between two phases, so that the eye finds the seam."""
+
+
+def write(estimate: Estimate, path: str | Path) -> int:
+    """See Estimate.trace."""
+    from emu.report.trace import Fold, TraceRecord, write_trace
+
+    records, folds, offset = [], [], 0
+    for name in estimate.phases:
+        s, run = estimate.rerun(name)
+        for r in run.records():
+            records.append(TraceRecord(r.core, r.stream, r.start_fs + offset, r.end_fs + offset, r.name, f"{name}: {r.op_name}", r.line))
+        left = s.graph.layers - s.layers_run
+        if left:
+            ends = [t for t, _, _ in run.raw["releases"]]
+            last = ends[-1 - len(s.graph.post)]
+            folds.append(Fold(f"{name}: the last layer stands for {left} more", offset + last - (s.period_fs or 0), offset + last, left + 1))
+        offset += run.end_fs + GAP_FS
+    about = {"model": estimate.model.name, "chip": estimate.chip.name, "hypothetical": estimate.chip.hypothetical, "fidelity": estimate.asked["fidelity"]}
+    return write_trace(path, records, about, folds)
