@@ -11,16 +11,19 @@
 #define EMU_MAX_COLUMNS 32
 
 typedef void (*emu_load)(const uint8_t *p, int64_t stride, int64_t n, float *out);
+/* k whole rows of `columns` contiguous elements, the panel of a tile */
+typedef void (*emu_panel)(const uint8_t *p, int64_t row_stride, int64_t k, float *out);
 typedef void (*emu_store)(uint8_t *p, int64_t stride, int64_t n, const float *in, int sat);
 typedef void (*emu_unary)(float *restrict out, const float *restrict x, int64_t n);
 typedef void (*emu_binary)(float *restrict out, const float *restrict x, const float *restrict y, int64_t n);
 
-/* c[rows][columns] += a[rows][k] (row stride lda) * b[k][columns], k ascending */
-typedef void (*emu_chain)(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c);
+/* c[rows][columns] += a[rows][k] (row stride lda) * b[k][columns], k ascending, from c on; late: from +0, added to c at the end */
+typedef void (*emu_chain)(int rows, int late, int64_t k, const float *a, int64_t lda, const float *b, float *c);
 
 struct emu_level {
     int rows, columns;           /* tile of the chains */
     emu_load load[EMU_NUM_FORMATS];
+    emu_panel panel[EMU_NUM_FORMATS];
     emu_store store[EMU_NUM_FORMATS];
     emu_chain fused;             /* one rounding per step; factors of at most 11 significant bits */
     emu_chain exact;             /* the same, where every product is exact in fp32 */

@@ -11,6 +11,9 @@
 #include "fp8_gen.h"
 #include "level.h"
 
+#define EMU_LANES_OF_VECTOR (EMU_VECTOR / 4)
+#define EMU_COLUMNS (2 * EMU_LANES_OF_VECTOR)
+
 typedef uint16_t __attribute__((aligned(1), may_alias)) LEVEL(u16);
 typedef uint32_t __attribute__((aligned(1), may_alias)) LEVEL(u32);
 
@@ -40,6 +43,10 @@ const struct emu_level LEVEL(emu_level) = {
         [EMU_NUM_FP32] = LEVEL(load_fp32), [EMU_NUM_BF16] = LEVEL(load_bf16), [EMU_NUM_FP16] = LEVEL(load_fp16),
         [EMU_NUM_FP8_E4M3] = LEVEL(load_e4m3), [EMU_NUM_FP8_E5M2] = LEVEL(load_e5m2), [EMU_NUM_INT8] = LEVEL(load_int8),
         [EMU_NUM_INT32] = LEVEL(load_int32),
+    },
+    .panel = {
+        [EMU_NUM_FP32] = LEVEL(panel_fp32), [EMU_NUM_BF16] = LEVEL(panel_bf16), [EMU_NUM_FP16] = LEVEL(panel_fp16),
+        [EMU_NUM_FP8_E4M3] = LEVEL(panel_e4m3), [EMU_NUM_FP8_E5M2] = LEVEL(panel_e5m2), [EMU_NUM_INT8] = LEVEL(panel_int8),
     },
     .store = {
         [EMU_NUM_FP32] = LEVEL(store_fp32), [EMU_NUM_BF16] = LEVEL(store_bf16), [EMU_NUM_FP16] = LEVEL(store_fp16),

@@ -19,6 +19,14 @@
                 out[i] = (expression);                                                                         \
             }                                                                                                  \
         }                                                                                                      \
+    }                                                                                                          \
+    static void LEVEL(panel_##name)(const uint8_t *p, int64_t row_stride, int64_t k, float *restrict out)      \
+    {                                                                                                          \
+        for (int64_t row = 0; row < k; row++, p += row_stride, out += EMU_COLUMNS)                             \
+            for (int i = 0; i < EMU_COLUMNS; i++) {                                                            \
+                const uint8_t *q = p + i * (size);                                                             \
+                out[i] = (expression);                                                                         \
+            }                                                                                                  \
     }
 
 #define Q16 (*(const LEVEL(u16) *)q)

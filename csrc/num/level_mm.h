@@ -3,10 +3,9 @@
 typedef float LEVEL(vf) __attribute__((vector_size(EMU_VECTOR)));
 typedef float __attribute__((vector_size(EMU_VECTOR), aligned(4), may_alias)) LEVEL(vu);
 
-#define EMU_LANES_OF_VECTOR (EMU_VECTOR / 4)
-#define EMU_COLUMNS (2 * EMU_LANES_OF_VECTOR)
-
 static inline __attribute__((always_inline)) LEVEL(vf) LEVEL(splat)(float x) { return x - (LEVEL(vf)){0}; }
+
+static inline __attribute__((always_inline)) LEVEL(vf) LEVEL(get)(const float *p) { return *(const LEVEL(vu) *)p; }
 
 #if EMU_FMA && EMU_VECTOR == 64
 #define EMU_FMADD(a, b, c) ((LEVEL(vf))_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
@@ -30,14 +29,16 @@ static inline __attribute__((always_inline)) LEVEL(vf) LEVEL(fmadd)(LEVEL(vf) a,
 #define EMU_FMADD(a, b, c) LEVEL(fmadd)(a, b, c)
 #endif
 
-static inline __attribute__((always_inline)) void LEVEL(chain)(const int rows, const int fused, int64_t k, const float *a, int64_t lda,
-                                                               const float *b, float *c)
+/* late: the sum runs from +0 and is added to c once, at its end. */
+static inline __attribute__((always_inline)) void LEVEL(chain)(const int rows, const int fused, const int late, int64_t k, const float *a,
+                                                               int64_t lda, const float *b, float *c)
 {
     LEVEL(vf) sum[EMU_MAX_ROWS][2];
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < 2; v++) sum[i][v] = *(const LEVEL(vu) *)(c + i * EMU_COLUMNS + v * EMU_LANES_OF_VECTOR);
+        for (int v = 0; v < 2; v++)
+            sum[i][v] = late ? (LEVEL(vf)){0} : LEVEL(get)(c + i * EMU_COLUMNS + v * EMU_LANES_OF_VECTOR);
     for (int64_t p = 0; p < k; p++, b += EMU_COLUMNS) {
-        LEVEL(vf) b0 = *(const LEVEL(vu) *)b, b1 = *(const LEVEL(vu) *)(b + EMU_LANES_OF_VECTOR);
+        LEVEL(vf) b0 = LEVEL(get)(b), b1 = LEVEL(get)(b + EMU_LANES_OF_VECTOR);
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             LEVEL(vf) x = LEVEL(splat)(a[i * lda + p]);
@@ -46,10 +47,17 @@ static inline __attribute__((always_inline)) void LEVEL(chain)(const int rows, c
         }
     }
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < 2; v++) *(LEVEL(vu) *)(c + i * EMU_COLUMNS + v * EMU_LANES_OF_VECTOR) = sum[i][v];
+        for (int v = 0; v < 2; v++) {
+            float *to = c + i * EMU_COLUMNS + v * EMU_LANES_OF_VECTOR;
+            *(LEVEL(vu) *)to = late ? LEVEL(get)(to) + sum[i][v] : sum[i][v];
+        }
 }
 
-#define EMU_CASE(n, fused) case n: LEVEL(chain)(n, fused, k, a, lda, b, c); break;
+#define EMU_CASE(n, fused)                                          \
+    case n:                                                         \
+        if (late) LEVEL(chain)(n, fused, 1, k, a, lda, b, c);       \
+        else LEVEL(chain)(n, fused, 0, k, a, lda, b, c);            \
+        break;
 #if EMU_ROWS == 12
 #define EMU_CASES(fused) EMU_CASE(1, fused) EMU_CASE(2, fused) EMU_CASE(3, fused) EMU_CASE(4, fused) EMU_CASE(5, fused) \
     EMU_CASE(6, fused) EMU_CASE(7, fused) EMU_CASE(8, fused) EMU_CASE(9, fused) EMU_CASE(10, fused) EMU_CASE(11, fused) EMU_CASE(12, fused)
@@ -59,19 +67,19 @@ static inline __attribute__((always_inline)) void LEVEL(chain)(const int rows, c
 #define EMU_CASES(fused) EMU_CASE(1, fused) EMU_CASE(2, fused) EMU_CASE(3, fused) EMU_CASE(4, fused)
 #endif
 
-static void LEVEL(chain_fused)(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c)
+static void LEVEL(chain_fused)(int rows, int late, int64_t k, const float *a, int64_t lda, const float *b, float *c)
 {
     switch (rows) { EMU_CASES(1) }
 }
 
-static void LEVEL(chain_rounded)(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c)
+static void LEVEL(chain_rounded)(int rows, int late, int64_t k, const float *a, int64_t lda, const float *b, float *c)
 {
     switch (rows) { EMU_CASES(0) }
 }
 
-static void LEVEL(chain_exact)(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c)
+static void LEVEL(chain_exact)(int rows, int late, int64_t k, const float *a, int64_t lda, const float *b, float *c)
 {
-    (EMU_FMA ? LEVEL(chain_fused) : LEVEL(chain_rounded))(rows, k, a, lda, b, c);
+    (EMU_FMA ? LEVEL(chain_fused) : LEVEL(chain_rounded))(rows, late, k, a, lda, b, c);
 }
 
 /* Neighbours pairwise, as a binary counter: part[l] is the sum of 2^l products; what is left over joins from the right. */

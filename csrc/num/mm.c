@@ -30,6 +30,10 @@ static void pack_b(const struct job *job, int64_t j0, int64_t columns)
 {
     int64_t width = job->level->columns;
     emu_load load = job->level->load[job->b->fmt];
+    if (columns == width && job->b->s[0] == emu_num_size(job->b->fmt)) {
+        job->level->panel[job->b->fmt](job->b->base + j0 * job->b->s[0], job->b->s[1], job->k, job->panel_b);
+        return;
+    }
     for (int64_t p = 0; p < job->k; p++) {
         float *row = job->panel_b + p * width;
         load(job->b->base + p * job->b->s[1] + j0 * job->b->s[0], job->b->s[0], columns, row);
@@ -53,35 +57,37 @@ static void pack_b_transposed(const struct job *job, int64_t j0, int64_t columns
 }
 
 /* c[] holds the accumulators of a tile, in fp32; on return the repeat is in. */
+static void join_tree(const struct job *job, int rows, const float *a, float *c)
+{
+    float sum[EMU_MAX_COLUMNS];
+    int64_t width = job->level->columns;
+    for (int i = 0; i < rows && job->k; i++) {
+        job->level->tree(job->k, a + i * job->lda, job->panel_b, sum);
+        for (int64_t j = 0; j < width; j++) c[i * width + j] += sum[j];
+    }
+}
+
+static void join_block(const struct job *job, int rows, const float *a, float *c)
+{
+    int64_t width = job->level->columns, step = job->rule.block_k;
+    for (int64_t p = 0; p < job->k; p += step)
+        job->chain(rows, 1, job->k - p < step ? job->k - p : step, a + p, job->lda, job->panel_b + p * width, c);
+}
+
 static void join_tile(const struct job *job, int rows, const float *a, float *c)
 {
-    float sum[EMU_MAX_ROWS * EMU_MAX_COLUMNS], whole[EMU_MAX_ROWS * EMU_MAX_COLUMNS];
-    int64_t width = job->level->columns, cells = rows * width;
-    const emu_accumulate *rule = &job->rule;
-    if (rule->order == 2) {
-        for (int i = 0; i < rows && job->k; i++) {
-            job->level->tree(job->k, a + i * job->lda, job->panel_b, sum);
-            for (int64_t j = 0; j < width; j++) c[i * width + j] += sum[j];
-        }
-        return;
-    }
-    if (rule->order == 0 && !rule->acc_last) {
-        job->chain(rows, job->k, a, job->lda, job->panel_b, c);
-        return;
-    }
-    float *target = rule->acc_last ? whole : c;
-    int64_t step = rule->order == 1 ? rule->block_k : job->k;
-    memset(whole, 0, cells * sizeof(float));
-    if (rule->order == 0) {
-        job->chain(rows, job->k, a, job->lda, job->panel_b, target);
+    float whole[EMU_MAX_ROWS * EMU_MAX_COLUMNS];
+    if (job->rule.order == 2) {
+        join_tree(job, rows, a, c);
+    } else if (job->rule.order == 0) {
+        job->chain(rows, job->rule.acc_last != 0, job->k, a, job->lda, job->panel_b, c);
+    } else if (!job->rule.acc_last) {
+        join_block(job, rows, a, c);
     } else {
-        for (int64_t p = 0; p < job->k; p += step) {
-            memset(sum, 0, cells * sizeof(float));
-            job->chain(rows, job->k - p < step ? job->k - p : step, a + p, job->lda, job->panel_b + p * width, sum);
-            for (int64_t i = 0; i < cells; i++) target[i] += sum[i];
-        }
+        memset(whole, 0, sizeof whole);
+        join_block(job, rows, a, whole);
+        for (int64_t i = 0; i < rows * job->level->columns; i++) c[i] += whole[i];
     }
-    for (int64_t i = 0; i < cells && rule->acc_last; i++) c[i] += whole[i];
 }
 
 static void float_tile(const struct job *job, int rows, int64_t i0, int64_t j0, int64_t columns)
@@ -109,7 +115,7 @@ static void int8_tile(const struct job *job, int rows, int64_t i0, int64_t j0, i
         for (int64_t j = 0; j < columns; j++) memcpy(c + i * width + j, corner + i * job->acc->s[1] + j * job->acc->s[0], 4);
     for (int64_t p = 0; p < job->k; p += INT8_BLOCK) {
         memset(sum, 0, sizeof sum);
-        job->chain(rows, job->k - p < INT8_BLOCK ? job->k - p : INT8_BLOCK, job->panel_a + i0 * job->lda + p, job->lda,
+        job->chain(rows, 0, job->k - p < INT8_BLOCK ? job->k - p : INT8_BLOCK, job->panel_a + i0 * job->lda + p, job->lda,
                    job->panel_b + p * width, sum);
         for (int64_t i = 0; i < rows * width; i++) c[i] += (uint32_t)(int32_t)sum[i];
     }
