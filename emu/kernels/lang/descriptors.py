@@ -250,7 +250,7 @@ def _fields(use: Use, op: Op) -> Fields:
     fields: Fields = {"space": _space(space), "base": base + use.view.offset, "fmt": _format(buffer.fmt)}
     for i in range(4):
         dim = dims[-1 - i] if i < len(dims) else Dim(1, 0, 1)
-        stride = 0 if dim.extent == 1 and op.mnemonic != "mm" else dim.stride
+        stride = 0 if dim.extent == 1 and op.mnemonic not in ("mm", "dmag") else dim.stride
         if i == 0 and stride % size:
             raise ProgramError(f"{op.line}: the innermost stride of {buffer.name} is not a whole number of elements")
         fields[f"n{i}"] = dim.extent

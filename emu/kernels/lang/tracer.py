@@ -146,6 +146,7 @@ class Tracer(VecOps, MatOps):
             return
         region = self._region
         kept = len(region.ops) if region else 0
+        before = {id(ring): len(ring.generations) for ring in self._rings()}
         self._blocks.append(Block(self._blocks[-1].loop))
         try:
             yield 0
@@ -153,17 +154,11 @@ class Tracer(VecOps, MatOps):
             self._blocks.pop()
         if region:
             del region.ops[kept:]
-        for ring in (*self.persistent, *(region.rings if region else ())):
-            ring.generations = [t for t in ring.generations if self._reachable(t.block)]
+        for ring in self._rings():
+            del ring.generations[before.get(id(ring), 0) :]
 
-    def _reachable(self, block: Block) -> bool:
-        """Whether the block is being traced or part of the trace; blocks of loops that never run are neither."""
-        while block not in self._blocks:
-            loop = block.loop
-            if loop is None or loop.body is not block or loop not in loop.block.nodes:
-                return False
-            block = loop.block
-        return True
+    def _rings(self) -> tuple[Ring, ...]:
+        return (*self.persistent, *(self._region.rings if self._region else ()))
 
     def begin_op(self, name: str) -> Region:
         """Starts an operation: its own label and its own on-chip memory."""
