@@ -14,7 +14,9 @@ from emu.kernels.shard import Share, grid
 
 @dataclass(frozen=True)
 class PrefillTiling:
-    """Queries and keys per tile (one must divide the other if causal) and the grid of cores: sequences x kv heads x query tiles."""
+    """Queries and keys per tile (one must divide the other if causal) and the grid of cores: sequences x kv heads x query tiles.
+
+    depth_acc 2 lets the scores of the next tile be computed while the vector engine works on the present ones."""
 
     tile_q: int
     tile_kv: int
@@ -22,16 +24,22 @@ class PrefillTiling:
     split_h: int = 1
     split_q: int = 1
     depth_kv: int = 2
-    depth_acc: int = 1
+    depth_acc: int = 2
 
 
 @dataclass(frozen=True)
 class Span:
-    """Key tiles of a query tile: `full` that every query sees, then `edge` that need a mask, the first of them shifted by `diag`."""
+    """Key tiles of a query tile: tiles 0 .. full - 1 that every query sees, then `edge` (at least one), masked if `diag` is given.
+
+    `diag` is how far the first edge tile lies behind the first query."""
 
     full: Value
-    edge: Value
-    diag: Value
+    edge: int
+    diag: Value | None
+
+    def shifted(self, e: Value, tile_kv: int) -> Value | None:
+        """The mask of the e-th edge tile."""
+        return None if self.diag is None else self.diag - e * tile_kv
 
 
 class _Rings:
@@ -61,18 +69,33 @@ class _Queries:
     rows: Tile
     state: Online
 
-    def step(self, k: Tracer, j: Value, diag: Value | None) -> None:
-        """The j-th key tile."""
-        s, t, rings = self.shape, self.tiling, self.rings
-        count = k.maximum(k.minimum(t.tile_kv, s.kv_len - j * t.tile_kv), 0)
-        key = k.fetch(self.keys.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=rings.k)[0]
-        value = k.fetch(self.values.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=rings.v)[0]
-        scores = k.next(rings.s, (s.group, t.tile_q, t.tile_kv), "fp32", (s.group, self.valid, count))
+    def count(self, k: Tracer, j: Value) -> Value:
+        """Keys in the j-th tile."""
+        return k.maximum(k.minimum(self.tiling.tile_kv, self.shape.kv_len - j * self.tiling.tile_kv), 0)
+
+    def scores(self, k: Tracer, j: Value, diag: Value | None) -> None:
+        """Scores of the j-th key tile, and from them the next tile of probabilities."""
+        s, t, count = self.shape, self.tiling, self.count(k, j)
+        shape, valid = (s.group, t.tile_q, t.tile_kv), (s.group, self.valid, count)
+        key = k.fetch(self.keys.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.k)[0]
+        scores = k.next(self.rings.s, shape, "fp32", valid)
         k.mm(scores, self.rows, key, bt=True)
-        p = self.state.step(scores, diag, s.window if diag is not None else 0)
-        product = k.next(rings.pv, (s.group, t.tile_q, s.head_dim), "fp32", (s.group, self.valid, s.head_dim))
+        p = k.put(self.rings.scratch.p, shape, self.rings.scratch.fmt, valid)
+        self.state.step(scores, p, diag, s.window if diag is not None else 0)
+
+    def product(self, k: Tracer, j: Value) -> Tile:
+        """The oldest probabilities, which are those of the j-th tile, times its values."""
+        s, t, count = self.shape, self.tiling, self.count(k, j)
+        value = k.fetch(self.values.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.v)[0]
+        p = k.get(self.rings.scratch.p, (s.group, t.tile_q, t.tile_kv), self.rings.scratch.fmt, (s.group, self.valid, count))
+        product = k.next(self.rings.pv, (s.group, t.tile_q, s.head_dim), "fp32", (s.group, self.valid, s.head_dim))
         k.mm(product, p, value)
-        self.state.add(product)
+        return product
+
+    def step(self, k: Tracer, j: Value, diag: Value | None) -> None:
+        """Scores of the j-th tile beside the product of tile j + 1, which came before."""
+        self.scores(k, j, diag)
+        self.state.add_late(self.product(k, j + 1))
 
 
 @kernel
@@ -88,16 +111,19 @@ def attention_prefill(k: Tracer, q: Heads, keys: Heads, values: Heads, out: Head
     )
     rings = _Rings(k, q, keys, values, s, t)
     for b, h, block, tile in _work(k, shares):
-        span = _span(k, s, t, block, tile, per_block)
+        span = _span(s, t, block, tile, per_block)
         q0 = (block * per_block + tile) * t.tile_q
         valid = k.maximum(k.minimum(t.tile_q, s.q_len - q0), 0)
         rows = k.fetch(q.at(b, h * s.group, s.group, q0, t.tile_q, valid), 2, name="q")
         state = Online(k, (s.group, t.tile_q), (s.group, valid), s.head_dim, s.softmax_scale, rings.scratch)
         queries = _Queries(keys, values, s, t, rings, b, h, valid, rows, state)
-        for j in k.loop(span.full):
-            queries.step(k, j, None)
-        for e in k.loop(span.edge):
-            queries.step(k, span.full + e, span.diag - e * t.tile_kv)
+        last = span.edge - 1
+        queries.scores(k, span.full + last, span.shifted(last, t.tile_kv))
+        for e in k.loop(last):
+            queries.step(k, span.full + (last - 1) - e, span.shifted(last - 1 - e, t.tile_kv))
+        for f in k.loop(span.full):
+            queries.step(k, span.full - 1 - f, None)
+        state.add_last(queries.product(k, 0))
         o = k.tile((s.group, t.tile_q, s.head_dim), out.tensor.fmt, "sram", 2, (s.group, valid, s.head_dim), "out")
         state.result(o)
         k.store(out.at(b, h * s.group, s.group, q0, t.tile_q, valid), o)
@@ -122,13 +148,14 @@ def _tiles_per_block(s: Attention, t: PrefillTiling) -> int:
     return t.tile_kv // t.tile_q
 
 
-def _span(k: Tracer, s: Attention, t: PrefillTiling, block: Value, tile: Value, per_block: int) -> Span:
+def _span(s: Attention, t: PrefillTiling, block: Value, tile: Value, per_block: int) -> Span:
+    """Loop bounds of a query tile; the number of edge tiles is the same for all, at the price of empty ones past the end of the keys."""
     total = -(-s.kv_len // t.tile_kv)
     if not s.causal:
-        return Span(total, 0, 0)
+        return Span(total - 1, 1, None)
     if per_block == 1:
         seen = block * (t.tile_q // t.tile_kv)  # key tiles up to the first query, had there been no past
-        full, count = (s.past + 1) // t.tile_kv, -(-(t.tile_q + s.past) // t.tile_kv)
+        full, count = s.past // t.tile_kv, -(-(t.tile_q + s.past) // t.tile_kv)
         shift: Value = 0
     else:
         seen = block
@@ -136,6 +163,5 @@ def _span(k: Tracer, s: Attention, t: PrefillTiling, block: Value, tile: Value, 
         count = full + (1 if s.past % t.tile_kv == 0 else 2)
         shift = tile * t.tile_q
     if 0 < s.window < s.kv_len:
-        return Span(0, k.minimum(total, seen + count), seen * t.tile_kv + shift + s.past)
-    edge = k.maximum(k.minimum(count - full, total - full - seen), 0)
-    return Span(seen + full, edge, shift + (s.past - full * t.tile_kv))
+        return Span(0, total, block * (per_block * t.tile_q) + tile * t.tile_q + s.past)
+    return Span(seen + full, count - full, shift + (s.past - full * t.tile_kv))

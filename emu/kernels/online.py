@@ -37,8 +37,8 @@ class Online:
     def _column(self, name: str) -> Tile:
         return self.k.tile((*self.rows, 1), "fp32", valid=(*self.valid, 1), name=name)
 
-    def step(self, s: Tile, diag: Value | None = None, window: int = 0) -> Tile:
-        """Probabilities (not yet normalised) of a tile of scores; `diag` masks what a causal query must not see."""
+    def step(self, s: Tile, p: Tile, diag: Value | None = None, window: int = 0) -> None:
+        """p = probabilities (not yet normalised) of a tile of scores; `diag` masks what a causal query must not see."""
         k = self.k
         scores = k.next(self.scratch.scores, s.shape, "fp32", s.valid)
         x: Tile = s
@@ -53,16 +53,23 @@ class Online:
         k.mov(self.top, self.seen)
         k.mul(scores, x, self.scale)
         k.sub(scores, scores, self.top)
-        p = k.next(self.scratch.p, s.shape, self.scratch.fmt, s.valid)
         k.exp(p, scores)
         k.rsum(self.seen, p)
         k.mul(self.sum, self.sum, self.factor)
         k.add(self.sum, self.sum, self.seen)
-        return p
 
     def add(self, product: Tile) -> None:
-        """o = o * factor + p @ v."""
+        """o = o * factor + p @ v, right after the step."""
         self.k.mul(self.o, self.o, self.factor)
+        self.k.add(self.o, self.o, product)
+
+    def add_late(self, product: Tile) -> None:
+        """o = (o + the product of the tile before) * factor: the product may be a step late, so that it overlaps with this one."""
+        self.k.add(self.o, self.o, product)
+        self.k.mul(self.o, self.o, self.factor)
+
+    def add_last(self, product: Tile) -> None:
+        """o = o + the product of the last tile."""
         self.k.add(self.o, self.o, product)
 
     def result(self, out: Tile | View) -> None:

@@ -177,10 +177,15 @@ class Ring:
 
 
 class Tile(Sliceable):
-    """One generation of a ring, seen with a shape and a format."""
+    """One generation of a ring, seen with a shape and a format.
 
-    def __init__(self, ring: Ring, shape: Sequence[int], fmt: str, valid: Sequence[Value] | None, block: Block) -> None:
+    `part`: the producer's or the consumers' side alone, where a generation outlives the block that writes it; "" is both."""
+
+    def __init__(
+        self, ring: Ring, shape: Sequence[int], fmt: str, valid: Sequence[Value] | None, block: Block, part: str = "",
+    ) -> None:
         self.ring = ring
+        self.part = part
         self.shape = tuple(shape)
         self.fmt = fmt
         self.block = block

@@ -96,7 +96,7 @@ def _plan_ring(
         raise ProgramError(f"{ring.line}: {ring.name} is written by {who}; each on-chip tile is written by exactly one stream")
     producer = producers.pop()
     consumers = sorted({stream for tile in used for stream in spans[tile]} - {producer})
-    once = not ring.persistent and len(used) == 1 and used[0].block is region.body
+    once = not ring.persistent and len(used) == 1 and used[0].block is region.body and not used[0].part
     ring.depth = 1 if once else ring.depth
     for consumer in consumers:
         if (ring, consumer) not in tokens:
@@ -106,8 +106,7 @@ def _plan_ring(
     for tile in used:
         _plan_tile(tile, spans[tile], producer, consumers, plan, tokens)
         if ring.depth > 1 and not once:
-            for stream in (producer, *consumers):
-                span = spans[tile][stream]
+            for stream, span in spans[tile].items():
                 plan.advance[stream, span.nodes[max(span.all)]].append(ring)
     _check_order(used, spans, ring)
 
@@ -116,24 +115,31 @@ def _plan_tile(
     tile: Tile, spans: dict[str, Spans], producer: str, consumers: list[str], plan: Plan,
     tokens: dict[tuple[Ring, str], tuple[Token, Token | None]],
 ) -> None:
-    mine = spans[producer]
-    if not mine.writes or (mine.reads and min(mine.reads) < min(mine.writes)):
-        raise ProgramError(f"{tile.ring.line}: {tile.name} is read before it is written")
-    first, last = mine.nodes[min(mine.all)], mine.nodes[max(mine.writes)]
+    where = tile.ring.line
+    if tile.part != "get":
+        mine = spans[producer]
+        if not mine.writes or (mine.reads and min(mine.reads) < min(mine.writes)):
+            raise ProgramError(f"{where}: {tile.name} is read before it is written")
+    elif producer in spans:
+        raise ProgramError(f"{where}: {producer} writes {tile.name} and cannot take its own tiles out")
     for consumer in consumers:
         full, free = tokens[tile.ring, consumer]
+        if tile.part != "get":
+            plan.signals[producer, mine.nodes[max(mine.writes)]].append(full)
+            if free is not None:
+                plan.waits[producer, mine.nodes[min(mine.all)]].append(free)
+        if tile.part == "put":
+            continue
+        if consumer not in spans:
+            raise ProgramError(f"{where}: a generation of {tile.name} is not read by {consumer}, but others are; use two rings")
         theirs = spans[consumer]
-        if not theirs.reads:
-            raise ProgramError(f"{tile.ring.line}: a generation of {tile.name} is not read by {consumer}, but others are; use two rings")
-        if min(theirs.reads) <= max(mine.writes):
+        if not tile.part and min(theirs.reads) <= max(mine.writes):
             raise ProgramError(
-                f"{tile.ring.line}: {tile.name} is read by {consumer} before {producer} has written all of it; "
+                f"{where}: {tile.name} is read by {consumer} before {producer} has written all of it; "
                 "declare the tile in the inner loop, or use another tile",
             )
         plan.waits[consumer, theirs.nodes[min(theirs.reads)]].append(full)
-        plan.signals[producer, last].append(full)
         if free is not None:
-            plan.waits[producer, first].append(free)
             plan.signals[consumer, theirs.nodes[max(theirs.reads)]].append(free)
 
 
@@ -141,7 +147,7 @@ def _check_order(used: list[Tile], spans: dict[Tile, dict[str, Spans]], ring: Ri
     """Generations of one block must be used one after the other, because a stream knows only the current slot."""
     for before, after in zip(used, used[1:]):
         if before.block is after.block and ring.depth > 1:
-            for stream in spans[before]:
+            for stream in spans[before].keys() & spans[after].keys():
                 if max(spans[before][stream].all) >= min(spans[after][stream].all):
                     raise ProgramError(f"{ring.line}: two generations of {ring.name} are in use at once on {stream}; use two rings")
 

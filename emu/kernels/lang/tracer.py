@@ -109,6 +109,18 @@ class Tracer(VecOps, MatOps):
         ring.generations.append(tile)
         return tile
 
+    def put(self, ring: Ring, shape: Sequence[int], fmt: str, valid: Sequence[Value] | None = None) -> Tile:
+        """The following slot of a ring to write; another block takes it out with `get`, in the same order and as often."""
+        tile = Tile(ring, shape, fmt, valid, self._blocks[-1], "put")
+        ring.generations.append(tile)
+        return tile
+
+    def get(self, ring: Ring, shape: Sequence[int], fmt: str, valid: Sequence[Value] | None = None) -> Tile:
+        """The oldest slot that was `put` and not yet taken, to read."""
+        tile = Tile(ring, shape, fmt, valid, self._blocks[-1], "get")
+        ring.generations.append(tile)
+        return tile
+
     def tile(
         self, shape: Sequence[int], fmt: str, space: str = "sram", depth: int = 1, valid: Sequence[Value] | None = None, name: str = "",
     ) -> Tile:
