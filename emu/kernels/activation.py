@@ -15,7 +15,8 @@ def activate(k: Tracer, kind: str, out: Tile | View, x: Tile | View, t: Tile | V
     if kind == "none":
         k.mov(out, x)
     elif kind == "relu":
-        k.max(out, x, 0.0)
+        k.max(t, x, 0.0)
+        k.mov(out, t)
     elif kind == "silu":
         k.sigmoid(t, x)
         k.mul(out, t, x)

@@ -58,11 +58,11 @@ def gemm(
         row = m.unit(i) * t.tile_m
         if t.a_resident:
             a = k.fetch(x.at((row, 0), (t.tile_m, depth)), t.depth_a, name="a")
-            a = normed.apply(k, a, t.depth_a) if normed else a
+            a = normed.apply(k, a, t.depth_a, w.fmt) if normed else a
         for j in k.loop(n.count):
             block = n.unit(j)
-            acc = _accumulator(k, x, out, row, block * t.tile_n, t, "acc")
-            gate = _accumulator(k, x, out, row, block * t.tile_n, t, "gate") if epilogue.gate is not None else None
+            acc = _accumulator(k, w, out, row, block * t.tile_n, t, "acc")
+            gate = _accumulator(k, w, out, row, block * t.tile_n, t, "gate") if epilogue.gate is not None else None
             for s in k.loop(-(-depth // t.tile_k)):
                 k0 = s * t.tile_k
                 if not t.a_resident:
@@ -86,9 +86,9 @@ def _check(x: Tensor, w: Tensor, out: Tensor, t: GemmTiling, epilogue: Epilogue,
         raise UnsupportedError(f"tile_n {t.tile_n} must be a multiple of the width of {w.name}'s blocks, {w.shape[2]}")
 
 
-def _accumulator(k: Tracer, x: Tensor, out: Tensor, row: Value, col: Value, t: GemmTiling, name: str) -> Tile:
+def _accumulator(k: Tracer, w: Tensor, out: Tensor, row: Value, col: Value, t: GemmTiling, name: str) -> Tile:
     valid = out.at((row, col), (t.tile_m, t.tile_n)).extents
-    fmt = "int32" if x.fmt == "int8" else "fp32"
+    fmt = "int32" if w.fmt == "int8" else "fp32"
     return k.tile((t.tile_m, t.tile_n), fmt, "acc", t.depth_acc, valid, name)
 
 

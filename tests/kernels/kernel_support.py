@@ -55,8 +55,11 @@ class Bench:
 
 
 def run(program: Program, chip: Any, inputs: Mapping[str, Array], both: bool = False, **options: Any) -> dict[str, Array]:
-    """Runs a program with all checks on."""
-    result = emu.Machine(chip).run(program, inputs, check=True, **options)
+    """Runs a program with all checks on, and once more in another legal order, which must change nothing."""
+    machine = emu.Machine(chip)
+    result = machine.run(program, inputs, check=True, **options)
+    again = machine.run(program, inputs, order_seed=7)
+    assert all(np.asarray(result.outputs[name]).tobytes() == np.asarray(again.outputs[name]).tobytes() for name in result.outputs)
     shapes = {b.name: b.shape for b in program.buffers}
     outputs = {name: np.asarray(value).reshape(shapes[name]) for name, value in result.outputs.items()}
     if both:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_support import ACTIVATION, Bench, close, rms
 
+import emu
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.norm import Norm
 
@@ -79,3 +80,37 @@ def test_blocked_weights(n, group):
         return
     gemm(bench.k, x, w, out, tiling)
     close(bench.run()["y"], bench.wide("x") @ bench.wide("w").transpose(1, 0, 2).reshape(kk, 32)[:, :n], "fp32")
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(dims, dims, dims, st.sampled_from([(1, 1), (2, 2), (1, 4), (3, 1)]), st.booleans())
+def test_every_byte_and_product_is_accounted_for(m, n, kk, split, resident):
+    bench = Bench()
+    x, w = bench.put("x", (m, kk)), bench.put("w", (kk, n), role="weight")
+    out = bench.k.hbm("y", (m, n), "fp32", "out")
+    gemm(bench.k, x, w, out, GemmTiling(8, 16, 8, *split, a_resident=resident))
+    counters = emu.Machine(bench.chip).run(bench.k.program(), bench.inputs).counters
+    row_tiles, column_tiles = -(-m // 8), -(-n // 16)
+    x_reads = min(split[1], column_tiles) if resident else column_tiles
+    assert counters["useful_macs_bf16"] == m * n * kk
+    assert counters["hbm_read_bytes"] == 2 * (m * kk * x_reads + kk * n * row_tiles)
+    assert counters["hbm_write_bytes"] == 4 * m * n
+
+
+def test_fp8_output_saturates():
+    bench = Bench()
+    x, w = bench.put("x", (8, 32), scale=9), bench.put("w", (32, 8), role="weight", scale=9)
+    out = bench.k.hbm("y", (8, 8), "fp8_e4m3", "out")
+    gemm(bench.k, x, w, out, GemmTiling(8, 8, 16))
+    want = np.clip(bench.wide("x") @ bench.wide("w"), -448, 448)
+    assert (np.abs(want) == 448).any()
+    close(bench.run(both=True)["y"], want, "fp8_e4m3")
+
+
+def test_eight_bit_weights_behind_a_norm():
+    """The residual stream stays bf16; the norm rounds to the format of the weights, so the array runs at its rate."""
+    bench = Bench()
+    x, gamma, w = bench.put("x", (9, 32)), bench.put("gamma", (32,)), bench.put("w", (32, 16), "fp8_e4m3", "weight")
+    out = bench.k.hbm("y", (9, 16), "bf16", "out")
+    gemm(bench.k, x, w, out, GemmTiling(8, 8, 16, 1, 2), Epilogue(), Norm("rms", gamma))
+    close(bench.run(both=True)["y"], rms(bench.wide("x"), bench.wide("gamma")) @ bench.wide("w"), "fp8_e4m3")

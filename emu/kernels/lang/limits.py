@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from emu.errors import UnsupportedError
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -25,6 +27,11 @@ def limits_of(chip: Any) -> Limits:
     if isinstance(chip, Limits):
         return chip
     core = chip.core
+    if core.dma.load_queues < 2 or core.dma.store_queues < 1:
+        raise UnsupportedError(
+            f"{chip.name}: kernels need two load queues (weights, activations) and a store queue; "
+            f"it has {core.dma.load_queues} and {core.dma.store_queues}",
+        )
     matrix = core.matrix
     return Limits(
         chip.name, chip.core_count, matrix.max_m, matrix.max_n, matrix.max_k,

@@ -31,7 +31,7 @@ def _refuse(ring: Ring, taken: int, capacity: int, limits: Limits, where: str, r
     left = capacity - taken
     others = [f"{r.name} {r.bytes}" for r in rings if r.space == ring.space and r is not ring]
     fits = left // ring.slot_bytes
-    advice = f"depth {fits} would fit" if fits else f"slots of at most {left // ring.depth} bytes would fit"
+    advice = f"depth {fits} would fit" if fits else f"slots of at most {left // ring.depth} bytes would fit" if left else "nothing is left"
     raise CapacityError(
         f"{where}: {ring.name} ({ring.depth} x {ring.slot_bytes} bytes, {ring.line}) does not fit the {ring.space} of {limits.name}: "
         f"{taken} of {capacity} bytes are taken; {advice} (others: {', '.join(others) or 'none'})",

@@ -10,6 +10,8 @@ from emu.kernels.lang.memory import Dim, Operand, View, view_of
 from emu.kernels.lang.tree import Scalars, Use
 
 Second = Operand | float | int
+SATURATING = ("fp8_e4m3", "fp8_e5m2")
+CONVERTING = ("vmov", "vadd", "vsub", "vmul", "vdiv")
 
 
 def float_bits(value: float) -> int:
@@ -32,6 +34,11 @@ def _broadcast(slot: str, operand: Operand, target: View) -> Use:
     return Use(slot, view, "r", _aligned(view, target))
 
 
+def _saturation(mnemonic: str, target: View) -> tuple[str, ...]:
+    """Values too large for an 8-bit float become its largest one, as quantisation wants; integers always saturate."""
+    return ("sat",) if target.fmt in SATURATING and mnemonic in CONVERTING else ()
+
+
 class VecOps:
     """Mixed into the tracer. Destinations come first; sources broadcast to the destination; arithmetic is fp32, rounded once on writing."""
 
@@ -41,14 +48,14 @@ class VecOps:
     ) -> None:
         raise NotImplementedError
 
-    def _unary(self, mnemonic: str, dst: Operand, src: Operand, sat: bool = False) -> None:
+    def _unary(self, mnemonic: str, dst: Operand, src: Operand) -> None:
         target = view_of(dst)
-        self._emit("vec", mnemonic, (Use("d0", target, "w"), _broadcast("d1", src, target)), flags=("sat",) if sat else ())
+        self._emit("vec", mnemonic, (Use("d0", target, "w"), _broadcast("d1", src, target)), flags=_saturation(mnemonic, target))
 
-    def _binary(self, mnemonic: str, dst: Operand, a: Operand, b: Second, sat: bool = False, mode: str = "w") -> None:
+    def _binary(self, mnemonic: str, dst: Operand, a: Operand, b: Second, mode: str = "w") -> None:
         target = view_of(dst)
         uses = [Use("d0", target, mode), _broadcast("d1", a, target)]
-        flags = ("sat",) if sat else ()
+        flags = _saturation(mnemonic, target)
         if isinstance(b, (int, float)):
             self._emit("vec", mnemonic, tuple(uses), Scalars(float_bits(b)), ("imm", *flags))
         else:
@@ -60,29 +67,29 @@ class VecOps:
             raise ProgramError(f"a reduction writes one element per row; the last axis of {target.buffer.name} has {target.dims[-1].size}")
         self._emit("vec", mnemonic, (Use("d0", target, "w"), Use("d1", source, "r")))
 
-    def mov(self, dst: Operand, src: Operand, sat: bool = False) -> None:
+    def mov(self, dst: Operand, src: Operand) -> None:
         """dst = src, converted to dst's format."""
-        self._unary("vmov", dst, src, sat)
+        self._unary("vmov", dst, src)
 
     def fill(self, dst: Operand, value: float) -> None:
         """dst = value."""
         self._emit("vec", "vfill", (Use("d0", view_of(dst), "w"),), Scalars(float_bits(value)))
 
-    def add(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+    def add(self, dst: Operand, a: Operand, b: Second) -> None:
         """dst = a + b."""
-        self._binary("vadd", dst, a, b, sat)
+        self._binary("vadd", dst, a, b)
 
-    def sub(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+    def sub(self, dst: Operand, a: Operand, b: Second) -> None:
         """dst = a - b."""
-        self._binary("vsub", dst, a, b, sat)
+        self._binary("vsub", dst, a, b)
 
-    def mul(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+    def mul(self, dst: Operand, a: Operand, b: Second) -> None:
         """dst = a * b."""
-        self._binary("vmul", dst, a, b, sat)
+        self._binary("vmul", dst, a, b)
 
-    def div(self, dst: Operand, a: Operand, b: Second, sat: bool = False) -> None:
+    def div(self, dst: Operand, a: Operand, b: Second) -> None:
         """dst = a / b."""
-        self._binary("vdiv", dst, a, b, sat)
+        self._binary("vdiv", dst, a, b)
 
     def mac(self, dst: Operand, a: Operand, b: Second) -> None:
         """dst = dst + a * b, two roundings."""
