@@ -48,7 +48,8 @@ def attention_decode(
     t, s = tiling, shape
     if s.q_len != 1 or isinstance(out, Parts) != (t.split_kv > 1):
         raise UnsupportedError("decode takes one query per sequence, and writes Parts exactly if split_kv > 1")
-    tiles = -(-s.kv_len // t.tile_kv)
+    first = max(0, s.kv_len - s.window) if s.window else 0  # keys before it have left the window
+    tiles = -(-(s.kv_len - first) // t.tile_kv)
     b_share, h_share, kv = grid(k, (s.batch, s.kv_heads, tiles), (t.split_b, t.split_h, t.split_kv))
     part = k.per_core([c % t.split_kv for c in range(k.cores)])
     scratch = Scratch(k, (s.group,), t.tile_kv, q.tensor.fmt, 2)
@@ -58,7 +59,7 @@ def attention_decode(
             rows = k.fetch(q.at(b, h * s.group, s.group, 0, 1, 1).as_dims(0, 2), 2, name="q")
             state = Online(k, (s.group,), (s.group,), s.head_dim, s.softmax_scale, scratch)
             for n in k.loop(kv.count):
-                token = kv.unit(n) * t.tile_kv
+                token = kv.unit(n) * t.tile_kv + first
                 count = k.minimum(t.tile_kv, s.kv_len - token)
                 k_tile = _fetch(k, keys, b, h, token, count, t, "k")
                 v_tile = _fetch(k, values, b, h, token, count, t, "v")

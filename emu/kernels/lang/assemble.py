@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from emu.errors import CapacityError, ProgramError
-from emu.kernels.lang.descriptors import DESCRIPTORS, Table
-from emu.kernels.lang.emit import Code, Emitter, declare_ring
+from emu.kernels.lang.descriptors import DESCRIPTORS
+from emu.kernels.lang.emit import Emitter
 from emu.kernels.lang.memory import Ring
 from emu.kernels.lang.percore import Const, column
 from emu.kernels.lang.place import place
+from emu.kernels.lang.streams import StreamWriter, tables_of
 from emu.kernels.lang.sync import Plan, Token, plan_region
-from emu.kernels.lang.tree import BARRIER_STREAMS, STREAMS, Block, Loop, Region, tensor_of
+from emu.kernels.lang.tree import BARRIER_STREAMS, STREAMS, Region, tensor_of
 from isa import Barrier, Buffer, Program, Semaphore
-from isa.tables import load
 
 if TYPE_CHECKING:
     from emu.kernels.lang.tracer import Tracer
@@ -62,7 +62,10 @@ class _Assembler:
         )
         for stream in STREAMS:
             if stream in self.busy:
-                code = self._stream(stream)
+                emitter = Emitter(stream, self._param, self.numbers.__getitem__)
+                tables = tables_of(stream, tracer.regions, self.plans, self.cursors)
+                writer = StreamWriter(emitter, tables, self.plans, self.labels, self.has_barrier and stream in BARRIER_STREAMS)
+                code = writer.write(tracer.top, self.cursors)
                 program.streams[stream] = code.words
                 program.lines[stream] = code.lines
         program.params = [column(value, tracer.cores) for value in self.params]
@@ -125,74 +128,3 @@ class _Assembler:
                         raise CapacityError(f"{region.name}: more than {MAX_SEMAPHORES} semaphores; use fewer tiles per operation")
                 self.numbers[token] = pool[key].id
         return list(pool.values())
-
-    # --- streams
-
-    def _stream(self, stream: str) -> Code:
-        defaults = {f.name: f.default for f in load().fields.values()}
-        emitter = Emitter(stream, self._param, self.numbers.__getitem__, defaults)
-        code = Code()
-        for ring, number in self.cursors.items():
-            if any(op.stream == stream and number_in(op, ring) for region in self.tracer.regions for op in region.ops):
-                declare_ring(ring, number, load().spaces[ring.space].id, code)
-                emitter.known.update({(number, name): -1 << 60 for name in ("space", "base")})
-        writer = _Top(self, emitter, stream)
-        writer.block(self.tracer.top, code)
-        writer.flush(code)
-        code.add("end", "halt")
-        return code
-
-
-def number_in(op: object, ring: Ring) -> bool:
-    """Whether an operation touches the ring."""
-    uses = getattr(op, "uses", ())
-    return any(getattr(use.view.buffer, "ring", None) is ring for use in uses)
-
-
-class _Top:
-    """Writes operations one after the other. What an operation sets up goes before the barrier of the one before it, hidden behind work."""
-
-    def __init__(self, assembler: _Assembler, emitter: Emitter, stream: str) -> None:
-        self.assembler = assembler
-        self.emitter = emitter
-        self.stream = stream
-        self.joins = assembler.has_barrier and stream in BARRIER_STREAMS
-        self.pending = ""
-
-    def flush(self, code: Code) -> None:
-        """The barrier that is still due."""
-        if self.pending:
-            code.add(self.pending, "bar", sem=BARRIER)
-            self.pending = ""
-
-    def block(self, block: Block, code: Code) -> None:
-        for node in block.nodes:
-            if isinstance(node, Region):
-                self._region(node, code)
-            elif isinstance(node, Loop):
-                self._loop(node, code)
-
-    def _loop(self, loop: Loop, code: Code) -> None:
-        self.flush(code)
-        self.emitter.forget()
-        body = Code()
-        self.block(loop.body, body)
-        self.flush(body)
-        self.emitter.forget()
-        if body.words:
-            self.emitter.count(loop, code)
-            self.emitter.close(loop, body, code)
-
-    def _region(self, region: Region, code: Code) -> None:
-        works = any(op.stream == self.stream for op in region.ops)
-        if works:
-            plan = self.assembler.plans[region]
-            table = Table(region, self.stream, plan, self.assembler.cursors)
-            self.emitter.prologue(region, plan, table, code)
-        self.flush(code)
-        if works or self.joins:
-            code.add(region.line, "label", imm=self.assembler.labels[region])
-        if works:
-            self.emitter.body(region, code)
-        if self.joins:
-            self.pending = f"{region.name}: end"

@@ -60,7 +60,8 @@ class Steps:
 class Table:
     """The descriptors of one stream in one operation."""
 
-    def __init__(self, region: Region, stream: str, plan: Plan, cursors: dict[Ring, int]) -> None:
+    def __init__(self, region: Region, stream: str, plan: Plan, cursors: dict[Ring, int], first: int, first_scalar: int) -> None:
+        self.first, self.first_scalar = first, first_scalar
         self.region = region
         self.stream = stream
         self.cursors = cursors
@@ -89,6 +90,13 @@ class Table:
         for op in self.region.ops:
             if op.stream == self.stream:
                 self._add(op, plan)
+
+    def _number(self) -> int:
+        return (self.first + len(self.descs)) % (DESCRIPTORS - len(self.cursors))
+
+    def uses(self, ring: Ring) -> bool:
+        """Whether the operation touches a persistent ring."""
+        return ring in self._cursors
 
     def of_ring(self, ring: Ring) -> list[int]:
         """Numbers of the descriptors that walk a ring."""
@@ -130,7 +138,7 @@ class Table:
         if desc is None:
             if ring is not None and ring.depth > 1:
                 fields = fields | {"ring_lo": ring.base, "ring_size": ring.bytes, "ring_step": ring.slot_bytes}
-            desc = self.descs[key] = Desc(len(self.descs), use.view.buffer.name, fields, ring)
+            desc = self.descs[key] = Desc(self._number(), use.view.buffer.name, fields, ring)
         return desc
 
     def _add_shared(self, access: Access, use: Use, fields: Fields, more: Fields) -> None:
@@ -165,8 +173,8 @@ class Table:
         key = (scalars.bits, scalars.diag, scalars.window) if masks else (scalars.bits,)
         slot = self.scalars.get(key)
         if slot is None:
-            number = len(self.scalars)
-            if number >= DESCRIPTORS:
+            number = (self.first_scalar + len(self.scalars)) % DESCRIPTORS
+            if len(self.scalars) >= DESCRIPTORS:
                 raise CapacityError(f"{self.region.name}: stream {self.stream} needs more than {DESCRIPTORS} different immediates")
             fields: Fields = {"scalar": scalars.bits}
             if masks:

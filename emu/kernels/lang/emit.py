@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from emu.errors import ProgramError
 from emu.kernels.lang.descriptors import Access, Table
 from emu.kernels.lang.expr import Expr, Value
-from emu.kernels.lang.memory import Ring
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan, Token
 from emu.kernels.lang.tree import Block, Loop, Op, Region
+from isa.tables import load
 from isa.words import encode
 
 INDEX = 1  # registers: r1..r8 loop indices by depth, r9..r16 loop counts by depth, the rest temporary
@@ -39,13 +39,12 @@ class Code:
 class Emitter:
     """Writes one stream: operation by operation, each with its plan and descriptor table."""
 
-    def __init__(self, stream: str, param: Callable[[Const], int], number: Callable[[Token], int], defaults: dict[str, int]) -> None:
+    def __init__(self, stream: str, param: Callable[[Const], int], number: Callable[[Token], int]) -> None:
         self.stream = stream
         self.param = param
         self.number = number
-        self.defaults = defaults
-        self.known: dict[tuple[int, str], int] = {}
-        self.fresh = True  # fields not in `known` still hold their defaults
+        self.defaults = {f.name: f.default for f in load().fields.values()}
+        self.known: dict[tuple[int, str], int] = {}  # what fields hold; those not in it hold their defaults
         self._used: set[Loop] = set()
         self.plan = Plan()
         self.table: Table
@@ -61,31 +60,31 @@ class Emitter:
         for number, name, value in table.start:
             constant = isinstance(value, int) and (number, name) not in table.volatile
             self._set(number, name, value, line, code, constant)
-        for key in table.volatile:
-            self._forget(key)
+        self.forget(table.volatile)
 
     def body(self, region: Region, code: Code) -> None:
         """The operation itself, after its prologue."""
         self._block(region.body, code)
 
-    def forget(self) -> None:
-        """Nothing is known of descriptor fields any more (the words may be reached by another way)."""
-        self.known.clear()
-        self.fresh = False
+    def forget(self, keys: Iterable[tuple[int, str]]) -> None:
+        """These fields may hold anything from here on."""
+        for key in keys:
+            self.known[key] = _UNKNOWN
 
-    def _forget(self, key: tuple[int, str]) -> None:
-        self.known[key] = _UNKNOWN
+    def set_constant(self, number: int, name: str, value: int, line: str, code: Code) -> None:
+        """A field to a constant, unless it is known to hold it."""
+        self._set(number, name, value, line, code, True)
 
     def _set(self, number: int, name: str, value: Value, line: str, code: Code, remember: bool) -> None:
         key = (number, name)
         if isinstance(value, int):
-            if self.known.get(key, self.defaults[name] if self.fresh else _UNKNOWN) == value:
+            if self.known.get(key, self.defaults[name]) == value:
                 return
             if remember:
                 self.known[key] = value
         self._set_now(number, name, value, line, code)
         if not remember:
-            self._forget(key)
+            self.known[key] = _UNKNOWN
 
     # --- blocks
 
@@ -277,11 +276,3 @@ def _inside(region: Region, stream: str) -> set[Op | Loop]:
                 nodes.add(loop)
                 loop = loop.parent_loop
     return nodes
-
-
-def declare_ring(ring: Ring, number: int, space: int, code: Code) -> None:
-    """The cursor of a ring that lives as long as the program."""
-    line = ring.line
-    values = {"space": space, "base": ring.base, "ring_lo": ring.base, "ring_size": ring.bytes, "ring_step": ring.slot_bytes}
-    for name, value in values.items():
-        code.add(line, "dset", d0=number, field=name, imm=value)
