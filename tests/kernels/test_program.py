@@ -6,12 +6,14 @@ import time
 
 import numpy as np
 import pytest
-from kernel_support import ACTIVATION, Bench, close, rms
+from kernel_support import ACTIVATION, Bench, attention, close, layer, rms
 
 import emu
 from emu.errors import ProgramError
 from emu.kernels import Tracer
+from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
+from emu.kernels.heads import Attention, Heads
 from emu.kernels.norm import Norm, RowTiling, norm
 
 
@@ -115,3 +117,49 @@ def test_tracing_is_fast():
         return time.process_time() - start
 
     assert min(build() for _ in range(3)) < 0.2
+
+
+def test_many_operations_share_semaphores():
+    """A core has 255 semaphores; operations between the same streams take turns with them."""
+    bench = Bench()
+    k, d, count = bench.k, 16, 30
+    h, w, bias = bench.put("h", (9, d), role="inout"), bench.put("w", (count, d, d), role="weight", scale=0.05), bench.put("bias", (d,))
+    k.weight_ring(8 * 16 * 2, 3)
+    for i in range(count):
+        gemm(k, h, w.select(i), h, GemmTiling(8, 16, 8, 2, 1), Epilogue(bias, "silu", residual=h))
+    program = k.program()
+    assert len(program.semaphores) < 40 and len(program.labels) == count
+    want = bench.wide("h")
+    for i in range(count):
+        want = want + ACTIVATION["silu"](want @ bench.wide("w")[i] + bench.wide("bias"))
+    close(bench.run()["h"], want, "bf16")
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 16, 19])
+def test_encoder_layer(tokens):
+    """A BERT layer: fused qkv with bias, bidirectional attention straight from its columns, norms after the residuals."""
+    bench, batch, heads, dim, f = Bench(), 2, 2, 8, 24
+    k, d, rows = bench.k, heads * dim, batch * tokens
+    x = bench.put("x", (rows, d))
+    w = {n: bench.put(n, s, role="weight", scale=0.25) for n, s in (("wqkv", (d, 3 * d)), ("wo", (d, d)), ("w1", (d, f)), ("w2", (f, d)))}
+    v = {n: bench.put(n, (s,), scale=0.5) for n, s in (("bqkv", 3 * d), ("bo", d), ("b1", f), ("b2", d), ("g", d), ("b", d))}
+    qkv, a, sum1, h, mid, sum2 = (k.hbm(n, (rows, c), "bf16") for n, c in zip("qkv a sum1 h mid sum2".split(), (3 * d, d, d, d, f, d)))
+    out = k.hbm("out", (rows, d), "bf16", "out")
+    t, row = GemmTiling(8, 8, 8, 2, 2), RowTiling(2)
+    how = Norm("layer", v["g"], v["b"], 1e-12)
+    gemm(k, x, w["wqkv"], qkv, t, Epilogue(v["bqkv"]))
+    q, keys, values = (Heads(qkv, batch, dim, i * d) for i in range(3))
+    shape = Attention(batch, heads, 1, dim, tokens, tokens, causal=False)
+    attention_prefill(k, q, keys, values, Heads(a, batch, dim), shape, PrefillTiling(8, 8, 2, 2))
+    gemm(k, a, w["wo"], sum1, t, Epilogue(v["bo"], residual=x))
+    norm(k, sum1, h, how, row)
+    gemm(k, h, w["w1"], mid, t, Epilogue(v["b1"], "gelu_erf"))
+    gemm(k, mid, w["w2"], sum2, t, Epilogue(v["b2"], residual=h))
+    norm(k, sum2, out, how, row)
+    got = bench.run(both=tokens == 7)["out"]
+    of = {n: bench.wide(n) for n in bench.inputs}
+    y = (of["x"] @ of["wqkv"] + of["bqkv"]).reshape(batch, tokens, 3, heads, dim).transpose(2, 0, 3, 1, 4)
+    y = attention(*y, causal=False).transpose(0, 2, 1, 3).reshape(rows, d)
+    y = layer(y @ of["wo"] + of["bo"] + of["x"], of["g"], of["b"])
+    y = layer(ACTIVATION["gelu_erf"](y @ of["w1"] + of["b1"]) @ of["w2"] + of["b2"] + y, of["g"], of["b"])
+    close(got, y, "bf16")
