@@ -48,9 +48,9 @@ class Machine:
     ) -> Run:
         """Run a program once.
 
-        `inputs` maps buffer names to arrays in the buffer's shape. `values=False` runs timing only: same cycles, no arrays (index buffers are
-        needed either way). `order_seed` runs the streams in another legal order, which must change nothing. `verify=False` skips the static
-        proofs for a program the compiler has just made. Raises ProgramError, CapacityError, UnsupportedError.
+        `inputs` maps buffer names to arrays in the buffer's shape. `values=False` runs timing only: same cycles, no arrays (index buffers
+        are needed either way). `order_seed` runs the streams in another legal order, which must change nothing. `verify=False` skips the
+        static proofs for a program the compiler has just made. Raises ProgramError, CapacityError, UnsupportedError.
         """
         self._suits(program, verify)
         if values:
@@ -80,7 +80,8 @@ class Machine:
             raise ProgramError(f"{program.name} needs {program.cores} cores, {self.chip.name} has {self.chip.core_count}")
         absent = [s for s in program.streams if program.streams[s] and s not in streams_of(self.chip)]
         if absent:
-            raise UnsupportedError(f"{program.name} uses stream {absent[0]}, which {self.chip.name} does not have: {', '.join(streams_of(self.chip))}")
+            there = ", ".join(streams_of(self.chip))
+            raise UnsupportedError(f"{program.name} uses stream {absent[0]}, which {self.chip.name} does not have: {there}")
         limits = {
             "hbm": self.chip.hbm.capacity_bytes,
             "sram": self.chip.core.sram.capacity_bytes,
@@ -88,10 +89,11 @@ class Machine:
         }
         for b in program.buffers:
             if b.space in limits and b.offset + b.bytes > limits[b.space]:
-                raise ProgramError(f"{program.name}: buffer {b.name!r} ends at byte {b.offset + b.bytes} of {b.space}, {self.chip.name} has {limits[b.space]}")
+                where = f"{program.name}: buffer {b.name!r} ends at byte {b.offset + b.bytes} of {b.space}"
+                raise ProgramError(f"{where}, {self.chip.name} has {limits[b.space]}")
 
 
-def parts(program: Program) -> tuple[Any, ...]:
+def parts(program: Program) -> tuple[Any, Any, Any, Any, Any, Any]:
     """A program as the core takes it: buffers, code, semaphores, barriers, params, number of labels."""
     buffers = [(SPACES.index(b.space), b.offset, b.bytes, ROLES.index(b.role)) for b in program.buffers]
     code = {STREAMS.index(name): array("Q", words) for name, words in program.streams.items() if words}

@@ -41,8 +41,8 @@ def require(program: Program, chip: Chip, max_memory: int | None) -> None:
     need = needed_bytes(program, chip)
     if need > limit:
         raise CapacityError(
-            f"{program.name}: a run with values needs {need / 2**30:.2f} GiB of this machine's memory, the limit is {limit / 2**30:.2f} GiB; "
-            "raise max_memory (--max-memory), or run timing only (values=False)"
+            f"{program.name}: a run with values needs {need / 2**30:.2f} GiB of this machine's memory, the limit is {limit / 2**30:.2f} "
+            "GiB; raise max_memory (--max-memory), or run timing only (values=False)"
         )
 
 

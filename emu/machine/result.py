@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,9 @@ class Run:
     summed over the cores, by direct cause, and `stalls_root` by root cause. Each sums to cores x seconds exactly (in femtoseconds).
     """
 
-    def __init__(self, program: Program, chip: Chip, raw: dict[str, Any], outputs: dict[str, np.ndarray], fidelity: str, values: bool) -> None:
+    def __init__(
+        self, program: Program, chip: Chip, raw: dict[str, Any], outputs: dict[str, np.ndarray], fidelity: str, values: bool
+    ) -> None:
         self.program, self.chip, self.fidelity, self.values = program, chip, fidelity, values
         self.outputs = outputs
         self.raw = raw
@@ -145,7 +146,8 @@ class Run:
         for core, kind, pc, label, start, end in self.raw["records"]:
             stream = STREAMS[kind]
             lines = self.program.lines.get(stream, [])
-            rows.append(TraceRecord(core, stream, start, end, names[stream][pc], labels[label] if label < len(labels) else "", lines[pc] if pc < len(lines) else ""))
+            where, line = labels[label] if label < len(labels) else "", lines[pc] if pc < len(lines) else ""
+            rows.append(TraceRecord(core, stream, start, end, names[stream][pc], where, line))
         return rows
 
     def _repr_html_(self) -> str:

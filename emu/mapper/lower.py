@@ -65,7 +65,8 @@ class Lowering:
     def trace(self, op: Op, layer: Value) -> None:
         """One op between its begin and its barrier."""
         lower = {
-            Embed: self._embed, Norm: self._norm, Gemm: self._gemm, RopeAppend: self._rope, Attention: self._attention, TakeLast: self._take_last, Pool: self._pool,
+            Embed: self._embed, Norm: self._norm, Gemm: self._gemm, RopeAppend: self._rope, Attention: self._attention,
+            TakeLast: self._take_last, Pool: self._pool,
         }.get(type(op))  # fmt: skip
         if lower is None:
             raise UnsupportedError(f"{self.graph.model}: no kernel for {op.kind} ({op.name})")
@@ -94,7 +95,8 @@ class Lowering:
 
     def _norm(self, op: Norm, layer: Value) -> None:
         if op.wide is not None:
-            raise UnsupportedError(f"{self.graph.model} in {self.graph.dtype}: a post-norm with a second, wider result is not supported; use bf16 or fp16")
+            asked = f"{self.graph.model} in {self.graph.dtype}"
+            raise UnsupportedError(f"{asked}: a post-norm with a second, wider result is not supported; use bf16 or fp16")
         x, out = self._t(op.input, layer), self._t(op.output, layer)
         by = NormBy(op.norm, self._t(op.gamma, layer), self._t(op.beta, layer) if op.beta else None, op.eps)
         norm(self.k, x, out, by, row_tiling(self.chip, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}"))
@@ -156,7 +158,8 @@ class Lowering:
 def shape_of(op: Attention) -> Shape:
     """The attention's shape as the kernels take it."""
     return Shape(
-        op.batch, op.kv_heads, op.q_heads // op.kv_heads, op.head_dim, op.q_len, op.kv_len, op.causal and op.q_len > 1, op.window or 0, op.scale
+        op.batch, op.kv_heads, op.q_heads // op.kv_heads, op.head_dim, op.q_len, op.kv_len, op.causal and op.q_len > 1, op.window or 0,
+        op.scale,
     )
 
 

@@ -94,7 +94,8 @@ class Estimate(Result):
     def rerun(self, phase: str) -> tuple[Sample, Any]:
         """The phase's first sample, and the same program run again with a trace."""
         s = self.phases[phase].passes[0].sample
-        _, run = simulate(self.model, s.graph, self.chip, s.lowered.tilings, s.layers_run, self.asked["fidelity"], self.asked["seed"], trace=True)
+        fidelity, seed = self.asked["fidelity"], self.asked["seed"]
+        _, run = simulate(self.model, s.graph, self.chip, s.lowered.tilings, s.layers_run, fidelity, seed, trace=True)
         return s, run
 
 
@@ -110,8 +111,8 @@ def _need(model: Model, chip: Chip, graph: Graph, batch: int, tokens: int) -> di
         else:
             hint = f"the weights alone need {-(-weights // capacity)} such chips; a narrower dtype (fp8) halves them"
         raise CapacityError(
-            f"{model.name} needs {weights / 1e9:.1f} GB of weights, {kv / 1e9:.1f} GB of cache and {graph.activation_bytes / 1e9:.1f} GB of "
-            f"activations; {chip.name} has {capacity / 1e9:.1f} GB. {hint}"
+            f"{model.name} needs {weights / 1e9:.1f} GB of weights, {kv / 1e9:.1f} GB of cache and {graph.activation_bytes / 1e9:.1f} GB "
+            f"of activations; {chip.name} has {capacity / 1e9:.1f} GB. {hint}"
         )
     return {"weights_bytes": weights, "kv_bytes": kv, "capacity_bytes": capacity}
 
@@ -133,9 +134,9 @@ def estimate(
 ) -> Estimate:
     """Run a transformer on one chip.
 
-    `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights and
-    activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled programs.
-    Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights
+    and activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled
+    programs. Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
     from emu.chip import chip as preset
     from emu.models import model as known

@@ -20,7 +20,9 @@ from emu.study.result import Result, assumed, header
 class InferResult(Result):
     """The sentence embedding [hidden], its cosine to the fp32 reference, and the run that made it."""
 
-    def __init__(self, model: Model, chip: Chip, text: str, dtype: str, run: Run, embedding: np.ndarray, cosine: float, tokens: list[int]) -> None:
+    def __init__(
+        self, model: Model, chip: Chip, text: str, dtype: str, run: Run, embedding: np.ndarray, cosine: float, tokens: list[int]
+    ) -> None:
         self.model, self.chip, self.text, self.dtype, self.run, self.embedding = model, chip, text, dtype, run, embedding
         self.cosine_to_reference, self.tokens = cosine, tokens
 
@@ -94,12 +96,13 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def infer(
-    path: str | Path, chip: Chip | str, text: str, dtype: str = "bf16", *, check: bool = False, trace: bool = False, max_memory: int | None = None
+    path: str | Path, chip: Chip | str, text: str, dtype: str = "bf16", *, check: bool = False, trace: bool = False,
+    max_memory: int | None = None,
 ) -> InferResult:
     """Embed a sentence with the encoder in `path` (config.json, model.safetensors, tokenizer.json) on the emulated chip.
 
-    Every instruction of all layers runs with its values; `cosine_to_reference` compares with a plain fp32 NumPy forward of the same weights.
-    Raises ModelError, UnsupportedError, CapacityError, ProgramError.
+    Every instruction of all layers runs with its values; `cosine_to_reference` compares with a plain fp32 NumPy forward of the same
+    weights. Raises ModelError, UnsupportedError, CapacityError, ProgramError.
     """
     from emu.chip import chip as preset
     from emu.models.reference import Reference

@@ -21,8 +21,11 @@ from emu.study.result import Result, assumed, header
 class OpResult(Result):
     """Seconds, cycles, joules, watts, stalls and energy of one operation, its lower bound and its mapping."""
 
-    def __init__(self, op: str, dtype: str, run: Run, bound: Bound, flops: int, hbm_bytes: int, mapping: dict[str, Any], stack: str) -> None:
-        self.op, self.dtype, self.run, self.bound, self.flops, self.hbm_bytes, self.mapping, self.stack = op, dtype, run, bound, flops, hbm_bytes, mapping, stack
+    def __init__(
+        self, op: str, dtype: str, run: Run, bound: Bound, flops: int, hbm_bytes: int, mapping: dict[str, Any], stack: str
+    ) -> None:
+        self.op, self.dtype, self.run, self.bound = op, dtype, run, bound
+        self.flops, self.hbm_bytes, self.mapping, self.stack = flops, hbm_bytes, mapping, stack
 
     @property
     def seconds(self) -> float:
@@ -157,8 +160,9 @@ def _attention_graph(
     sizes = {"k_cache": tensors["k_cache"].bytes, "v_cache": tensors["v_cache"].bytes}
     ends = tensors["q"].bytes + tensors["heads"].bytes
     op = Attention(
-        name="attention", phase="decode" if phase == "decode" else "prefill", batch=batch, q_heads=q_heads, kv_heads=kv_heads, head_dim=head_dim,
-        q_len=q_len, kv_len=kv_len, causal=True, window=None, scale=head_dim**-0.5, q="q", k_cache="k_cache", v_cache="v_cache", output="heads",
+        name="attention", phase="decode" if phase == "decode" else "prefill", batch=batch, q_heads=q_heads, kv_heads=kv_heads,
+        head_dim=head_dim, q_len=q_len, kv_len=kv_len, causal=True, window=None, scale=head_dim**-0.5,
+        q="q", k_cache="k_cache", v_cache="v_cache", output="heads",
         compulsory_bytes=sum(sizes.values()) + ends, operand_bytes=sum(sizes.values()) + ends,
     )  # fmt: skip
     return Graph("attention", phase, batch, q_len, kv_len, fmt, kv_fmt, kv_len, (), (op,), 1, (), tensors, "heads"), op  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from typing import Any
 
 from emu.chip.schema import Chip
 from emu.machine.config import period_fs
-from emu.power import energy
 from emu.models import Gemm, Graph, Op
+from emu.power import energy
 from emu.study.bound import op_bound, pass_bound, prefetched_bytes
 from emu.study.result import largest_stall
 from emu.study.sample import MERGE, Sample
@@ -78,7 +78,8 @@ class Phase:
     def _row(self, op: Op, times: int, seconds: float) -> dict[str, Any]:
         ahead = prefetched_bytes(self.chip, self.graph.dtype) if isinstance(op, Gemm) else 0
         bounds = [
-            (p.weight, op_bound(o, p.sample.graph, self.chip, times, ahead)) for p in self.passes for o, _ in p.sample.graph.ops() if o.name == op.name
+            (p.weight, op_bound(o, p.sample.graph, self.chip, times, ahead))
+            for p in self.passes for o, _ in p.sample.graph.ops() if o.name == op.name
         ]
         bound_s = sum(w * b.seconds for w, b in bounds)
         stalls = self.passes[-1].sample.op_stalls.get(op.name, {})

@@ -26,9 +26,9 @@ class Result:
         return render_result(self.to_dict())
 
     def _repr_html_(self) -> str:
-        from emu.report.html import render_result
+        from emu.report.html import repr_html
 
-        return render_result(self.to_dict())
+        return repr_html(self.to_dict())
 
 
 def header(kind: str, chip: Chip, program: str | None, fidelity: str, stack: str, seed: int) -> dict[str, Any]:

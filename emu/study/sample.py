@@ -48,7 +48,9 @@ def inputs_for(model: Model, graph: Graph, seed: int, program_buffers: set[str])
     return {name: given[name] for name in given if name in program_buffers and graph.tensors[name].role == "input"}
 
 
-def simulate(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, fidelity: str, seed: int, trace: bool = False) -> tuple[Lowered, Run]:
+def simulate(
+    model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, fidelity: str, seed: int, trace: bool = False
+) -> tuple[Lowered, Run]:
     """Compile `layers` layers and run them, timing only."""
     lowered = lower(graph, chip, choice, layers)
     given = inputs_for(model, graph, seed, {b.name for b in lowered.program.buffers})

@@ -25,7 +25,9 @@ def write(estimate: Estimate, path: str | Path) -> int:
         if left:
             ends = [t for t, _, _ in run.raw["releases"]]
             last = ends[-1 - len(s.graph.post)]
-            folds.append(Fold(f"{name}: the last layer stands for {left} more", offset + last - (s.period_fs or 0), offset + last, left + 1))
+            start = offset + last - (s.period_fs or 0)
+            folds.append(Fold(f"{name}: the last layer stands for {left} more", start, offset + last, left + 1))
         offset += run.end_fs + GAP_FS
-    about = {"model": estimate.model.name, "chip": estimate.chip.name, "hypothetical": estimate.chip.hypothetical, "fidelity": estimate.asked["fidelity"]}
+    chip = estimate.chip
+    about = {"model": estimate.model.name, "chip": chip.name, "hypothetical": chip.hypothetical, "fidelity": estimate.asked["fidelity"]}
     return write_trace(path, records, about, folds)
