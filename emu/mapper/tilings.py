@@ -53,7 +53,8 @@ def deal(cores: int, *units: int) -> tuple[int, ...]:
 def embed_tiling(chip: Chip, area: Area, batch: int, tokens: int, width: int, fmt: str) -> EmbedTiling:
     split_b, split_t = deal(chip.core_count, batch, tokens)
     row = width * (6 * format_bytes(fmt) + 4) + 64
-    return EmbedTiling(fit(chip, "an embedding row", area, row, min(_ceil(tokens, split_t), 64), width * format_bytes(fmt) + 256), split_b, split_t)
+    rows = fit(chip, "an embedding row", area, row, min(_ceil(tokens, split_t), 64), width * format_bytes(fmt) + 256)
+    return EmbedTiling(rows, split_b, split_t)
 
 
 def rope_tiling(chip: Chip, area: Area, op: Attention, fmt: str) -> RopeTiling:
@@ -83,12 +84,13 @@ def prefill_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: s
             sram, acc = _prefill_bytes(op, q_fmt, kv_fmt, tile_q, tile_kv)
             if sram <= area.free_bytes and acc <= area.acc_bytes:
                 tiles = _ceil(op.q_len, tile_q)
-                found.append(PrefillTiling(tile_q, tile_kv, split_b, split_h, _fitting(split_q, tiles, tile_q, tile_kv), 2, 2 if 2 * acc <= area.acc_bytes else 1))
+                cores = _fitting(split_q, tiles, tile_q, tile_kv)
+                found.append(PrefillTiling(tile_q, tile_kv, split_b, split_h, cores, 2, 2 if 2 * acc <= area.acc_bytes else 1))
     if not found:
         need = _prefill_bytes(op, q_fmt, kv_fmt, 8, 8)
         raise CapacityError(
-            f"attention with {op.q_heads} heads of {op.head_dim} does not fit a core of {chip.name}: the smallest tile needs {need[0]} bytes of "
-            f"scratchpad ({area.free_bytes} free) and {need[1]} of accumulators ({area.acc_bytes})"
+            f"attention with {op.q_heads} heads of {op.head_dim} does not fit a core of {chip.name}: the smallest tile needs {need[0]} "
+            f"bytes of scratchpad ({area.free_bytes} free) and {need[1]} of accumulators ({area.acc_bytes})"
         )
     work = {t: _prefill_cycles(chip, op, t) for t in found}
     return sorted(found, key=lambda t: (work[t], -t.tile_kv, -t.tile_q))
@@ -129,17 +131,19 @@ def _decode_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_kv: int) -> tuple
 def decode_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[DecodeTiling]:
     """Candidates for decode attention: with and without a split of the cache over the cores that would else be idle."""
     split_b, split_h, spare = deal(chip.core_count, op.batch, op.kv_heads, chip.core_count)
+    keys = op.kv_len - op.first_key
     found = []
     for split_kv in sorted({1, *(s for s in (2, 4, 8, 16, spare) if s <= spare)}):
-        share = _ceil(op.kv_len, split_kv)
+        share = _ceil(keys, split_kv)
         for tile_kv in (512, 256, 128, 64, 32, 16, 8):
             sram, acc = _decode_bytes(op, q_fmt, kv_fmt, tile_kv)
             if sram > area.free_bytes or acc > area.acc_bytes or (tile_kv > 8 and tile_kv >= 2 * share):
                 continue
-            if split_kv == 1 or _ceil(op.kv_len, tile_kv) >= split_kv:
+            if split_kv == 1 or _ceil(keys, tile_kv) >= split_kv:
                 found.append(DecodeTiling(tile_kv, split_b, split_h, split_kv))
                 break
     if not found:
         need = _decode_bytes(op, q_fmt, kv_fmt, 8)
-        raise CapacityError(f"decode attention does not fit a core of {chip.name}: it needs {need[0]} bytes of scratchpad, {area.free_bytes} are free")
+        lacking = f"it needs {need[0]} bytes of scratchpad, {area.free_bytes} are free"
+        raise CapacityError(f"decode attention does not fit a core of {chip.name}: {lacking}")
     return found
