@@ -8,7 +8,7 @@ from emu.errors import UnsupportedError
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, kernel
 from emu.kernels.norm import RowTiling
-from emu.kernels.online import Online, Scratch
+from emu.kernels.online import Online, Scratch, sum_format
 from emu.kernels.shard import grid
 
 
@@ -63,11 +63,11 @@ def attention_decode(
                 count = k.minimum(t.tile_kv, s.kv_len - token)
                 k_tile = _fetch(k, keys, b, h, token, count, t, "k")
                 v_tile = _fetch(k, values, b, h, token, count, t, "v")
-                scores = k.tile((s.group, t.tile_kv), "fp32", "acc", t.depth_acc, (s.group, count), "s")
+                scores = k.tile((s.group, t.tile_kv), sum_format(rows.fmt), "acc", t.depth_acc, (s.group, count), "s")
                 k.mm(scores, rows, k_tile[0], bt=True)
                 p = k.next(scratch.p, scores.shape, scratch.fmt, scores.valid)
                 state.step(scores, p)
-                product = k.tile((s.group, s.head_dim), "fp32", "acc", t.depth_acc, name="pv")
+                product = k.tile((s.group, s.head_dim), sum_format(p.fmt), "acc", t.depth_acc, name="pv")
                 k.mm(product, p, v_tile[0])
                 state.add(product)
             if isinstance(out, Parts):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from emu.errors import UnsupportedError
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tile, Tracer, Value, format_bytes, kernel
-from emu.kernels.online import Online, Scratch
+from emu.kernels.online import Online, Scratch, sum_format
 from emu.kernels.shard import Share, grid
 
 
@@ -78,7 +78,7 @@ class _Queries:
         s, t, count = self.shape, self.tiling, self.count(k, j)
         shape, valid = (s.group, t.tile_q, t.tile_kv), (s.group, self.valid, count)
         key = k.fetch(self.keys.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.k)[0]
-        scores = k.next(self.rings.s, shape, "fp32", valid)
+        scores = k.next(self.rings.s, shape, sum_format(self.rows.fmt), valid)
         k.mm(scores, self.rows, key, bt=True)
         p = k.put(self.rings.scratch.p, shape, self.rings.scratch.fmt, valid)
         self.state.step(scores, p, diag, s.window if diag is not None else 0)
@@ -88,7 +88,7 @@ class _Queries:
         s, t, count = self.shape, self.tiling, self.count(k, j)
         value = k.fetch(self.values.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.v)[0]
         p = k.get(self.rings.scratch.p, (s.group, t.tile_q, t.tile_kv), self.rings.scratch.fmt, (s.group, self.valid, count))
-        product = k.next(self.rings.pv, (s.group, t.tile_q, s.head_dim), "fp32", (s.group, self.valid, s.head_dim))
+        product = k.next(self.rings.pv, (s.group, t.tile_q, s.head_dim), sum_format(p.fmt), (s.group, self.valid, s.head_dim))
         k.mm(product, p, value)
         return product
 

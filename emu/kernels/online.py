@@ -10,6 +10,14 @@ from emu.kernels.lang import Ring, Tile, Tracer, Value, View, format_bytes
 LOWEST = -1e30  # below every score; finite, so that a difference of two of them is 0 and not NaN
 
 
+INT8_ONE = 127.0  # a probability of 1 in int8; the factor cancels when the sum divides
+
+
+def sum_format(fmt: str) -> str:
+    """The format in which the matrix engine sums products of operands in `fmt`."""
+    return "int32" if fmt == "int8" else "fp32"
+
+
 class Scratch:
     """Rings shared by all places that process a tile of keys: scores in fp32, probabilities in the matrix engine's format."""
 
@@ -53,7 +61,11 @@ class Online:
         k.mov(self.top, self.seen)
         k.mul(scores, x, self.scale)
         k.sub(scores, scores, self.top)
-        k.exp(p, scores)
+        if p.fmt == "int8":
+            k.exp(scores, scores)
+            k.mul(p, scores, INT8_ONE)
+        else:
+            k.exp(p, scores)
         k.rsum(self.seen, p)
         k.mul(self.sum, self.sum, self.factor)
         k.add(self.sum, self.sum, self.seen)

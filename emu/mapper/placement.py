@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from emu.errors import UnsupportedError
-from emu.kernels.lang import Tensor, Tracer, Value, View
+from emu.kernels.lang import Tensor, Tracer, Value
 from emu.models import Gemm, Graph
 
 ROLE = {"weight": "weight", "table": "weight", "activation": "temp", "kv": "inout", "output": "out"}
-
-
-class LayerTensor(Tensor):
-    """One layer's part of a tensor that holds all layers; `layer` may be the index of a traced loop."""
-
-    def __init__(self, base: Tensor, layer: Value, shape: Sequence[int] | None = None) -> None:
-        super().__init__(base.name, base.shape[1:] if shape is None else shape, base.fmt, base.role, base.address)
-        self.base, self.layer = base, layer
-        self.shift = layer * self.bytes
-        self.view = View(self, self.shift, self.view.dims)
-
-    def at(self, origin: Sequence[Value], shape: Sequence[int], valid: Sequence[Value | None] | None = None) -> View:
-        view = Tensor(self.name, self.shape, self.fmt, self.role, self.address).at(origin, shape, valid)
-        return View(self, view.offset + self.shift, view.dims)
-
-    def reshape(self, shape: Sequence[int]) -> Tensor:
-        super().reshape(shape)  # the same number of bytes
-        return LayerTensor(self.base, self.layer, shape)
 
 
 def blocked(columns: int, block: int) -> int:
@@ -73,4 +53,4 @@ class Placement:
     def get(self, name: str, layer: Value) -> Tensor:
         """The tensor, or the given layer's part of it."""
         tensor = self.tensors[name]
-        return LayerTensor(tensor, layer) if name in self.per_layer else tensor
+        return tensor.select(layer) if name in self.per_layer else tensor
