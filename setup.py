@@ -21,7 +21,7 @@ build = os.environ.get("EMU_BUILD", "")
 if build not in FLAGS:
     raise SystemExit(f"EMU_BUILD={build!r}: expected one of {', '.join(k or repr(k) for k in FLAGS)}")
 # Bits must not depend on the compiler's mood: no contraction, no fast-math (docs/machine.md).
-flags = ["-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unused-function", *FLAGS[build]]
+flags = ["-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wno-unused-function", *FLAGS[build]]
 link = [f for f in FLAGS[build] if f.startswith(("-fsan", "--cov"))]
 
 

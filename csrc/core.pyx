@@ -52,6 +52,9 @@ cdef extern from "engine/machine.h" nogil:
         int64_t *params
         emu_stream *streams
         emu_sem *sems
+        int64_t nsems
+        uint8_t sem_slot[256]
+        uint8_t sem_declared[256]
         emu_barrier barriers[256]
         uint8_t *hbm
         int64_t hbm_span
@@ -67,6 +70,7 @@ cdef extern from "engine/machine.h" nogil:
     int emu_config_find(const char *name, int64_t *offset, int64_t *count)
     int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count)
     int emu_machine_prepare(emu_machine *m)
+    void *emu_lines(size_t size)
     int emu_machine_run(emu_machine *m)
     void emu_machine_free(emu_machine *m)
 
@@ -77,7 +81,7 @@ CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "loa
                "not_started", "finished")
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
                "runaway", "pc", "interrupted", "transfer", "index", "producer")
-STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted")
+STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer")
 
 
 def counter_names():
@@ -135,7 +139,8 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
     m.buffers = <emu_buffer *>calloc(len(buffers) + 1, sizeof(emu_buffer))
     m.nparams = len(params)
     m.params = <int64_t *>calloc(len(params) * m.c.cores + 1, sizeof(int64_t))
-    m.sems = <emu_sem *>calloc(m.c.cores * EMU_SEMAPHORES, sizeof(emu_sem))
+    m.nsems = len(semaphores)
+    m.sems = <emu_sem *>emu_lines((m.c.cores * m.nsems + 1) * sizeof(emu_sem))
     if m.buffers == NULL or m.params == NULL or m.sems == NULL:
         raise MemoryError
     for j, (space, where, size, role) in enumerate(buffers):
@@ -145,9 +150,10 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
     for j, row in enumerate(params):
         for core in range(m.c.cores):
             m.params[j * m.c.cores + core] = row[core]
-    for sem, initial in semaphores.items():
+    for slot, (sem, initial) in enumerate(semaphores.items()):
+        m.sem_slot[sem], m.sem_declared[sem] = slot, 1
         for core in range(m.c.cores):
-            m.sems[core * EMU_SEMAPHORES + sem].initial = initial
+            m.sems[core * m.nsems + slot].initial = initial
     for bar, mask in barriers.items():
         m.barriers[bar].mask = mask
     for kind, array in code.items():

@@ -109,17 +109,16 @@ static int64_t touch(emu_cache *c, int64_t lo, int64_t hi) {
   return absent;
 }
 
-int64_t emu_cache_touch(emu_machine *m, const emu_operand *o) {
+int64_t emu_cache_touch(emu_machine *m, const emu_extent *x, int64_t base) {
   int64_t absent = 0;
-  if (o->runs == 1) return o->elements ? touch(m->cache, o->lo, o->hi) : 0;
-  const int64_t size = emu_fmt_bytes[o->fmt];
-  int64_t row = o->n[0] * size; /* a gapped innermost axis touches what lies between too: a sector is 128 bytes */
-  if (o->s[0] != size) row = (o->n[0] - 1) * (o->s[0] > 0 ? o->s[0] : 0) + size;
-  for (int64_t a = 0; a < o->n[3]; a++)
-    for (int64_t b = 0; b < o->n[2]; b++)
-      for (int64_t d = 0; d < o->n[1]; d++) {
-        int64_t lo = o->base + a * o->s[3] + b * o->s[2] + d * o->s[1];
-        if (o->elements) absent += touch(m->cache, lo, lo + row);
+  if (!x->elements) return 0;
+  if (x->runs == 1) return touch(m->cache, base + x->lo, base + x->hi);
+  const int64_t size = emu_fmt_bytes[x->fmt], far = (x->n[0] - 1) * x->s[0]; /* a gapped innermost axis touches what lies between too: a sector is 128 bytes */
+  for (int64_t a = 0; a < x->n[3]; a++)
+    for (int64_t b = 0; b < x->n[2]; b++)
+      for (int64_t d = 0; d < x->n[1]; d++) {
+        int64_t at = base + a * x->s[3] + b * x->s[2] + d * x->s[1];
+        absent += touch(m->cache, at + (far < 0 ? far : 0), at + (far > 0 ? far : 0) + size);
       }
   return absent;
 }

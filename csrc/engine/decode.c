@@ -3,6 +3,14 @@
 #include <string.h>
 #include "machine.h"
 
+const uint8_t emu_field_place[EMU_F_COUNT] = {
+  [EMU_F_SPACE] = AT_SPACE, [EMU_F_BASE] = AT_BASE, [EMU_F_FMT] = AT_FMT, [EMU_F_N0] = AT_N0, [EMU_F_N1] = AT_N1, [EMU_F_N2] = AT_N2,
+  [EMU_F_N3] = AT_N3, [EMU_F_S0] = AT_S0, [EMU_F_S1] = AT_S1, [EMU_F_S2] = AT_S2, [EMU_F_S3] = AT_S3, [EMU_F_CORE] = AT_CORE,
+  [EMU_F_SCALAR] = AT_SCALAR, [EMU_F_ACCUMULATE] = AT_ACCUMULATE, [EMU_F_RING_LO] = AT_RING_LO, [EMU_F_RING_SIZE] = AT_RING_SIZE,
+  [EMU_F_RING_STEP] = AT_RING_STEP, [EMU_F_DIAG] = AT_DIAG, [EMU_F_WINDOW] = AT_WINDOW,
+};
+_Static_assert((int)AT_COUNT == (int)EMU_F_COUNT, "every field of the tables has a place");
+
 static void fields(emu_insn *i, const emu_op_info_t *info, uint64_t w) {
   switch (info->format) {
     case EMU_WORD_E:
@@ -22,6 +30,7 @@ static void fields(emu_insn *i, const emu_op_info_t *info, uint64_t w) {
     case EMU_WORD_F:
       i->d0 = (uint8_t)emu_f_d0(w);
       i->field = (uint8_t)emu_f_field(w);
+      if (i->field < EMU_F_COUNT) i->field = emu_field_place[i->field];
       i->ra = (uint8_t)emu_f_ra(w);
       i->imm = emu_f_imm(w);
       break;
@@ -55,8 +64,11 @@ int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count) {
     fields(i, info, words[j]);
     const int loop = i->op == EMU_OP_LOOP || i->op == EMU_OP_LOOPR, branch = info->format == EMU_WORD_L && !loop;
     const int label = i->op == EMU_OP_LABEL && (i->imm < 0 || i->imm >= m->nlabels);
+    const int token = i->op == EMU_OP_WAIT || i->op == EMU_OP_SIGNAL || i->op == EMU_OP_RSIGNAL || info->format == EMU_WORD_E;
+    if (token && ((i->wait && !m->sem_declared[i->wait]) || (i->signal && !m->sem_declared[i->signal]) || (info->format != EMU_WORD_E && !i->wait)))
+      return emu_fail(m, NULL, E_ILLEGAL, "a semaphore that is not declared", j, kind);
     if ((loop && (i->off < 1 || j + i->off > count)) || (branch && (j + i->off < 0 || j + i->off >= count)) || label ||
-        (info->format == EMU_WORD_F && i->field >= EMU_F_COUNT))
+        (info->format == EMU_WORD_F && emu_f_field(words[j]) >= EMU_F_COUNT))
       return emu_fail(m, NULL, E_ILLEGAL, "illegal operand", j, kind);
   }
   return 0;

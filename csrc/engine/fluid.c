@@ -2,7 +2,10 @@
    requests issued together end together (SOUNDNESS 14). Time moves from one start or finish of a transfer to the next. */
 #include "machine.h"
 
+/* A transfer whose data phase starts at flows[stream].start. */
 void emu_fluid_submit(emu_machine *m, int stream) {
+  const int64_t start = m->flows[stream].start;
+  if (!m->npending || start < m->next_start) m->next_start = start;
   m->pending[m->npending++] = stream;
 }
 
@@ -43,11 +46,9 @@ static void share(emu_machine *m, int via) {
 }
 
 static void set_rates(emu_machine *m) {
-  int64_t old_left = -1, old_rate = -1, old_finish = 0;
-  int used[VIAS] = {0};
-  for (int64_t j = 0; j < m->nactive; j++) used[m->flows[m->active[j]].via] = 1;
+  int64_t old_left = -1, old_rate = -1, old_finish = 0, next = INT64_MAX;
   for (int via = VIA_HBM; via < VIAS; via++)
-    if (used[via] && !m->c.ideal) share(m, via);
+    if (m->users[via] && !m->c.ideal) share(m, via);
   for (int64_t j = 0; j < m->nactive; j++) {
     emu_flow *f = &m->flows[m->active[j]];
     if (m->c.ideal) f->rate = f->alone;
@@ -58,7 +59,9 @@ static void set_rates(emu_machine *m) {
       old_finish = m->now + (old_left + old_rate - 1) / old_rate;
     }
     f->finish = old_finish;
+    if (old_finish < next) next = old_finish;
   }
+  m->next_finish = next;
   m->rates_stale = 0;
 }
 
@@ -82,20 +85,29 @@ static int finish(emu_machine *m, emu_flow *f) {
   if (m->c.trace_max && (rc = emu_record_op(m, s, f->start, end, f->pc, f->label)) < 0) return rc;
   for (int j = 0; f->signal && j < f->signal_count; j++)
     if ((rc = emu_sem_signal(m, f->signal_first + j * f->signal_step, f->signal, 1, s, s->complete, emu_clock_of(m, s->id))) < 0) return rc;
-  return emu_wake(m, s);
+  if (!s->full) return emu_wake(m, s);
+  s->state = ON_FULL;
+  return 0;
 }
 
-static int finish_all(emu_machine *m) {
-  int64_t keep = 0, done = 0;
-  for (int64_t j = 0; j < m->nactive; j++) { /* finished ones go behind the others, in order */
+/* Time passes from m->now to `next`: what is done leaves the active ones, in order. */
+static int advance(emu_machine *m, int64_t next) {
+  const int64_t dt = next - m->now;
+  int32_t *done = m->work + m->c.cores * EMU_STREAM_COUNT;
+  int64_t keep = 0, n = 0;
+  m->now = next;
+  for (int64_t j = 0; j < m->nactive; j++) {
     emu_flow *f = &m->flows[m->active[j]];
-    if (f->finish > m->now) m->active[keep++] = m->active[j];
-    else m->work[m->c.cores * EMU_STREAM_COUNT + done++] = m->active[j];
+    if (f->finish > next) {
+      f->left -= f->rate * dt;
+      m->active[keep++] = m->active[j];
+    } else done[n++] = m->active[j];
   }
   m->nactive = keep;
-  for (int64_t j = 0; j < done; j++) {
-    emu_flow *f = &m->flows[m->work[m->c.cores * EMU_STREAM_COUNT + j]];
+  for (int64_t j = 0; j < n; j++) {
+    emu_flow *f = &m->flows[done[j]];
     m->port_users[f->stream / EMU_STREAM_COUNT]--;
+    m->users[f->via]--;
     m->rates_stale = 1;
     int rc = finish(m, f);
     if (rc < 0) return rc;
@@ -105,12 +117,14 @@ static int finish_all(emu_machine *m) {
 
 /* A read takes from device memory what the cache lacks; the rest comes from the cache, beside it. */
 static void through_cache(emu_machine *m, emu_flow *f) {
-  int64_t *c = m->counters + (int64_t)f->label * COUNTERS, total = f->bytes, absent = emu_cache_touch(m, &f->memory);
+  int64_t *c = m->counters + (int64_t)f->label * COUNTERS, total = f->bytes;
+  const emu_touch *at = &m->touches[f->stream];
+  int64_t absent = emu_cache_touch(m, &at->extent, at->base);
   c[C_SHARED] += total;
   m->total_bytes[VIA_SHARED] += total;
   if (f->cached == 2) return;
   if (absent > total) absent = total;
-  c[C_HBM_READ] += absent < f->memory.bytes ? absent : f->memory.bytes;
+  c[C_HBM_READ] += absent < at->extent.bytes ? absent : at->extent.bytes;
   c[C_HBM_BURST] += absent;
   if (!absent) {
     f->via = VIA_SHARED;
@@ -128,47 +142,42 @@ static void start_one(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   if (f->cached && f->bytes) through_cache(m, f);
   f->left = f->bytes * EMU_UNITS;
-  f->finish = f->start;
   m->active[m->nactive++] = stream;
+  m->users[f->via]++;
   m->port_users[f->stream / EMU_STREAM_COUNT]++;
   m->rates_stale = 1;
 }
 
-/* All that are due start, in the order of cores, so that the cache sees one order however the streams were run. */
+/* All that are due start; where there is a cache, in the order of cores, so that it sees one order however the streams were run. */
 static void start_due(emu_machine *m) {
   int32_t *due = m->work + m->c.cores * EMU_STREAM_COUNT;
-  int64_t n = 0, keep = 0;
+  int64_t n = 0, keep = 0, next = INT64_MAX;
   for (int64_t j = 0; j < m->npending; j++) {
-    int32_t id = m->pending[j];
-    if (m->flows[id].start > m->now) {
+    const int32_t id = m->pending[j];
+    const int64_t start = m->flows[id].start;
+    if (start > m->now) {
       m->pending[keep++] = id;
-      continue;
-    }
-    int64_t at = n++;
+      if (start < next) next = start;
+    } else due[n++] = id;
+  }
+  m->npending = keep;
+  m->next_start = next;
+  for (int64_t j = 1; m->cache && j < n; j++) {
+    const int32_t id = due[j];
+    int64_t at = j;
     while (at > 0 && due[at - 1] > id) due[at] = due[at - 1], at--;
     due[at] = id;
   }
-  m->npending = keep;
   for (int64_t j = 0; j < n; j++) start_one(m, due[j]);
 }
 
 int emu_fluid_step(emu_machine *m) {
   if (!m->nactive && !m->npending) return 0;
   if (m->rates_stale) set_rates(m);
-  int64_t next = INT64_MAX;
-  for (int64_t j = 0; j < m->npending; j++)
-    if (m->flows[m->pending[j]].start < next) next = m->flows[m->pending[j]].start;
-  for (int64_t j = 0; j < m->nactive; j++)
-    if (m->flows[m->active[j]].finish < next) next = m->flows[m->active[j]].finish;
-  int64_t dt = next - m->now;
-  if (dt > 0)
-    for (int64_t j = 0; j < m->nactive; j++) {
-      emu_flow *f = &m->flows[m->active[j]];
-      f->left = f->finish <= next ? 0 : f->left - f->rate * dt;
-    }
-  if (next > m->now) m->now = next;
-  int rc = finish_all(m);
+  int64_t next = m->nactive && m->next_finish < m->next_start ? m->next_finish : m->next_start;
+  if (next < m->now) next = m->now;
+  int rc = advance(m, next);
   if (rc < 0) return rc;
-  start_due(m);
+  if (m->npending && m->next_start <= m->now) start_due(m);
   return 1;
 }

@@ -6,10 +6,18 @@
 
 static const int ENGINE_OF[EMU_ENGINE_COUNT] = {ENGINES, ENGINE_MM, ENGINE_VEC, ENGINE_DMA};
 
+/* Zeroed memory that begins a cache line. */
+void *emu_lines(size_t bytes) {
+  void *p = NULL;
+  if (posix_memalign(&p, 64, bytes + 64)) return NULL;
+  return memset(p, 0, bytes + 64);
+}
+
 static int prepare_streams(emu_machine *m) {
   const int64_t n = m->c.cores * EMU_STREAM_COUNT;
-  m->streams = calloc((size_t)n, sizeof *m->streams);
-  m->flows = calloc((size_t)n, sizeof *m->flows);
+  m->streams = emu_lines((size_t)n * sizeof *m->streams);
+  m->flows = emu_lines((size_t)n * sizeof *m->flows);
+  m->touches = m->c.cache_bytes > 0 ? calloc((size_t)n, sizeof *m->touches) : NULL;
   m->active = calloc((size_t)n, sizeof *m->active);
   m->pending = calloc((size_t)n, sizeof *m->pending);
   m->work = calloc((size_t)n * 2, sizeof *m->work);
@@ -20,10 +28,13 @@ static int prepare_streams(emu_machine *m) {
     s->id = (int32_t)j;
     s->core = (int32_t)(j / EMU_STREAM_COUNT);
     s->kind = (int32_t)(j % EMU_STREAM_COUNT);
+    s->loop_end = NO_LOOP;
     s->engine = ENGINE_OF[emu_stream_engine[s->kind]];
     s->root = s->last_cause = CAUSE_NOT_STARTED;
     s->nature = s->engine == ENGINE_MM ? CAUSE_MATRIX : s->engine == ENGINE_VEC ? CAUSE_VECTOR : CAUSE_DRAM_BANDWIDTH;
-    for (int d = 0; d < EMU_DESCRIPTORS; d++) memcpy(s->d[d].f, emu_field_default, sizeof s->d[d].f);
+    if (!m->words[s->kind]) continue; /* pages nobody touches cost nothing */
+    for (int d = 0; d < EMU_DESCRIPTORS; d++) 
+      for (int f = 0; f < EMU_F_COUNT; f++) s->d[d].f[emu_field_place[f]] = emu_field_default[f];
   }
   return 0;
 }
@@ -34,14 +45,15 @@ static int prepare_sync(emu_machine *m) {
     b->participants = __builtin_popcount(b->mask) * m->c.cores;
     if (b->mask && m->c.check && !(b->clock = calloc((size_t)m->c.cores * EMU_STREAM_COUNT, sizeof *b->clock))) return -1;
   }
-  for (int64_t j = 0; j < m->c.cores * EMU_SEMAPHORES; j++) {
+  for (int64_t j = 0; j < m->c.cores * m->nsems; j++) {
     emu_sem *q = &m->sems[j];
     q->producer = q->waiter = -1;
-    q->count = q->initial;
+    q->last_signal = 0;
+    q->count = (int32_t)q->initial;
     if (!q->initial) continue;
-    q->capacity = 8;
-    q->ring = calloc(8, sizeof *q->ring);
-    q->clocks = m->c.check ? calloc(8, sizeof *q->clocks) : NULL;
+    q->capacity = 4;
+    q->ring = calloc(4, sizeof *q->ring);
+    q->clocks = m->c.check ? calloc(4, sizeof *q->clocks) : NULL;
     if (!q->ring || (m->c.check && !q->clocks)) return -1;
     q->ring[0] = (emu_token){0, 0, 0, (int32_t)q->initial, -1, 0, 0};
     q->size = 1;
@@ -84,21 +96,26 @@ static int64_t units_per_fs(int64_t bytes_per_s) {
 
 /* The caller has filled c, buffers, code, params, sems[].initial, barriers[].mask and mapped hbm. */
 int emu_machine_prepare(emu_machine *m) {
+  if (m->c.period_fs < 2 || m->c.cores < 1) return -1;
   m->counters = calloc((size_t)m->nlabels * COUNTERS, sizeof *m->counters);
   m->label_stalls = calloc((size_t)m->nlabels * EMU_STREAM_COUNT * CAUSES, sizeof *m->label_stalls);
-  if (!m->counters || !m->label_stalls || prepare_streams(m) || prepare_sync(m) || prepare_memory(m)) return -1;
+  if (!m->counters || !m->label_stalls || prepare_streams(m) || prepare_sync(m) || prepare_memory(m) || emu_plans_prepare(m)) return -1;
   m->rule = (emu_accumulate){(int32_t)m->c.accumulate_order, (int32_t)m->c.accumulate_block_k, (int32_t)m->c.accumulate_last, 0};
   m->capacity[VIA_NONE] = INT64_MAX / 4;
   m->capacity[VIA_HBM] = units_per_fs(m->c.hbm_bytes_per_s);
   m->capacity[VIA_SHARED] = units_per_fs(m->c.shared_bytes_per_s > 0 ? m->c.shared_bytes_per_s : 1);
   m->capacity[VIA_NOC] = units_per_fs(m->c.noc_bytes_per_s > 0 ? m->c.noc_bytes_per_s : 1);
   m->port_rate = (int64_t)((__int128)m->c.dma_bytes_per_clk * EMU_UNITS / m->c.period_fs);
+  m->dma_rate = emu_rate_of(m->c.dma_bytes_per_clk, m->c.period_fs);
+  m->issue_fs = m->c.issue_cycles * m->c.period_fs;
+  m->period_inverse = (uint64_t)(((unsigned __int128)1 << 64) / (uint64_t)m->c.period_fs); /* a clock of 1 fs, which no chip has, is refused above */
   if (emu_cache_prepare(m)) return -1;
   return m->c.check ? emu_race_prepare(m) : 0;
 }
 
 static void free_sem(emu_sem *q) {
-  for (int64_t j = 0; q->clocks && j < q->size; j++) free(q->clocks[(q->head + j) % q->capacity]);
+  for (uint32_t j = 0; q->clocks && j < q->size; j++) free(q->clocks[(q->head + j) & (q->capacity - 1)]);
+  free(q->takes);
   free(q->clocks);
   free(q->ring);
 }
@@ -106,7 +123,8 @@ static void free_sem(emu_sem *q) {
 void emu_machine_free(emu_machine *m) {
   emu_race_free(m);
   emu_cache_free(m);
-  for (int64_t j = 0; m->sems && j < m->c.cores * EMU_SEMAPHORES; j++) free_sem(&m->sems[j]);
+  emu_plans_free(m);
+  for (int64_t j = 0; m->sems && j < m->c.cores * m->nsems; j++) free_sem(&m->sems[j]);
   for (int id = 0; id < EMU_BARRIERS; id++) free(m->barriers[id].clock);
   for (int64_t j = 0; j < m->c.cores; j++) {
     if (m->sram) free(m->sram[j]);
@@ -121,6 +139,6 @@ void emu_machine_free(emu_machine *m) {
   if (m->hbm) munmap(m->hbm, (size_t)m->hbm_span);
   for (int k = 0; k < EMU_STREAM_COUNT; k++) free(m->code[k]);
   free(m->buffers); free(m->params); free(m->streams); free(m->sems); free(m->counters); free(m->label_stalls);
-  free(m->releases); free(m->records); free(m->work); free(m->flows); free(m->active); free(m->pending); free(m->port_users);
+  free(m->releases); free(m->records); free(m->work); free(m->flows); free(m->touches); free(m->active); free(m->pending); free(m->port_users);
   memset(m, 0, sizeof *m);
 }

@@ -7,6 +7,7 @@
 #include "num/num.h"
 
 #define EMU_MAX_TOKENS 65535
+#define OVERFLOW "semaphore overflow: more than 65535 tokens"
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -52,6 +53,7 @@ typedef struct {
 
 typedef struct { int64_t offset, bytes; int32_t space, role; } emu_buffer; /* role: index into ROLES of core.pyx */
 enum emu_role { ROLE_IN, ROLE_WEIGHT, ROLE_INDEX, ROLE_INOUT, ROLE_OUT, ROLE_TEMP };
+static inline int emu_given(const emu_buffer *u) { return u->space == EMU_SP_HBM && u->role <= ROLE_INOUT; } /* initialised by the caller */
 
 typedef struct {
   uint8_t op, d0, d1, d2, wait, signal, ra, rb, rd, field, engine_class, kinds;
@@ -60,54 +62,96 @@ typedef struct {
   int64_t imm;
 } emu_insn;
 
-typedef struct { int64_t f[EMU_F_COUNT]; } emu_desc;
+/* A descriptor's fields in the order in which they are used: what moves in a loop is one cache line. emu_field_place: from the id in a word. */
+enum {
+  AT_BASE, AT_RING_LO, AT_RING_SIZE, AT_RING_STEP, AT_ACCUMULATE, AT_SCALAR, AT_DIAG,
+  AT_WINDOW, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3, AT_COUNT
+};
+#define AT_SHAPE_FIRST AT_SPACE /* these fields decide the shape of an access */
+extern const uint8_t emu_field_place[EMU_F_COUNT];
+/* shape: the number under which the fields of the shape are known (plan.c); 0: to be looked up. */
+typedef struct { int32_t shape, pad; int64_t f[AT_COUNT]; } __attribute__((aligned(64))) emu_desc;
 
 /* A token remembers the operation that made it, so that a stall can be followed to its root. */
 typedef struct { int64_t time, data_end, start; int32_t count; int16_t stream; uint8_t nature, before; } emu_token;
-typedef struct { emu_token *ring; uint32_t **clocks; int64_t head, size, capacity; int64_t count, initial; int32_t producer, waiter; int64_t need; } emu_sem;
+typedef struct { int64_t time; int32_t count; } emu_take;
+/* `count`: tokens signalled and not yet taken in the order of processing. `takes`: those taken later than the last signal, which at that
+   signal's time were still there; so overflow is decided in time although streams run ahead of each other. */
+typedef struct {
+  emu_token *ring;
+  emu_take *takes;
+  uint32_t head, size, capacity, take_size;
+  int32_t count, later, producer, waiter, need, full;
+  int64_t last_signal;
+  uint32_t take_head, take_capacity;
+  uint32_t **clocks;
+  int64_t initial;
+} __attribute__((aligned(64))) emu_sem;
 
 typedef struct { int64_t left; int32_t start, end; } emu_loop;
 typedef struct { int64_t lo, hi; } emu_span;
-typedef struct { emu_span *v; int64_t n, cap; } emu_spans;
+typedef struct { emu_span *v; int64_t n, cap, last; } emu_spans; /* last: where the last look-up ended */
 typedef struct emu_history emu_history;
 typedef struct emu_cache emu_cache;
 
-enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED };
+enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
+#define NO_LOOP (-1)
 
 typedef struct {
-  int32_t id, core, kind, engine, pc, sp, label, state, blocked_on;
+  int32_t id, core, kind, engine, pc, sp, loop_end, label, state, blocked_on;
+  int32_t full;              /* semaphores that hold too many of this stream's tokens until their consumers are processed */
+  uint8_t root, nature, started, last_cause;
   int64_t t;                 /* issue time of the next instruction */
   int64_t acct;              /* every femtosecond before this is accounted for */
   int64_t free_at;           /* the engine can take the next instruction */
   int64_t last_start;        /* mm: start of the last stream (shadow registers free from here) */
   int64_t complete;          /* completion of the last engine instruction, monotone */
   int64_t op_start, op_data_end; /* of the last engine instruction */
-  uint8_t root, nature, started, last_cause;
-  int64_t wait_done;         /* barrier released at, when woken */
-  int64_t r[EMU_REGISTERS];
-  emu_desc d[EMU_DESCRIPTORS];
-  emu_loop loop[EMU_MAX_LOOPS];
-  int64_t stall[CAUSES], root_stall[CAUSES];
   int64_t scalars, instructions;
   uint32_t clock, fenced;
+  int64_t wait_done;         /* barrier released at, when woken */
+  emu_loop loop[EMU_MAX_LOOPS];
+  int64_t stall[CAUSES], root_stall[CAUSES];
+  int64_t r[EMU_REGISTERS];
+  emu_desc d[EMU_DESCRIPTORS];
 } emu_stream;
 
 typedef struct { int64_t participants, arrived, time, data_end, start; int32_t last; uint8_t nature, before; uint32_t *clock; uint32_t mask; } emu_barrier;
 typedef struct { int64_t time; int32_t label, barrier; } emu_release;
 typedef struct { int64_t start, end; int32_t core, stream, pc, label; } emu_record;
 
-/* What a descriptor names: checked, with its longest contiguous runs. */
-typedef struct { int64_t base, lo, hi, run, runs, bytes, elements; int64_t n[4], s[4]; int32_t fmt, space, core, buffer; } emu_operand;
+/* What a descriptor names, relative to its base: checked, with its longest contiguous runs. dense: its runs, in
+   whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, -1 the own. */
+typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements; int32_t fmt, space, peer, dense; } emu_extent;
+/* The same at a base: it lies in one buffer. */
+typedef struct { const emu_extent *x; int64_t base, lo, hi; int32_t core, buffer; } emu_operand;
+
+/* Everything about an engine instruction that does not depend on bases, worked out once for equal instructions of all cores (plan.c). */
+typedef struct {
+  uint32_t op, flags;
+  int32_t shape[3];
+  uint8_t used[3], reads_d;
+  emu_extent x[3];           /* dma: destination, source, index */
+  int64_t m, n, k, rep;      /* mm */
+  int64_t stream, load, port, macs, padded;
+  int64_t fetched[3];        /* vec and mm: bytes over the ports */
+  int64_t elements, work;    /* vec */
+  int64_t rows, pitch, bytes, read, write, moved, latency_fs; /* dma; rows of a gather or scatter */
+  int32_t via, cached, indexed;
+} emu_plan;
+typedef struct emu_plans emu_plans;
 
 /* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 15 are exact. */
 #define EMU_UNITS INT64_C(360360000000) /* 10^6 x 360360: whole for bytes per nanosecond divided by up to 15 */
 enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIAS };
 typedef struct {
-  int64_t start, finish, left, rate, limit, alone, latency_fs, bytes;
-  int32_t via, stream, pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
-  emu_operand memory;        /* its operand in device memory, looked up when the data phase starts */
+  int64_t finish, left, rate, limit, start;
+  int32_t via, stream;
+  int64_t alone, latency_fs, bytes;
+  int32_t pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
-} emu_flow;
+} __attribute__((aligned(64))) emu_flow;
+typedef struct { int64_t base; emu_extent extent; } emu_touch; /* what it touches in device memory, looked up when its data phase starts */
 
 typedef struct { int32_t code, core, stream, pc, core2, stream2, pc2, space; int64_t lo, hi, lo2, hi2, a, b; char text[160]; } emu_failure;
 
@@ -119,7 +163,11 @@ typedef struct emu_machine {
   int32_t words[EMU_STREAM_COUNT];
   int64_t *params;           /* [index][core] */
   emu_stream *streams;       /* [core * EMU_STREAM_COUNT + kind] */
-  emu_sem *sems;             /* [core * EMU_SEMAPHORES + id] */
+  emu_sem *sems;             /* [core * nsems + slot[id]] */
+  int64_t nsems; uint8_t sem_slot[EMU_SEMAPHORES], sem_declared[EMU_SEMAPHORES];
+  emu_plans *plans;
+  uint64_t period_inverse;   /* floor(2^64 / period) */
+  int64_t issue_fs;
   emu_barrier barriers[EMU_BARRIERS];
   emu_accumulate rule;
   uint8_t *hbm; int64_t hbm_span;
@@ -135,15 +183,17 @@ typedef struct emu_machine {
   /* scheduler */
   int32_t *work; int64_t nwork, work_head; uint64_t random;
   emu_flow *flows;           /* one per stream */
-  int32_t *active, *pending, *port_users; int64_t nactive, npending, now, capacity[VIAS], port_rate; int rates_stale;
+  emu_touch *touches;        /* the same, if there is a last-level cache */
+  int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, users[VIAS], capacity[VIAS], port_rate, dma_rate, little_latency, little_rate; int rates_stale;
   int64_t total_bytes[VIAS];
-  int64_t end_time, instructions, polled;
+  int64_t end_time, instructions, syncs, polled;
   int (*poll)(void *); void *poll_arg;
   emu_failure fail;
 } emu_machine;
 
 /* lifetime.c */
 int emu_machine_prepare(emu_machine *m);
+void *emu_lines(size_t bytes);
 void emu_machine_free(emu_machine *m);
 /* run.c */
 int emu_machine_run(emu_machine *m);
@@ -151,7 +201,7 @@ int emu_wake(emu_machine *m, emu_stream *s);
 /* sequencer.c */
 int emu_stream_run(emu_machine *m, emu_stream *s);
 /* sync.c */
-int emu_sem_signal(emu_machine *m, int core, int sem, int count, const emu_stream *from, int64_t time, const uint32_t *clock);
+int emu_sem_signal(emu_machine *m, int core, int sem, int count, emu_stream *from, int64_t time, const uint32_t *clock);
 int emu_sem_wait(emu_machine *m, emu_stream *s, int sem, int count);
 int emu_barrier_arrive(emu_machine *m, emu_stream *s, int id);
 /* account.c */
@@ -159,19 +209,24 @@ void emu_charge(emu_machine *m, emu_stream *s, int cause, int64_t until, int roo
 void emu_charge_token(emu_machine *m, emu_stream *s, int cause, int64_t until, int64_t data_end, int64_t start, int nature, int before);
 void emu_busy(emu_machine *m, emu_stream *s, int64_t until);
 int emu_record_op(emu_machine *m, const emu_stream *s, int64_t start, int64_t end, int pc, int label);
+/* plan.c */
+int emu_plans_prepare(emu_machine *m);
+void emu_plans_free(emu_machine *m);
+const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i);
 /* operand.c */
-int emu_operand_resolve(emu_machine *m, emu_stream *s, emu_insn *i, int slot, const emu_desc *d, const int64_t *n, emu_operand *o);
+int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const int64_t *n, emu_extent *x);
+int emu_operand_find(emu_machine *m, emu_stream *s, emu_insn *i, int slot, emu_operand *o);
 uint8_t *emu_operand_data(emu_machine *m, const emu_operand *o);
 int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int write);
 /* spans.c: sets of initialised bytes */
-int emu_spans_has(const emu_spans *s, int64_t lo, int64_t hi);
+int emu_spans_has(emu_spans *s, int64_t lo, int64_t hi);
 int emu_spans_add(emu_spans *s, int64_t lo, int64_t hi);
 int emu_hbm_mark(emu_machine *m, int buffer, int64_t lo, int64_t hi);
-int emu_hbm_marked(const emu_machine *m, int64_t lo, int64_t hi);
+int emu_hbm_marked(emu_machine *m, int64_t lo, int64_t hi);
 /* cache.c */
 int emu_cache_prepare(emu_machine *m);
 void emu_cache_free(emu_machine *m);
-int64_t emu_cache_touch(emu_machine *m, const emu_operand *o);
+int64_t emu_cache_touch(emu_machine *m, const emu_extent *x, int64_t base);
 /* race.c */
 int emu_race_prepare(emu_machine *m);
 void emu_race_free(emu_machine *m);
@@ -183,6 +238,7 @@ void emu_clock_join(emu_machine *m, emu_stream *s, const uint32_t *c);
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i);
+int64_t emu_rate_of(int64_t bytes, int64_t fs);
 /* fluid.c: fair sharing */
 void emu_fluid_submit(emu_machine *m, int stream);
 int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
@@ -194,6 +250,27 @@ int emu_config_find(const char *name, int64_t *offset, int64_t *count);
 int emu_fail(emu_machine *m, const emu_stream *s, int code, const char *text, int64_t a, int64_t b);
 
 static inline int64_t emu_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t emu_align(const emu_machine *m, int64_t t) { return emu_ceil_div(t, m->c.period_fs) * m->c.period_fs; }
+/* The first clock edge at or after t >= 0. The quotient by multiplication is at most one too small. */
+static inline int64_t emu_align(const emu_machine *m, int64_t t) {
+  const uint64_t p = (uint64_t)m->c.period_fs, at = (uint64_t)t + p - 1;
+  uint64_t q = (uint64_t)(((unsigned __int128)at * m->period_inverse) >> 64);
+  if (at - q * p >= p) q++;
+  return (int64_t)(q * p);
+}
+static inline emu_sem *emu_sem_at(emu_machine *m, int64_t core, int id) { return &m->sems[core * m->nsems + m->sem_slot[id]]; }
+/* The operand at a base: bounds first against the buffer it lay in last time. */
+static inline int emu_operand_at(emu_machine *m, emu_stream *s, emu_insn *i, int slot, const emu_extent *x, int64_t base, emu_operand *o) {
+  const emu_buffer *u = &m->buffers[i->hint[slot]];
+  o->x = x;
+  o->base = base;
+  o->core = x->peer < 0 ? s->core : x->peer;
+  if (x->elements && base >= 0 && base < INT64_C(1) << 52) {
+    o->lo = base + x->lo;
+    o->hi = base + x->hi;
+    o->buffer = i->hint[slot];
+    if (u->space == x->space && o->lo >= u->offset && o->hi <= u->offset + u->bytes) return 0;
+  }
+  return emu_operand_find(m, s, i, slot, o);
+}
 static inline int64_t *emu_counters(emu_machine *m, const emu_stream *s) { return m->counters + (int64_t)s->label * COUNTERS; }
 #endif

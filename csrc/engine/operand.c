@@ -1,4 +1,5 @@
 /* From a descriptor to checked bytes: extents, legality, bounds, initialisation, races. */
+#include <string.h>
 #include "machine.h"
 
 static int64_t *space_size(emu_machine *m, int space) {
@@ -10,88 +11,106 @@ static int64_t *space_size(emu_machine *m, int space) {
   }
 }
 
-static int inside(const emu_buffer *u, int space, int64_t lo, int64_t hi) {
-  return u->space == space && lo >= u->offset && hi <= u->offset + u->bytes;
-}
-
-/* The buffer that holds [lo, hi): first the one this operand used last time. */
-static int find_buffer(emu_machine *m, emu_insn *i, int slot, int space, int64_t lo, int64_t hi) {
-  if (i->hint[slot] < m->nbuffers && inside(&m->buffers[i->hint[slot]], space, lo, hi)) return i->hint[slot];
-  for (int64_t b = 0; b < m->nbuffers; b++)
-    if (inside(&m->buffers[b], space, lo, hi)) {
-      i->hint[slot] = (int32_t)b;
-      return (int)b;
-    }
-  return -1;
+/* The buffer that holds [lo, hi), or the error. `emu_operand_at` has looked at the buffer used last time already. */
+int emu_operand_find(emu_machine *m, emu_stream *s, emu_insn *i, int slot, emu_operand *o) {
+  const emu_extent *x = o->x;
+  o->buffer = -1;
+  o->lo = o->hi = o->base;
+  if (!x->elements) return 0;
+  m->fail.space = x->space;
+  if (o->base < 0 || o->base >= INT64_C(1) << 52) return emu_fail(m, s, E_BOUNDS, "the base lies beyond every memory", o->base, 0);
+  o->lo = o->base + x->lo;
+  o->hi = o->base + x->hi;
+  if (o->lo < 0 || o->hi > *space_size(m, x->space)) return emu_fail(m, s, E_BOUNDS, "out of the bounds of its space", o->lo, o->hi);
+  for (int64_t b = 0; b < m->nbuffers; b++) {
+    const emu_buffer *u = &m->buffers[b];
+    if (u->space != x->space || o->lo < u->offset || o->hi > u->offset + u->bytes) continue;
+    i->hint[slot] = (int32_t)b;
+    o->buffer = (int32_t)b;
+    return 0;
+  }
+  return emu_fail(m, s, E_BOUNDS, "outside every buffer of its space", o->lo, o->hi);
 }
 
 /* The longest contiguous runs: dimensions that continue each other merge. */
-static void merge_runs(emu_operand *o, int64_t size) {
+static void merge_runs(emu_extent *x, int64_t size) {
   int64_t run = size, runs = 1;
   int contiguous = 1;
   for (int j = 0; j < 4; j++) {
-    if (o->n[j] == 1) continue;
-    if (contiguous && o->s[j] == run) run *= o->n[j];
+    if (x->n[j] == 1) continue;
+    if (contiguous && x->s[j] == run) run *= x->n[j];
     else {
       contiguous = 0;
-      runs *= o->n[j];
+      runs *= x->n[j];
     }
   }
-  o->run = run;
-  o->runs = runs;
-  o->bytes = run * runs;
+  x->run = run;
+  x->runs = runs;
+  x->bytes = run * runs;
 }
 
-/* `n`: extents, innermost first, which are not always the descriptor's own. */
-int emu_operand_resolve(emu_machine *m, emu_stream *s, emu_insn *i, int slot, const emu_desc *d, const int64_t *n, emu_operand *o) {
-  const int64_t *f = d->f;
-  if (f[EMU_F_SPACE] < 0 || f[EMU_F_SPACE] >= EMU_SP_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no space", slot, f[EMU_F_SPACE]);
-  if (f[EMU_F_FMT] < 0 || f[EMU_F_FMT] >= EMU_FMT_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no format", slot, f[EMU_F_FMT]);
-  o->space = (int)f[EMU_F_SPACE];
-  o->fmt = (int)f[EMU_F_FMT];
-  o->core = s->core;
-  if (o->space == EMU_SP_PEER) {
-    if (f[EMU_F_CORE] >= m->c.cores || f[EMU_F_CORE] < -1) return emu_fail(m, s, E_BOUNDS, "the descriptor names no core", slot, f[EMU_F_CORE]);
-    if (f[EMU_F_CORE] >= 0) o->core = (int)f[EMU_F_CORE];
-    o->space = EMU_SP_SRAM;
+/* Whether the dimensions, by ascending stride, continue each other: a tile written column block by column block fills its slot. */
+static int fills(const emu_extent *x, int64_t size) {
+  int64_t run = size;
+  for (int rest = 15; rest;) {
+    int next = -1;
+    for (int j = 0; j < 4; j++) {
+      if (!(rest >> j & 1)) continue;
+      if (x->n[j] == 1) rest &= ~(1 << j);
+      else if (x->s[j] == run || x->s[j] == -run) next = j;
+    }
+    if (!rest) return 1;
+    if (next < 0) return 0;
+    rest &= ~(1 << next);
+    run *= x->n[next];
   }
-  const int64_t size = emu_fmt_bytes[o->fmt];
-  const int64_t stride[4] = {f[EMU_F_S0] * size, f[EMU_F_S1], f[EMU_F_S2], f[EMU_F_S3]};
-  int64_t lo = f[EMU_F_BASE], hi = lo, elements = 1;
-  o->base = lo;
+  return 1;
+}
+
+static int reach(emu_machine *m, emu_stream *s, int slot, emu_extent *x, int64_t size) {
   for (int j = 0; j < 4; j++) {
-    if (n[j] < 0) return emu_fail(m, s, E_EXTENT, "negative extent", slot, n[j]);
-    if (n[j] > INT64_C(1) << 32 || stride[j] > INT64_C(1) << 40 || stride[j] < -(INT64_C(1) << 40))
-      return emu_fail(m, s, E_EXTENT, "extent or stride beyond every memory", slot, n[j]);
-    o->n[j] = n[j];
-    o->s[j] = stride[j];
-    elements = n[j] && elements > (INT64_C(1) << 40) / n[j] ? INT64_C(1) << 40 : elements * n[j];
+    __int128 far = (__int128)(x->n[j] - 1) * x->s[j];
+    if (far > (INT64_C(1) << 50) || far < -(INT64_C(1) << 50)) return emu_fail(m, s, E_BOUNDS, "the operand reaches beyond every memory", slot, -1);
+    if (far > 0) x->hi += (int64_t)far;
+    else x->lo += (int64_t)far;
   }
-  if (elements >= INT64_C(1) << 40) return emu_fail(m, s, E_EXTENT, "too many elements", slot, elements);
-  o->elements = elements;
-  o->buffer = -1;
-  o->lo = o->hi = lo;
-  if (!elements) {
-    o->run = o->runs = o->bytes = 0;
-    return 0;
-  }
-  for (int j = 0; j < 4; j++) {
-    __int128 reach = (__int128)(n[j] - 1) * stride[j];
-    if (reach > (INT64_C(1) << 50) || reach < -(INT64_C(1) << 50)) return emu_fail(m, s, E_BOUNDS, "the operand reaches beyond every memory", slot, 0);
-    if (reach > 0) hi += (int64_t)reach;
-    else lo += (int64_t)reach;
-  }
-  o->lo = lo;
-  o->hi = hi + size;
-  if (lo < 0 || o->hi > *space_size(m, o->space)) return emu_fail(m, s, E_BOUNDS, "out of the bounds of its space", lo, o->hi);
-  o->buffer = find_buffer(m, i, slot, o->space, lo, o->hi);
-  if (o->buffer < 0) return emu_fail(m, s, E_BOUNDS, "outside every buffer of its space", lo, o->hi);
-  merge_runs(o, size);
+  x->hi += size;
+  merge_runs(x, size);
+  x->dense = fills(x, size);
   return 0;
 }
 
+/* `n`: extents, innermost first, which are not always the descriptor's own. */
+int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const int64_t *n, emu_extent *x) {
+  const int64_t *f = d->f;
+  memset(x, 0, sizeof *x);
+  x->peer = -1;
+  if (f[AT_SPACE] < 0 || f[AT_SPACE] >= EMU_SP_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no space", slot, f[AT_SPACE]);
+  if (f[AT_FMT] < 0 || f[AT_FMT] >= EMU_FMT_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no format", slot, f[AT_FMT]);
+  x->space = (int)f[AT_SPACE];
+  x->fmt = (int)f[AT_FMT];
+  if (x->space == EMU_SP_PEER) {
+    if (f[AT_CORE] >= m->c.cores || f[AT_CORE] < -1) return emu_fail(m, s, E_BOUNDS, "the descriptor names no core", slot, f[AT_CORE]);
+    x->peer = (int)f[AT_CORE];
+    x->space = EMU_SP_SRAM;
+  }
+  const int64_t size = emu_fmt_bytes[x->fmt], far = INT64_C(1) << 40;
+  const int64_t stride[4] = {f[AT_S0], f[AT_S1], f[AT_S2], f[AT_S3]};
+  int64_t elements = 1;
+  for (int j = 0; j < 4; j++) {
+    if (n[j] < 0) return emu_fail(m, s, E_EXTENT, "negative extent", slot, n[j]);
+    if (n[j] > INT64_C(1) << 32 || stride[j] > far || stride[j] < -far) return emu_fail(m, s, E_EXTENT, "extent or stride beyond every memory", slot, n[j]);
+    x->n[j] = n[j];
+    x->s[j] = j ? stride[j] : stride[j] * size;
+    elements = n[j] && elements > far / n[j] ? far : elements * n[j];
+  }
+  if (elements >= far) return emu_fail(m, s, E_EXTENT, "too many elements", slot, elements);
+  x->elements = elements;
+  return elements ? reach(m, s, slot, x, size) : 0;
+}
+
 uint8_t *emu_operand_data(emu_machine *m, const emu_operand *o) {
-  switch (o->space) {
+  switch (o->x->space) {
     case EMU_SP_HBM: return m->hbm;
     case EMU_SP_SRAM: return m->sram[o->core];
     case EMU_SP_ACC: return m->acc[o->core];
@@ -100,7 +119,7 @@ uint8_t *emu_operand_data(emu_machine *m, const emu_operand *o) {
 }
 
 static emu_spans *initialised(emu_machine *m, const emu_operand *o) {
-  switch (o->space) {
+  switch (o->x->space) {
     case EMU_SP_HBM: return &m->hbm_init;
     case EMU_SP_SRAM: return &m->sram_init[o->core];
     case EMU_SP_ACC: return &m->acc_init[o->core];
@@ -108,44 +127,48 @@ static emu_spans *initialised(emu_machine *m, const emu_operand *o) {
   }
 }
 
-static int touch(emu_machine *m, emu_stream *s, const emu_operand *o, int64_t lo, int64_t hi, int write) {
-  emu_spans *v = initialised(m, o);
-  const int bits = o->space == EMU_SP_HBM;
+static int touch(emu_machine *m, emu_stream *s, const emu_operand *o, emu_spans *v, int64_t lo, int64_t hi, int write) {
+  const int bits = o->x->space == EMU_SP_HBM;
   if (write) {
     if (bits ? emu_hbm_mark(m, o->buffer, lo, hi) : emu_spans_add(v, lo, hi)) return emu_fail(m, s, E_MEMORY, "out of memory", 0, 0);
   } else if (!emu_spans_has(v, lo, hi) && !(bits && emu_hbm_marked(m, lo, hi))) {
-    m->fail.space = o->space;
+    m->fail.space = o->x->space;
     return emu_fail(m, s, E_UNINIT, "reads bytes that nobody wrote", lo, hi);
   }
-  return m->c.check ? emu_race_access(m, s, o->space, o->core, lo, hi, write) : 0;
+  return m->c.check ? emu_race_access(m, s, o->x->space, o->core, lo, hi, write) : 0;
 }
 
-/* A dimension that steps by at most its inner reach fills the range densely; only truly strided operands are walked run by run. */
-int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int write) {
-  if (!o->elements) return 0;
-  m->fail.space = o->space;
-  if (o->runs == 1) return touch(m, s, o, o->lo, o->hi, write);
-  if (!m->c.check && emu_spans_has(initialised(m, o), o->lo, o->hi)) return 0;
-  int64_t size = emu_fmt_bytes[o->fmt], run = size, n[4], st[4];
+/* Run by run, with the innermost of the outer dimensions in the tight loop. */
+static int touch_runs(emu_machine *m, emu_stream *s, const emu_operand *o, emu_spans *v, int write) {
+  const emu_extent *x = o->x;
+  int64_t run = emu_fmt_bytes[x->fmt], n[4] = {1, 1, 1, 1}, st[4] = {0};
   int dims = 0, contiguous = 1;
   for (int j = 0; j < 4; j++) {
-    if (o->n[j] == 1 || o->s[j] == 0) continue;
-    if (contiguous && o->s[j] == run) {
-      run *= o->n[j];
+    if (x->n[j] == 1 || x->s[j] == 0) continue;
+    if (contiguous && x->s[j] == run) {
+      run *= x->n[j];
       continue;
     }
     contiguous = 0;
-    n[dims] = o->n[j];
-    st[dims++] = o->s[j];
+    n[dims] = x->n[j];
+    st[dims++] = x->s[j];
   }
-  int64_t at[4] = {0};
-  for (;;) {
-    int64_t lo = o->base;
-    for (int j = 0; j < dims; j++) lo += at[j] * st[j];
-    int rc = touch(m, s, o, lo, lo + run, write);
-    if (rc < 0) return rc;
-    int j = 0;
-    while (j < dims && ++at[j] == n[j]) at[j++] = 0;
-    if (j == dims) return 0;
-  }
+  for (int64_t a = 0; a < n[3]; a++)
+    for (int64_t b = 0; b < n[2]; b++)
+      for (int64_t c = 0; c < n[1]; c++)
+        for (int64_t d = 0; d < n[0]; d++) {
+          const int64_t lo = o->base + a * st[3] + b * st[2] + c * st[1] + d * st[0];
+          int rc = touch(m, s, o, v, lo, lo + run, write);
+          if (rc < 0) return rc;
+        }
+  return 0;
+}
+
+/* Initialised before a read, marked by a write, and ordered with what others did, if that is checked. */
+int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int write) {
+  if (!o->x->elements) return 0;
+  if (!m->c.check && !write && emu_given(&m->buffers[o->buffer])) return 0;
+  emu_spans *v = initialised(m, o);
+  if (!m->c.check && emu_spans_has(v, o->lo, o->hi)) return 0;
+  return o->x->dense ? touch(m, s, o, v, o->lo, o->hi, write) : touch_runs(m, s, o, v, write);
 }

@@ -51,18 +51,23 @@ static int drain(emu_machine *m) {
 
 static int finish_run(emu_machine *m) {
   const int64_t streams = m->c.cores * EMU_STREAM_COUNT;
+  emu_stream *stuck = NULL;
   for (int64_t j = 0; j < streams; j++) {
     emu_stream *s = &m->streams[j];
-    if (s->state != HALTED && m->words[s->kind]) return emu_fail(m, s, E_DEADLOCK, "deadlock", s->blocked_on, s->state);
+    if (s->state == ON_FULL) /* its consumer cannot go on before this stream does: in time, too, the tokens pile up */
+      return emu_fail(m, s, E_OVERFLOW, OVERFLOW, s->blocked_on, EMU_MAX_TOKENS + 1);
+    if (s->state != HALTED && m->words[s->kind]) stuck = stuck ? stuck : s;
     if (s->complete > m->end_time) m->end_time = s->complete;
     if (s->t > m->end_time) m->end_time = s->t;
   }
-  for (int64_t j = 0; j < m->c.cores * EMU_SEMAPHORES; j++) {
-    emu_sem *q = &m->sems[j];
-    if (q->count == q->initial) continue;
-    m->fail.core2 = (int32_t)(j / EMU_SEMAPHORES);
-    return emu_fail(m, NULL, E_LEFTOVER, "a semaphore does not end at its initial count", j % EMU_SEMAPHORES, q->count - q->initial);
-  }
+  if (stuck) return emu_fail(m, stuck, E_DEADLOCK, "deadlock", stuck->blocked_on, stuck->state);
+  for (int64_t core = 0; core < m->c.cores; core++)
+    for (int id = 0; id < EMU_SEMAPHORES; id++) {
+      const emu_sem *q = emu_sem_at(m, core, id);
+      if (!m->sem_declared[id] || q->count == q->initial) continue;
+      m->fail.core2 = (int32_t)core;
+      return emu_fail(m, NULL, E_LEFTOVER, "a semaphore does not end at its initial count", id, q->count - q->initial);
+    }
   if (m->c.ideal) /* no contention, but no resource moves more than it can: conservation bounds the whole run */
     for (int via = VIA_HBM; via < VIAS; via++)
       if (m->total_bytes[via]) {

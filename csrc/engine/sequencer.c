@@ -15,10 +15,10 @@ static int load_parameter(emu_machine *m, emu_stream *s, const emu_insn *i, int6
 
 /* The one door from data to control (SOUNDNESS 4): only buffers with role index, always backed. */
 static int load_index(emu_machine *m, emu_stream *s, const emu_insn *i) {
-  int64_t at = s->r[i->ra] + i->imm;
+  int64_t at = (int64_t)((uint64_t)s->r[i->ra] + (uint64_t)i->imm);
   for (int64_t b = 0; b < m->nbuffers; b++) {
     const emu_buffer *u = &m->buffers[b];
-    if (u->space != EMU_SP_HBM || u->role != ROLE_INDEX || at < u->offset || at + 4 > u->offset + u->bytes) continue;
+    if (u->space != EMU_SP_HBM || u->role != ROLE_INDEX || at < u->offset || at > u->offset + u->bytes - 4) continue;
     int32_t v;
     __builtin_memcpy(&v, m->hbm + at, 4);
     set(s, i->rd, v);
@@ -34,29 +34,35 @@ static int enter_loop(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t 
     return 0;
   }
   if (s->sp == EMU_MAX_LOOPS) return emu_fail(m, s, E_ILLEGAL, "more than 8 loops nest", 0, 0);
-  s->loop[s->sp++] = (emu_loop){count, s->pc + 1, s->pc + i->off};
+  s->loop_end = s->pc + i->off;
+  s->loop[s->sp++] = (emu_loop){count, s->pc + 1, s->loop_end};
   s->pc++;
   return 0;
 }
 
 static inline void end_of_body(emu_stream *s) {
-  while (s->sp && s->pc == s->loop[s->sp - 1].end) {
+  while (s->pc == s->loop_end) {
     emu_loop *l = &s->loop[s->sp - 1];
     if (--l->left) {
       s->pc = l->start;
       return;
     }
-    s->sp--;
+    s->loop_end = --s->sp ? s->loop[s->sp - 1].end : NO_LOOP;
   }
 }
 
 static void advance_ring(emu_desc *d) {
-  d->f[EMU_F_BASE] += d->f[EMU_F_RING_STEP];
-  if (d->f[EMU_F_BASE] >= d->f[EMU_F_RING_LO] + d->f[EMU_F_RING_SIZE]) d->f[EMU_F_BASE] -= d->f[EMU_F_RING_SIZE];
+  const uint64_t size = (uint64_t)d->f[AT_RING_SIZE], next = (uint64_t)d->f[AT_BASE] + (uint64_t)d->f[AT_RING_STEP];
+  d->f[AT_BASE] = (int64_t)((int64_t)next >= (int64_t)((uint64_t)d->f[AT_RING_LO] + size) ? next - size : next);
+}
+
+static inline void set_field(emu_desc *d, int field, int64_t v) {
+  if (field >= AT_SHAPE_FIRST && d->f[field] != v) d->shape = 0;
+  d->f[field] = v;
 }
 
 /* One scalar instruction; 0 good, 1 not scalar, < 0 error. Moves pc unless it is not scalar. Arithmetic wraps (two's complement). */
-static int scalar(emu_machine *m, emu_stream *s, const emu_insn *i) {
+static inline int scalar(emu_machine *m, emu_stream *s, const emu_insn *i) {
   int64_t *r = s->r;
   const uint64_t a = (uint64_t)r[i->ra], b = (uint64_t)r[i->rb], k = (uint64_t)i->imm;
   int rc = 0;
@@ -89,10 +95,10 @@ static int scalar(emu_machine *m, emu_stream *s, const emu_insn *i) {
     case EMU_OP_BGE: if (r[i->ra] >= r[i->rb]) { s->pc += i->off; return 0; } break;
     case EMU_OP_LOOP: return enter_loop(m, s, i, i->imm);
     case EMU_OP_LOOPR: return enter_loop(m, s, i, r[i->ra]);
-    case EMU_OP_DSET: s->d[i->d0].f[i->field] = i->imm; break;
-    case EMU_OP_DSETR: s->d[i->d0].f[i->field] = (int64_t)(a + k); break;
-    case EMU_OP_DADD: s->d[i->d0].f[i->field] += i->imm; break;
-    case EMU_OP_DADDR: s->d[i->d0].f[i->field] += r[i->ra]; break;
+    case EMU_OP_DSET: set_field(&s->d[i->d0], i->field, i->imm); break;
+    case EMU_OP_DSETR: set_field(&s->d[i->d0], i->field, (int64_t)(a + k)); break;
+    case EMU_OP_DADD: set_field(&s->d[i->d0], i->field, (int64_t)((uint64_t)s->d[i->d0].f[i->field] + k)); break;
+    case EMU_OP_DADDR: set_field(&s->d[i->d0], i->field, (int64_t)((uint64_t)s->d[i->d0].f[i->field] + a)); break;
     case EMU_OP_DNEXT: advance_ring(&s->d[i->d0]); break;
     default: return 1;
   }
@@ -125,13 +131,14 @@ static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
   if (rc < 0 || s->state != RUN) return rc;
   c[C_SYNC]++;
   s->pc++;
+  if (++m->syncs > m->c.max_instructions) return emu_fail(m, s, E_RUNAWAY, "more waits, signals and barriers than the limit of instructions", m->c.max_instructions, 0);
   return 0;
 }
 
 static int spend_scalars(emu_machine *m, emu_stream *s, int64_t n) {
   emu_counters(m, s)[C_SCALAR] += n;
   s->scalars += n;
-  s->t += n * m->c.issue_cycles * m->c.period_fs;
+  s->t += n * m->issue_fs;
   if (s->t > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
   emu_charge(m, s, CAUSE_ISSUE, s->t, CAUSE_ISSUE);
   return 0;
@@ -148,7 +155,7 @@ static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
   s->instructions++;
   int rc = s->engine == ENGINE_MM ? emu_issue_mm(m, s, i) : s->engine == ENGINE_VEC ? emu_issue_vec(m, s, i) : emu_issue_dma(m, s, i);
   if (rc < 0) return rc;
-  s->t += m->c.issue_cycles * m->c.period_fs;
+  s->t += m->issue_fs;
   s->pc++;
   if (++m->instructions > m->c.max_instructions) return emu_fail(m, s, E_RUNAWAY, "more engine instructions than the limit", m->c.max_instructions, 0);
   return 0;
@@ -188,5 +195,9 @@ int emu_stream_run(emu_machine *m, emu_stream *s) {
     }
     rc = i->op >= EMU_OP_WAIT && i->op <= EMU_OP_BAR ? sync(m, s, i) : engine(m, s, i);
     if (rc < 0 || s->state != RUN) return rc;
+    if (s->full) { /* until the consumer has been processed so far */
+      s->state = ON_FULL;
+      return 0;
+    }
   }
 }

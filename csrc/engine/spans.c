@@ -14,9 +14,11 @@ static int64_t first_ending_at_or_after(const emu_spans *s, int64_t x) {
   return a;
 }
 
-int emu_spans_has(const emu_spans *s, int64_t lo, int64_t hi) {
+int emu_spans_has(emu_spans *s, int64_t lo, int64_t hi) {
+  if (s->last < s->n && s->v[s->last].lo <= lo && hi <= s->v[s->last].hi) return 1;
   if (lo >= hi) return 1;
   int64_t i = first_ending_at_or_after(s, hi);
+  if (i < s->n) s->last = i;
   return i < s->n && s->v[i].lo <= lo;
 }
 
@@ -50,7 +52,7 @@ static int64_t set_bits(uint64_t *w, int64_t a, int64_t b) {
     uint64_t mask = (n == 64 ? UINT64_MAX : ((UINT64_C(1) << n) - 1)) << (a % 64), new = mask & ~w[word];
     if (new) {
       w[word] |= new;
-      fresh += __builtin_popcountll(new);
+      fresh += new == mask ? n : __builtin_popcountll(new); /* a library call on plain x86-64 */
     }
     a = end;
   }
@@ -79,6 +81,7 @@ static int64_t add_edge(emu_machine *m, int64_t lo, int64_t hi) {
 int emu_hbm_mark(emu_machine *m, int buffer, int64_t lo, int64_t hi) {
   int64_t a = (lo + GRANULE - 1) / GRANULE, b = hi / GRANULE, fresh;
   if (a > b) fresh = add_edge(m, lo, hi);
+  else if (a * GRANULE == lo && b * GRANULE == hi) fresh = set_bits(m->hbm_bits, a, b);
   else {
     int64_t left = add_edge(m, lo, a * GRANULE), right = add_edge(m, b * GRANULE, hi);
     if (left < 0 || right < 0) return -1;
@@ -92,12 +95,16 @@ int emu_hbm_mark(emu_machine *m, int buffer, int64_t lo, int64_t hi) {
   return 0;
 }
 
-static int has_edge(const emu_machine *m, int64_t lo, int64_t hi) {
-  return lo >= hi || all_bits(m->hbm_bits, lo / GRANULE, lo / GRANULE + 1) || emu_spans_has(&m->hbm_init, lo, hi);
-}
-
-int emu_hbm_marked(const emu_machine *m, int64_t lo, int64_t hi) {
-  int64_t a = (lo + GRANULE - 1) / GRANULE, b = hi / GRANULE;
-  if (a > b) return has_edge(m, lo, hi);
-  return all_bits(m->hbm_bits, a, b) && has_edge(m, lo, a * GRANULE) && has_edge(m, b * GRANULE, hi);
+/* Whether every byte is in an interval or has its bit. */
+int emu_hbm_marked(emu_machine *m, int64_t lo, int64_t hi) {
+  emu_spans *s = &m->hbm_init;
+  if (all_bits(m->hbm_bits, lo / GRANULE, (hi + GRANULE - 1) / GRANULE)) return 1;
+  while (lo < hi) {
+    const int64_t i = first_ending_at_or_after(s, lo + 1), g = lo / GRANULE;
+    if (i < s->n && s->v[i].lo <= lo) lo = s->v[i].hi;
+    else if (g % 64 == 0 && m->hbm_bits[g / 64] == UINT64_MAX) lo = (g + 64) * GRANULE;
+    else if (all_bits(m->hbm_bits, g, g + 1)) lo = (g + 1) * GRANULE;
+    else return 0;
+  }
+  return 1;
 }

@@ -5,7 +5,7 @@
 #include "machine.h"
 
 static int grow(emu_machine *m, emu_sem *q) {
-  int64_t cap = q->capacity ? 2 * q->capacity : 8;
+  const uint32_t cap = q->capacity ? 2 * q->capacity : 4; /* powers of two, so that an index wraps by a mask */
   emu_token *ring = malloc((size_t)cap * sizeof *ring);
   uint32_t **clocks = m->c.check ? malloc((size_t)cap * sizeof *clocks) : NULL;
   if (!ring || (m->c.check && !clocks)) {
@@ -13,9 +13,9 @@ static int grow(emu_machine *m, emu_sem *q) {
     free(clocks);
     return -1;
   }
-  for (int64_t j = 0; j < q->size; j++) {
-    ring[j] = q->ring[(q->head + j) % q->capacity];
-    if (clocks) clocks[j] = q->clocks[(q->head + j) % q->capacity];
+  for (uint32_t j = 0; j < q->size; j++) {
+    ring[j] = q->ring[(q->head + j) & (q->capacity - 1)];
+    if (clocks) clocks[j] = q->clocks[(q->head + j) & (q->capacity - 1)];
   }
   free(q->ring);
   free(q->clocks);
@@ -26,14 +26,49 @@ static int grow(emu_machine *m, emu_sem *q) {
   return 0;
 }
 
-int emu_sem_signal(emu_machine *m, int core, int sem, int count, const emu_stream *from, int64_t time, const uint32_t *clock) {
-  emu_sem *q = &m->sems[core * EMU_SEMAPHORES + sem];
+/* Tokens taken at `time`, after the last signal: the next signals must still count them. */
+static int note_take(emu_sem *q, int64_t time, int n) {
+  if (q->take_size == q->take_capacity) {
+    const uint32_t cap = q->take_capacity ? 2 * q->take_capacity : 8;
+    emu_take *takes = malloc((size_t)cap * sizeof *takes);
+    if (!takes) return -1;
+    for (uint32_t j = 0; j < q->take_size; j++) takes[j] = q->takes[(q->take_head + j) & (q->take_capacity - 1)];
+    free(q->takes);
+    q->takes = takes;
+    q->take_head = 0;
+    q->take_capacity = cap;
+  }
+  q->takes[(q->take_head + q->take_size++) & (q->take_capacity - 1)] = (emu_take){time, n};
+  q->later += n;
+  return 0;
+}
+
+static inline void forget_takes(emu_sem *q, int64_t time) {
+  while (q->take_size && q->takes[q->take_head].time <= time) {
+    q->later -= q->takes[q->take_head].count;
+    q->take_head = (q->take_head + 1) & (q->take_capacity - 1);
+    q->take_size--;
+  }
+  if (!q->take_size) q->take_head = 0; /* the same cache line again */
+}
+
+/* More than 65535 tokens in the order of processing. If they were taken later than now it is an overflow; if their consumer just was not
+   processed yet the producer stops until it has been. */
+static int too_many(emu_machine *m, emu_sem *q, emu_stream *from, int sem) {
+  if (q->later) return emu_fail(m, from, E_OVERFLOW, OVERFLOW, sem, q->count + q->later);
+  q->full = 1;
+  from->full++;
+  from->blocked_on = sem;
+  return 0;
+}
+
+int emu_sem_signal(emu_machine *m, int core, int sem, int count, emu_stream *from, int64_t time, const uint32_t *clock) {
+  emu_sem *q = emu_sem_at(m, core, sem);
   if (q->producer >= 0 && q->producer != from->id)
     return emu_fail(m, from, E_PRODUCER, "two streams signal one semaphore", sem, q->producer);
   q->producer = from->id;
-  if (q->count + count > EMU_MAX_TOKENS) return emu_fail(m, from, E_OVERFLOW, "semaphore overflow: more than 65535 tokens", sem, q->count + count);
   if (q->size == q->capacity && grow(m, q)) return emu_fail(m, from, E_MEMORY, "out of memory for tokens", 0, 0);
-  int64_t at = (q->head + q->size) % q->capacity;
+  const uint32_t at = (q->head + q->size) & (q->capacity - 1);
   q->ring[at] = (emu_token){time, from->op_data_end, from->op_start, count, (int16_t)from->kind, from->nature, from->last_cause};
   if (m->c.check) {
     q->clocks[at] = clock ? emu_clock_copy(m, clock) : NULL;
@@ -41,6 +76,9 @@ int emu_sem_signal(emu_machine *m, int core, int sem, int count, const emu_strea
   }
   q->size++;
   q->count += count;
+  q->last_signal = time;
+  forget_takes(q, time);
+  if (q->count + q->later > EMU_MAX_TOKENS && too_many(m, q, from, sem) < 0) return -m->fail.code;
   if (q->waiter >= 0 && q->count >= q->need) {
     emu_stream *w = &m->streams[q->waiter];
     q->waiter = -1;
@@ -49,8 +87,17 @@ int emu_sem_signal(emu_machine *m, int core, int sem, int count, const emu_strea
   return 0;
 }
 
+/* After a take at `time`: it must not be later than the signal that was one too many; its producer goes on when all fit. */
+static int let_producer_go(emu_machine *m, emu_stream *s, emu_sem *q, int sem) {
+  emu_stream *from = &m->streams[q->producer];
+  if (s->t > q->last_signal) return emu_fail(m, from, E_OVERFLOW, OVERFLOW, sem, EMU_MAX_TOKENS + 1);
+  if (q->count > EMU_MAX_TOKENS) return 0;
+  q->full = 0;
+  return --from->full || from->state != ON_FULL ? 0 : emu_wake(m, from);
+}
+
 int emu_sem_wait(emu_machine *m, emu_stream *s, int sem, int n) {
-  emu_sem *q = &m->sems[s->core * EMU_SEMAPHORES + sem];
+  emu_sem *q = emu_sem_at(m, s->core, sem);
   if (q->count < n) {
     if (q->waiter >= 0 && q->waiter != s->id) return emu_fail(m, s, E_PRODUCER, "two streams wait on one semaphore", sem, q->waiter);
     q->waiter = s->id;
@@ -61,26 +108,28 @@ int emu_sem_wait(emu_machine *m, emu_stream *s, int sem, int n) {
   }
   q->count -= n;
   emu_token last = {0};
-  while (n > 0) {
+  for (int left = n; left > 0;) {
     emu_token *k = &q->ring[q->head];
     last = *k;
     if (m->c.check && q->clocks[q->head]) emu_clock_join(m, s, q->clocks[q->head]);
-    if (k->count > n) {
-      k->count -= n;
+    if (k->count > left) {
+      k->count -= left;
       break;
     }
-    n -= k->count;
+    left -= k->count;
     if (m->c.check) free(q->clocks[q->head]);
-    q->head = (q->head + 1) % q->capacity;
+    q->head = (q->head + 1) & (q->capacity - 1);
     q->size--;
   }
-  if (last.stream < 0) return 0; /* a priming token was there from the start */
-  int64_t t = emu_align(m, last.time + m->c.sem_cycles * m->c.period_fs);
-  if (t > s->t) {
-    s->t = t;
-    emu_charge_token(m, s, CAUSE_OPERAND, t, last.data_end, last.start, last.nature, last.before);
+  if (last.stream >= 0) { /* a priming token was there from the start */
+    int64_t t = emu_align(m, last.time + m->c.sem_cycles * m->c.period_fs);
+    if (t > s->t) {
+      s->t = t;
+      emu_charge_token(m, s, CAUSE_OPERAND, t, last.data_end, last.start, last.nature, last.before);
+    }
   }
-  return 0;
+  if (q->full) return let_producer_go(m, s, q, sem);
+  return s->t > q->last_signal && note_take(q, s->t, n) ? emu_fail(m, s, E_MEMORY, "out of memory for tokens", 0, 0) : 0;
 }
 
 static int note_release(emu_machine *m, const emu_stream *s, int id, int64_t time) {

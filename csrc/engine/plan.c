@@ -1,0 +1,248 @@
+/* Plans: what an engine instruction does, apart from where. All cores run one program, and in a loop only bases move, so the extents,
+   bytes and cycles of an instruction are worked out once: descriptors with equal shapes get one number, and a plan is found by the
+   instruction and its shapes' numbers. */
+#include <stdlib.h>
+#include <string.h>
+#include "machine.h"
+
+#define SHAPES 32768 /* when so many are known all are forgotten */
+#define BUCKETS (2 * SHAPES)
+#define PLANS 2048
+#define KEY (AT_COUNT - AT_SHAPE_FIRST)
+
+typedef struct { int64_t key[KEY]; } shape;
+struct emu_plans { shape *shapes; int32_t *buckets; int32_t known; emu_plan *plans; };
+
+int emu_plans_prepare(emu_machine *m) {
+  emu_plans *p = m->plans = calloc(1, sizeof *p);
+  if (!p) return -1;
+  p->shapes = calloc(SHAPES + 1, sizeof *p->shapes); /* untouched pages cost nothing */
+  p->buckets = calloc(BUCKETS, sizeof *p->buckets);
+  p->plans = calloc(PLANS, sizeof *p->plans);
+  return p->shapes && p->buckets && p->plans ? 0 : -1;
+}
+
+void emu_plans_free(emu_machine *m) {
+  if (!m->plans) return;
+  free(m->plans->shapes);
+  free(m->plans->buckets);
+  free(m->plans->plans);
+  free(m->plans);
+  m->plans = NULL;
+}
+
+static void forget(emu_machine *m) {
+  emu_plans *p = m->plans;
+  p->known = 0;
+  memset(p->buckets, 0, BUCKETS * sizeof *p->buckets);
+  memset(p->plans, 0, PLANS * sizeof *p->plans);
+  for (int64_t j = 0; j < m->c.cores * EMU_STREAM_COUNT; j++)
+    for (int d = 0; d < EMU_DESCRIPTORS; d++) m->streams[j].d[d].shape = 0;
+}
+
+static int32_t shape_of(emu_machine *m, emu_desc *d) {
+  if (d->shape) return d->shape;
+  emu_plans *p = m->plans;
+  shape k;
+  memcpy(k.key, &d->f[AT_SHAPE_FIRST], sizeof k.key);
+  uint64_t hash = 0;
+  for (int j = 0; j < KEY; j++) hash = (hash ^ (uint64_t)k.key[j]) * UINT64_C(0x9e3779b97f4a7c15), hash ^= hash >> 29;
+  uint32_t at = (uint32_t)(hash % BUCKETS);
+  for (; p->buckets[at]; at = (at + 1) % BUCKETS)
+    if (!memcmp(&p->shapes[p->buckets[at]], &k, sizeof k)) return d->shape = p->buckets[at];
+  if (p->known == SHAPES) return 0;
+  p->shapes[++p->known] = k;
+  p->buckets[at] = p->known;
+  return d->shape = p->known;
+}
+
+static int port_of(emu_machine *m, emu_stream *s, int space, int write, int64_t *bytes_per_clk) {
+  *bytes_per_clk = m->c.port[(s->engine * EMU_SP_COUNT + space) * 2 + write];
+  if (*bytes_per_clk <= 0) return emu_fail(m, s, E_PORT, "this engine has no port to the operand's space", space, write);
+  return 0;
+}
+
+static int check_mm(emu_machine *m, emu_stream *s, const emu_plan *p) {
+  const emu_config *c = &m->c;
+  const emu_extent *acc = &p->x[0], *a = &p->x[1], *b = &p->x[2];
+  if (p->m > c->max_m) return emu_fail(m, s, E_EXTENT, "mm has more rows (m) than the engine takes in one instruction", p->m, c->max_m);
+  if (p->n > c->max_n) return emu_fail(m, s, E_EXTENT, "mm has more columns (n) than the engine takes in one instruction", p->n, c->max_n);
+  if (p->k > c->max_k) return emu_fail(m, s, E_EXTENT, "mm has a longer k than the engine takes in one instruction", p->k, c->max_k);
+  if (acc->space != EMU_SP_ACC) return emu_fail(m, s, E_PORT, "mm accumulates in space acc only", acc->space, 1);
+  if (acc->fmt != (a->fmt == EMU_FMT_INT8 ? EMU_FMT_INT32 : EMU_FMT_FP32))
+    return emu_fail(m, s, E_FORMAT, "accumulator format: int32 for int8 operands, fp32 otherwise", acc->fmt, a->fmt);
+  if (c->macs_per_clk[a->fmt] <= 0) return emu_fail(m, s, E_FORMAT, "this chip's matrix engine has no such format", a->fmt, -1);
+  if ((a->fmt == EMU_FMT_INT8) != (b->fmt == EMU_FMT_INT8) || c->macs_per_clk[b->fmt] <= 0)
+    return emu_fail(m, s, E_FORMAT, "the formats of a and b cannot be multiplied on this chip", a->fmt, b->fmt);
+  return 0;
+}
+
+/* Cycles of one repeat: streaming, loading the stationary operand, and the scratchpad port. */
+static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
+  const emu_config *c = &m->c;
+  const emu_extent *a = &p->x[1], *b = &p->x[2];
+  p->padded = emu_ceil_div(p->m, c->quantum_m) * c->quantum_m * (emu_ceil_div(p->n, c->quantum_n) * c->quantum_n) *
+              (emu_ceil_div(p->k, c->quantum_k) * c->quantum_k);
+  p->stream = emu_ceil_div(p->padded, c->macs_per_clk[a->fmt]);
+  if (p->stream < c->min_interval) p->stream = c->min_interval;
+  p->load = c->load_rows_per_clk > 0 ? emu_ceil_div(p->k, c->load_rows_per_clk) : 0;
+  int64_t wide_a, wide_b;
+  int rc;
+  if ((rc = port_of(m, s, a->space, 0, &wide_a)) < 0 || (rc = port_of(m, s, b->space, 0, &wide_b)) < 0) return rc;
+  const int64_t again_a = c->fragment_n > 0 ? emu_ceil_div(p->n, c->fragment_n) : 1, again_b = c->fragment_m > 0 ? emu_ceil_div(p->m, c->fragment_m) : 1;
+  const int64_t bytes_a = p->m * p->k * emu_fmt_bytes[a->fmt] * again_a, bytes_b = p->k * p->n * emu_fmt_bytes[b->fmt] * again_b;
+  if (a->space == b->space) p->port = emu_ceil_div(bytes_a + bytes_b, wide_a);
+  else {
+    int64_t pa = emu_ceil_div(bytes_a, wide_a), pb = emu_ceil_div(bytes_b, wide_b);
+    p->port = pa > pb ? pa : pb;
+  }
+  p->fetched[1] = bytes_a * p->rep;
+  p->fetched[2] = bytes_b * p->rep;
+  return 0;
+}
+
+static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) {
+  const emu_desc *d = &s->d[i->d0], *da = &s->d[i->d1], *db = &s->d[i->d2];
+  const int bt = (i->flags & EMU_FLAG_BT) != 0;
+  p->m = d->f[AT_N1];
+  p->n = d->f[AT_N0];
+  p->k = da->f[AT_N0];
+  p->rep = d->f[AT_N2];
+  const int64_t nd[4] = {p->n, p->m, p->rep, 1}, na[4] = {p->k, p->m, p->rep, 1}, nb[4] = {bt ? p->k : p->n, bt ? p->n : p->k, p->rep, 1};
+  int rc;
+  if ((rc = emu_extent_of(m, s, 0, d, nd, &p->x[0])) < 0 || (rc = emu_extent_of(m, s, 1, da, na, &p->x[1])) < 0 ||
+      (rc = emu_extent_of(m, s, 2, db, nb, &p->x[2])) < 0 || (rc = check_mm(m, s, p)) < 0)
+    return rc;
+  p->macs = p->m * p->n * p->k * p->rep;
+  return p->macs ? time_mm(m, s, p) : 0;
+}
+
+/* Bytes an engine really fetches: dimensions with stride 0 are broadcast, not read again. */
+static int64_t fetched(const emu_extent *x) {
+  int64_t n = x->elements ? emu_fmt_bytes[x->fmt] : 0;
+  for (int j = 0; j < 4 && n; j++)
+    if (x->s[j]) n *= x->n[j];
+  return n;
+}
+
+/* Extents of the three operands of a vector instruction, which follow from the destination's or, in a reduction, from the source's. */
+static void vec_extents(const emu_stream *s, const emu_insn *i, int64_t n[3][4]) {
+  const int64_t *f0 = s->d[i->d0].f, *f1 = s->d[i->d1].f;
+  for (int j = 0; j < 4; j++) n[0][j] = n[1][j] = n[2][j] = f0[AT_N0 + j];
+  if (i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX || i->op == EMU_OP_VTRANS)
+    for (int j = 0; j < 4; j++) n[0][j] = n[1][j] = f1[AT_N0 + j];
+  if (i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX) n[0][0] = 1;
+  if (i->op == EMU_OP_VTRANS) n[0][0] = n[1][1], n[0][1] = n[1][0], n[0][2] = n[0][3] = n[1][2] = n[1][3] = 1;
+  if (i->op == EMU_OP_VGATHER) {
+    n[0][2] = n[0][3] = n[1][1] = n[1][2] = n[1][3] = n[2][1] = n[2][2] = n[2][3] = 1;
+    n[1][0] = n[0][1];
+  }
+}
+
+static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
+  int64_t by_space[2 * EMU_SP_COUNT] = {0}, wide;
+  int rc;
+  for (int j = 0; j < 3; j++) {
+    if (!p->used[j] || (p->op == EMU_OP_VGATHER && j == 2)) continue;
+    if (j || p->reads_d) {
+      if ((rc = port_of(m, s, p->x[j].space, 0, &wide)) < 0) return rc;
+      p->fetched[j] = fetched(&p->x[j]);
+      by_space[p->x[j].space * 2] += p->fetched[j];
+    }
+    if (j) continue;
+    if ((rc = port_of(m, s, p->x[0].space, 1, &wide)) < 0) return rc;
+    by_space[p->x[0].space * 2 + 1] += p->x[0].bytes;
+  }
+  for (int j = 0; j < 2 * EMU_SP_COUNT; j++) {
+    int64_t t = by_space[j] ? emu_ceil_div(by_space[j], m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j]) : 0;
+    if (t > p->port) p->port = t;
+  }
+  return 0;
+}
+
+static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) {
+  const emu_op_info_t *info = &emu_op_info[i->op];
+  const uint8_t which[3] = {i->d0, i->d1, i->d2};
+  int64_t n[3][4];
+  int rc;
+  vec_extents(s, i, n);
+  p->used[0] = 1;
+  p->used[1] = info->kind[1] != EMU_KIND_NONE;
+  p->used[2] = info->kind[2] == EMU_KIND_R && !(i->flags & EMU_FLAG_IMM);
+  p->reads_d = info->kind[0] == EMU_KIND_RW;
+  for (int j = 0; j < 3; j++)
+    if (p->used[j] && (rc = emu_extent_of(m, s, j, &s->d[which[j]], n[j], &p->x[j])) < 0) return rc;
+  const int64_t rate = m->c.vec_milli_per_clk[info->cls];
+  if (rate <= 0) return emu_fail(m, s, E_FORMAT, "this chip's vector engine lacks this class of operation", info->cls, -1);
+  if (i->op == EMU_OP_VGATHER && p->x[1].fmt != EMU_FMT_INT32) return emu_fail(m, s, E_FORMAT, "indices are int32", p->x[1].fmt, -1);
+  if ((i->op == EMU_OP_VGATHER && p->x[0].fmt != p->x[2].fmt) || (i->op == EMU_OP_VTRANS && p->x[0].fmt != p->x[1].fmt))
+    return emu_fail(m, s, E_FORMAT, "gather and transpose do not convert formats", p->x[0].fmt, p->x[i->op == EMU_OP_VTRANS ? 1 : 2].fmt);
+  p->elements = i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX ? p->x[1].elements : p->x[0].elements;
+  p->work = emu_ceil_div(p->elements * 1000, rate);
+  return vec_ports(m, s, p);
+}
+
+static int64_t rounded(const emu_machine *m, const emu_extent *x) {
+  return x->runs * (emu_ceil_div(x->run, m->c.access_bytes) * m->c.access_bytes);
+}
+
+static int dma_path(emu_machine *m, emu_stream *s, emu_plan *p) {
+  const emu_config *c = &m->c;
+  const char *split = "one DMA instruction moves at most 16 MiB: split it";
+  if (p->x[0].bytes > EMU_TRANSFER_MAX || p->x[1].bytes > EMU_TRANSFER_MAX || p->rows > EMU_TRANSFER_MAX) /* before anything can overflow */
+    return emu_fail(m, s, E_TRANSFER, split, p->x[0].bytes > p->x[1].bytes ? p->x[0].bytes : p->x[1].bytes, EMU_TRANSFER_MAX);
+  const int to = p->x[0].space, from = p->x[1].space, scatter = p->op == EMU_OP_DMAS, gather = p->op == EMU_OP_DMAG;
+  const int64_t again_d = scatter ? p->rows : 1, again_s = gather ? p->rows : 1;
+  p->bytes = gather ? p->rows * p->x[1].bytes : p->x[0].bytes * again_d;
+  p->read = rounded(m, &p->x[1]) * again_s;
+  p->write = rounded(m, &p->x[0]) * again_d;
+  const int hbm = to == EMU_SP_HBM || from == EMU_SP_HBM, shared = to == EMU_SP_SHARED || from == EMU_SP_SHARED;
+  p->via = hbm ? VIA_HBM : shared ? VIA_SHARED : VIA_NONE; /* NoC when the cores differ */
+  p->latency_fs = hbm ? c->hbm_latency_fs : shared ? c->shared_latency_fs : c->sram_latency * c->period_fs;
+  p->cached = !m->cache || p->indexed || (to == EMU_SP_HBM && from == EMU_SP_HBM) ? 0 : from == EMU_SP_HBM ? 1 : to == EMU_SP_HBM ? 2 : 0;
+  p->moved = p->bytes;
+  if (from == EMU_SP_HBM) p->moved = p->read;
+  if (to == EMU_SP_HBM) p->moved = from == EMU_SP_HBM ? p->read + p->write : p->write; /* within device memory: there and back */
+  return p->moved > EMU_TRANSFER_MAX ? emu_fail(m, s, E_TRANSFER, split, p->moved, EMU_TRANSFER_MAX) : 0;
+}
+
+static int plan_dma(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) {
+  const emu_desc *d = &s->d[i->d0], *src = &s->d[i->d1];
+  const int gather = i->op == EMU_OP_DMAG, scatter = i->op == EMU_OP_DMAS;
+  int64_t n[4], row[4] = {d->f[AT_N0], 1, 1, 1}, list[4] = {d->f[AT_N1], 1, 1, 1};
+  int rc;
+  memcpy(n, &d->f[AT_N0], sizeof n);
+  p->indexed = gather || scatter;
+  if (p->indexed) n[2] = n[3] = 1;
+  if ((rc = emu_extent_of(m, s, 0, d, scatter ? row : n, &p->x[0])) < 0 || (rc = emu_extent_of(m, s, 1, src, gather ? row : n, &p->x[1])) < 0) return rc;
+  if (emu_fmt_bytes[p->x[0].fmt] != emu_fmt_bytes[p->x[1].fmt])
+    return emu_fail(m, s, E_FORMAT, "DMA moves bytes: both formats must be equally wide", p->x[0].fmt, p->x[1].fmt);
+  if (i->op == EMU_OP_DMAM && p->x[0].space != EMU_SP_SRAM) return emu_fail(m, s, E_PORT, "a multicast writes sram", p->x[0].space, 1);
+  if (p->indexed) {
+    p->rows = n[1];
+    p->pitch = (gather ? src : d)->f[AT_S1];
+    if ((rc = emu_extent_of(m, s, 2, &s->d[i->d2], list, &p->x[2])) < 0) return rc;
+    if (p->x[2].fmt != EMU_FMT_INT32) return emu_fail(m, s, E_FORMAT, "indices are int32", p->x[2].fmt, -1);
+  }
+  return dma_path(m, s, p);
+}
+
+/* The plan of an instruction with the stream's descriptors as they are; NULL after an error. It lasts until the next call. */
+const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i) {
+  int32_t a = shape_of(m, &s->d[i->d0]), b = shape_of(m, &s->d[i->d1]), c = shape_of(m, &s->d[i->d2]);
+  if (!a || !b || !c) {
+    forget(m);
+    a = shape_of(m, &s->d[i->d0]), b = shape_of(m, &s->d[i->d1]), c = shape_of(m, &s->d[i->d2]);
+  }
+  const uint32_t hash = (uint32_t)a * 0x9e3779b1u ^ (uint32_t)b * 0x85ebca77u ^ (uint32_t)c * 0xc2b2ae3du ^ (uint32_t)(i->op << 3 | i->flags);
+  emu_plan *p = &m->plans->plans[(hash ^ hash >> 15) % PLANS];
+  if (p->op == i->op && p->flags == i->flags && p->shape[0] == a && p->shape[1] == b && p->shape[2] == c) return p;
+  memset(p, 0, sizeof *p);
+  p->op = i->op;
+  p->flags = i->flags;
+  p->shape[0] = a, p->shape[1] = b, p->shape[2] = c;
+  int rc = s->engine == ENGINE_MM ? plan_mm(m, s, i, p) : s->engine == ENGINE_VEC ? plan_vec(m, s, i, p) : plan_dma(m, s, i, p);
+  if (rc >= 0) return p;
+  p->op = 0;
+  return NULL;
+}
