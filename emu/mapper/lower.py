@@ -164,10 +164,13 @@ def shape_of(op: Attention) -> Shape:
 
 
 def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name: str = "") -> Lowered:
-    """The program of `layers` layers of the graph, with what stands before and after them."""
+    """The program of `layers` layers of the graph, with what stands before and after them.
+
+    All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are those
+    of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
     k = Tracer(chip, name or f"{graph.model}-{graph.phase}")
     area = divide(chip, graph.dtype)
-    place = Placement(k, graph, layers, area.block)
+    place = Placement(k, graph, graph.layers, area.block)
     k.weight_ring(area.slot_bytes, area.slots)
     lowering = Lowering(k, chip, graph, place, area, choice)
     for op in graph.pre:

@@ -20,7 +20,7 @@ def gemm_weights(graph: Graph) -> dict[str, Gemm]:
 
 
 class Placement:
-    """The tensors of a graph, declared in a tracer. `layers` is how many layers the program holds."""
+    """The tensors of a graph, declared in a tracer. `layers` is how many there are."""
 
     def __init__(self, k: Tracer, graph: Graph, layers: int, block: int) -> None:
         self.k, self.graph, self.layers, self.block = k, graph, layers, block

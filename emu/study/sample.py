@@ -17,9 +17,10 @@ from emu.mapper.lower import MERGE
 from emu.models import Graph, Model
 
 FEW = 4
-"""Layers run at first; the period of the last two must be equal."""
+"""Layers run at first. Three neighbours must take equal times, operation by operation, before others are said to repeat them."""
 MORE = 8
-"""Layers run if it was not; if it still is not, all layers are."""
+"""Layers run if there were no such three; if there still are none, all layers are."""
+EQUAL = 3
 
 Progress = Callable[[str], None] | None
 
@@ -37,6 +38,8 @@ class Sample:
     counters: dict[str, int]
     period_fs: int | None
     layers_run: int
+    repeated: int | None = None
+    """The layer whose time stands for those that were not run."""
 
 
 def inputs_for(model: Model, graph: Graph, seed: int, program_buffers: set[str]) -> dict[str, np.ndarray]:
@@ -63,18 +66,15 @@ def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fi
         lowered, run = simulate(model, graph, chip, choice, layers, fidelity, seed)
         if layers == graph.layers:
             return _whole(graph, lowered, run)
-        periods = _layer_periods(lowered, run)
-        if periods[-1] == periods[-2]:
-            return _extended(model, graph, chip, choice, fidelity, seed, (lowered, run, periods[-1]))
+        steady = _steady(lowered, run)
+        if steady is not None:
+            return _extended(model, graph, chip, choice, fidelity, seed, (lowered, run, steady))
     raise AssertionError("the last number of layers is all of them")
 
 
 def _per_layer(lowered: Lowered) -> int:
-    return sum(1 + (op.name in lowered.tilings and _has_merge(lowered, op.name)) for op in lowered.graph.layer)
-
-
-def _has_merge(lowered: Lowered, name: str) -> bool:
-    return name + MERGE in lowered.program.labels
+    labels = lowered.program.labels
+    return sum((op.name in labels) + (op.name + MERGE in labels) for op in lowered.graph.layer)
 
 
 def _layer_releases(lowered: Lowered, run: Run, layer: int) -> list[tuple[int, int]]:
@@ -87,8 +87,14 @@ def _layer_releases(lowered: Lowered, run: Run, layer: int) -> list[tuple[int, i
     return [(labels[j], times[j + 1] - times[j]) for j in range(first, first + per_layer)]
 
 
-def _layer_periods(lowered: Lowered, run: Run) -> list[int]:
-    return [sum(fs for _, fs in _layer_releases(lowered, run, layer)) for layer in range(lowered.layers)]
+def _steady(lowered: Lowered, run: Run) -> int | None:
+    """The last layer of the first EQUAL that take equal times. The first layer starts from an empty machine, and the last few may already
+    fetch ahead for what follows the layers: neither is repeated."""
+    times = [_layer_releases(lowered, run, layer) for layer in range(lowered.layers)]
+    for last in range(EQUAL, lowered.layers):
+        if all(times[j] == times[last] for j in range(last - EQUAL + 1, last)):
+            return last
+    return None
 
 
 def _stalls(lowered: Lowered, run: Run) -> dict[str, dict[str, dict[str, int]]]:
@@ -110,12 +116,19 @@ def _whole(graph: Graph, lowered: Lowered, run: Run) -> Sample:
 def _extended(
     model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int, seen: tuple[Lowered, Run, int]
 ) -> Sample:
-    """The rest of the layers repeat the last one: its time is known to be the period; its events are the difference to one layer less."""
-    lowered, run, period = seen
+    """The layers not run stand beside the steady one and repeat it in time; in events a layer is the difference to one layer less."""
+    lowered, run, steady = seen
     more = graph.layers - lowered.layers
     _, shorter = simulate(model, graph, chip, choice, lowered.layers - 1, fidelity, seed)
     counters = {name: n + more * (n - shorter.counters[name]) for name, n in run.counters.items()}
-    op_fs = _op_fs(lowered, run)
-    for label, fs in _layer_releases(lowered, run, lowered.layers - 1):
+    op_fs, period = _op_fs(lowered, run), 0
+    for label, fs in _layer_releases(lowered, run, steady):
         op_fs[lowered.program.labels[label]] += more * fs
-    return Sample(graph, lowered, run, run.end_fs + more * period, op_fs, _stalls(lowered, run), counters, period, lowered.layers)
+        period += fs
+    stalls = _stalls(lowered, run)
+    return Sample(graph, lowered, run, run.end_fs + more * period, op_fs, stalls, counters, period, lowered.layers, steady)
+
+
+def layer_end_fs(s: Sample, run: Run, layer: int) -> int:
+    """When a layer of the pass ends in a run of its program."""
+    return int(run.raw["releases"][len(s.graph.pre) + (layer + 1) * _per_layer(s.lowered) - 1][0])

@@ -15,6 +15,7 @@ GAP_FS = 10**9
 def write(estimate: Estimate, path: str | Path) -> int:
     """See Estimate.trace."""
     from emu.report.trace import Fold, TraceRecord, write_trace
+    from emu.study.sample import layer_end_fs
 
     records, folds, offset = [], [], 0
     for name in estimate.phases:
@@ -22,11 +23,9 @@ def write(estimate: Estimate, path: str | Path) -> int:
         for r in run.records():
             records.append(TraceRecord(r.core, r.stream, r.start_fs + offset, r.end_fs + offset, r.name, f"{name}: {r.op_name}", r.line))
         left = s.graph.layers - s.layers_run
-        if left:
-            ends = [t for t, _, _ in run.raw["releases"]]
-            last = ends[-1 - len(s.graph.post)]
-            start = offset + last - (s.period_fs or 0)
-            folds.append(Fold(f"{name}: the last layer stands for {left} more", start, offset + last, left + 1))
+        if s.repeated is not None and s.period_fs is not None:
+            end = offset + layer_end_fs(s, run, s.repeated)
+            folds.append(Fold(f"{name}: layer {s.repeated} stands for {left} more", end - s.period_fs, end, left + 1))
         offset += run.end_fs + GAP_FS
     chip = estimate.chip
     about = {"model": estimate.model.name, "chip": chip.name, "hypothetical": chip.hypothetical, "fidelity": estimate.asked["fidelity"]}
