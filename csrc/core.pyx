@@ -2,10 +2,12 @@
 """The thin border of the compiled core: a program and a configuration in, one run, plain Python objects out (see _core.pyi)."""
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept  # leaves the handler's exception set: `interrupted` passes it on
 
 cdef extern from "sys/mman.h" nogil:
     void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)
@@ -105,11 +107,12 @@ class CoreFailure(Exception):
 
 cdef int poll_signals(void *arg) noexcept nogil:
     with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException:
-            return 1
-    return 0
+        return PyErr_CheckSignals()
+
+
+cdef int interrupted() except -1:
+    """Raises what the signal's handler raised, KeyboardInterrupt or any other."""
+    return -1
 
 
 cdef object failure(emu_machine *m):
@@ -163,6 +166,14 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
     return 0
 
 
+cdef bint any_of(emu_machine *m, int64_t label, int64_t kind) noexcept:
+    cdef int64_t j, at = (label * EMU_STREAM_COUNT + kind) * CAUSES
+    for j in range(CAUSES):
+        if m.label_stalls[at + j]:
+            return True
+    return False
+
+
 cdef dict harvest(emu_machine *m):
     names = counter_names()
     counters = [[m.counters[l * COUNTERS + j] for j in range(COUNTERS)] for l in range(m.nlabels)]
@@ -172,7 +183,9 @@ cdef dict harvest(emu_machine *m):
             key = (m.streams[j].core, m.streams[j].kind)
             stalls[key] = tuple([m.streams[j].stall[k] for k in range(CAUSES)])
             roots[key] = tuple([m.streams[j].root_stall[k] for k in range(CAUSES)])
-    label_stalls = [[[m.label_stalls[(l * EMU_STREAM_COUNT + k) * CAUSES + j] for j in range(CAUSES)] for k in range(EMU_STREAM_COUNT)] for l in range(m.nlabels)]
+    nothing = [0] * CAUSES  # most streams do nothing under most labels: one row for them all
+    label_stalls = [[[m.label_stalls[(l * EMU_STREAM_COUNT + k) * CAUSES + j] for j in range(CAUSES)] if any_of(m, l, k) else nothing
+                     for k in range(EMU_STREAM_COUNT)] for l in range(m.nlabels)]
     releases = [(m.releases[j].time, m.releases[j].label, m.releases[j].barrier) for j in range(m.nreleases)]
     records = [(m.records[j].core, m.records[j].stream, m.records[j].pc, m.records[j].label, m.records[j].start, m.records[j].end) for j in range(m.nrecords)]
     return {"end_fs": m.end_time, "instructions": m.instructions, "names": names, "counters": counters, "stalls": stalls, "root_stalls": roots,
@@ -208,9 +221,8 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
         with nogil:
             rc = emu_machine_run(m)
         if rc < 0:
-            PyErr_CheckSignals()
             if ERROR_NAMES[m.fail.code] == "interrupted":
-                raise KeyboardInterrupt
+                interrupted()
             raise failure(m)
         result = harvest(m)
         for where, array in outputs:
