@@ -79,7 +79,7 @@ def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any
 
 def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
     """A tiling for every gemm and attention of the graph, by op name."""
-    area = divide(chip, graph.dtype)
+    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     choice: dict[str, Any] = {}
     for op, _ in graph.ops():
         if isinstance(op, Gemm) and op.name not in choice:

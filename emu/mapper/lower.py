@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,13 @@ from emu.kernels.embed import Learned, embed
 from emu.kernels.gemm import Epilogue, gemm
 from emu.kernels.heads import Attention as Shape
 from emu.kernels.heads import Heads
-from emu.kernels.lang import Tensor, Tracer, Value
+from emu.kernels.lang import Tensor, Tracer, Value, format_bytes
 from emu.kernels.norm import Norm as NormBy
 from emu.kernels.norm import norm
 from emu.kernels.rope import Rope, rope_append
 from emu.kernels.rows import pool, take_last
 from emu.mapper.area import Area, divide
-from emu.mapper.gemm import GemmShape
+from emu.mapper.gemm import GemmShape, epilogue_row_bytes
 from emu.mapper.placement import Placement
 from emu.mapper.tilings import embed_tiling, rope_tiling, row_tiling
 from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, RopeAppend, TakeLast
@@ -48,11 +48,31 @@ def gemm_shape(op: Gemm, graph: Graph) -> GemmShape:
     return GemmShape(op.m, op.n, op.k, fmt, op.out_fmt, gates, bool(op.biases), op.activation, op.residual is not None, fmt == "int8")
 
 
+def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> Iterator[tuple[Norm, Gemm]]:
+    """Norms that the gemm behind them does on its own way in. Every core then repeats them, which pays while that takes less time than
+    meeting at a barrier and going through device memory once more."""
+    core = chip.core
+    round_trip = 2 * (chip.hbm.latency_s * core.clock_hz + core.dma.start_cycles)
+    for ops in (graph.layer, graph.post):
+        for before, op in zip(ops, ops[1:]):
+            if not isinstance(before, Norm) or not isinstance(op, Gemm) or before.output != op.input or before.wide is not None:
+                continue
+            readers = sum(before.output in o.inputs for o in ops) + (before.output == graph.output)
+            tiling = choice[op.name]
+            size = format_bytes(graph.tensors[op.input].fmt)
+            need = tiling.tile_m * op.k * (4 * 2 + (size + 2) * tiling.depth_a) + 3 * 4 * op.k
+            need += (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(gemm_shape(op, graph), tiling.tile_n) + 8192
+            cost = tiling.tile_m * op.k * (4 / core.vector.per_clk["mul"] + 2 / core.vector.per_clk["reduce"])
+            if readers == 1 and tiling.a_resident and op.m <= tiling.tile_m and need <= area.free_bytes and cost < round_trip:
+                yield before, op
+
+
 class Lowering:
     """Traces the ops of a graph. `choice` maps an op's name to its tiling, for gemms and attention."""
 
     def __init__(self, k: Tracer, chip: Chip, graph: Graph, place: Placement, area: Area, choice: Mapping[str, Any]) -> None:
         self.k, self.chip, self.graph, self.place, self.area, self.choice = k, chip, graph, place, area, choice
+        self.fused = {norm.name: gemm.name for norm, gemm in fused_norms(graph, chip, area, choice)}
         self.parts: dict[str, Parts] = {}
         for op in graph.layer:
             if isinstance(op, Attention) and self._split(op) > 1:
@@ -63,7 +83,9 @@ class Lowering:
         return tiling.split_kv if isinstance(tiling, DecodeTiling) else 1
 
     def trace(self, op: Op, layer: Value) -> None:
-        """One op between its begin and its barrier."""
+        """One op between its begin and its barrier. A norm that its gemm takes over leaves nothing behind."""
+        if op.name in self.fused:
+            return
         lower = {
             Embed: self._embed, Norm: self._norm, Gemm: self._gemm, RopeAppend: self._rope, Attention: self._attention,
             TakeLast: self._take_last, Pool: self._pool,
@@ -98,8 +120,10 @@ class Lowering:
             asked = f"{self.graph.model} in {self.graph.dtype}"
             raise UnsupportedError(f"{asked}: a post-norm with a second, wider result is not supported; use bf16 or fp16")
         x, out = self._t(op.input, layer), self._t(op.output, layer)
-        by = NormBy(op.norm, self._t(op.gamma, layer), self._t(op.beta, layer) if op.beta else None, op.eps)
-        norm(self.k, x, out, by, row_tiling(self.chip, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}"))
+        norm(self.k, x, out, self._by(op, layer), row_tiling(self.chip, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}"))
+
+    def _by(self, op: Norm, layer: Value) -> NormBy:
+        return NormBy(op.norm, self._t(op.gamma, layer), self._t(op.beta, layer) if op.beta else None, op.eps)
 
     def _gemm(self, op: Gemm, layer: Value) -> None:
         weights = [self._t(f"{w}.blocked" if op.bt else w, layer) for w in op.weights]
@@ -113,7 +137,12 @@ class Lowering:
             residual=self._t(op.residual, layer) if op.residual else None,
             scale=1.0 / 128 if self.graph.tensors[op.input].fmt == "int8" else None,
         )
-        gemm(self.k, self._t(op.input, layer), weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue)
+        source, by = op.input, None
+        for before in self.graph.layer + self.graph.post:
+            if self.fused.get(before.name) == op.name:
+                assert isinstance(before, Norm)
+                source, by = before.input, self._by(before, layer)
+        gemm(self.k, self._t(source, layer), weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by)
 
     def _rope(self, op: RopeAppend, layer: Value) -> None:
         attend = next(o for o in self.graph.layer if isinstance(o, Attention))
@@ -169,7 +198,7 @@ def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name
     All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are those
     of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
     k = Tracer(chip, name or f"{graph.model}-{graph.phase}")
-    area = divide(chip, graph.dtype)
+    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     place = Placement(k, graph, graph.layers, area.block)
     k.weight_ring(area.slot_bytes, area.slots)
     lowering = Lowering(k, chip, graph, place, area, choice)

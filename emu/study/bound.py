@@ -48,9 +48,9 @@ def op_bound(op: Op, graph: Graph, chip: Chip, times: int = 1, resident_bytes: i
     return Bound(compute, max(0, op.compulsory_bytes - resident_bytes) * times / chip.hbm.bandwidth_bytes_per_s)
 
 
-def prefetched_bytes(chip: Chip, fmt: str) -> int:
+def prefetched_bytes(chip: Chip, graph: Graph) -> int:
     """Most weight bytes that can wait on the chip for an op to begin: the weight rings of all cores."""
-    area = divide(chip, fmt)
+    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     return area.slot_bytes * area.slots * chip.core_count
 
 

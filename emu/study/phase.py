@@ -69,14 +69,17 @@ class Phase:
     def ops(self) -> list[dict[str, Any]]:
         """One row per kind of operation, in program order; seconds sum to the phase's."""
         rows = []
+        labels = self.passes[0].sample.lowered.program.labels
         for op, times in self.graph.ops():
+            if op.name not in labels:
+                continue  # a norm that runs inside the gemm behind it
             names = [op.name] + [n for n in (op.name + MERGE,) if n in self.passes[0].sample.op_fs]
             seconds = sum(self._mean(lambda s, n=n: s.op_fs.get(n, 0)) for n in names) / 1e15
             rows.append(self._row(op, times, seconds))
         return rows
 
     def _row(self, op: Op, times: int, seconds: float) -> dict[str, Any]:
-        ahead = prefetched_bytes(self.chip, self.graph.dtype) if isinstance(op, Gemm) else 0
+        ahead = prefetched_bytes(self.chip, self.graph) if isinstance(op, Gemm) else 0
         bounds = [
             (p.weight, op_bound(o, p.sample.graph, self.chip, times, ahead))
             for p in self.passes for o, _ in p.sample.graph.ops() if o.name == op.name
