@@ -30,7 +30,7 @@ def preset_path(name: str) -> Path:
     """The file of a preset; an unknown name is an error with the nearest one."""
     names = preset_names()
     if name not in names:
-        raise ChipError(f"no chip is named {str(name)[:80]!r}; {did_you_mean(str(name), names)} A file is read with emu.load_chip(path).")
+        raise ChipError(f"no chip is named {str(name)[:80]!r}; {did_you_mean(str(name), names)} (a file: its name ends in .toml)")
     return PRESETS / f"{name}.toml"
 
 

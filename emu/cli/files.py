@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emu.errors import ProgramError
+from emu.errors import EmuError, ProgramError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,16 @@ def split_binding(text: str, option: str) -> tuple[str, Path]:
     if not (name and equals and path):
         raise ProgramError(f"{option} {text}: expected BUFFER=FILE, for example {option} x=x.npy")
     return name, Path(path)
+
+
+def will_write(path: Path | None, option: str) -> None:
+    """Refuse a place that cannot be written now, rather than after minutes of work."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise EmuError(f"{option} {path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise EmuError(f"{option} {path}: there is no folder {path.parent}")
 
 
 def read_array(path: Path, max_bytes: int) -> "np.ndarray":

@@ -27,13 +27,16 @@ def run(
 ) -> None:
     """Run a program: outputs, cycles, joules, stalls."""
     import emu
-    from emu.cli.files import read_array, read_program, split_binding, write_array
+    from emu.cli.files import read_array, read_program, split_binding, will_write, write_array
     from emu.cli.names import chip_of
 
     limit = _limit(max_memory)
     loaded = read_program(program)
     inputs = {name: read_array(path, limit or sys.maxsize) for name, path in (split_binding(text, "--in") for text in in_ or [])}
     wanted = dict(split_binding(text, "--out") for text in out or [])
+    will_write(trace, "--trace")
+    for path in wanted.values():
+        will_write(path, "--out")
     machine = emu.Machine(chip_of(chip), fidelity=fidelity)
     result = machine.run(loaded, inputs=inputs, values=values, check=check, trace=trace is not None, max_memory=limit)
     for name, path in wanted.items():

@@ -27,8 +27,10 @@ def estimate(
     """Time, energy and bottlenecks of a transformer on a chip."""
     import emu
     from emu import study
+    from emu.cli.files import will_write
     from emu.cli.names import chip_of
 
+    will_write(trace, "--trace")
     with progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
             emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,

@@ -120,7 +120,8 @@ class Lowering:
             asked = f"{self.graph.model} in {self.graph.dtype}"
             raise UnsupportedError(f"{asked}: a post-norm with a second, wider result is not supported; use bf16 or fp16")
         x, out = self._t(op.input, layer), self._t(op.output, layer)
-        norm(self.k, x, out, self._by(op, layer), row_tiling(self.chip, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}"))
+        tiling = row_tiling(self.chip, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}")
+        norm(self.k, x, out, self._by(op, layer), tiling)
 
     def _by(self, op: Norm, layer: Value) -> NormBy:
         return NormBy(op.norm, self._t(op.gamma, layer), self._t(op.beta, layer) if op.beta else None, op.eps)
@@ -157,8 +158,8 @@ class Lowering:
     def _attention(self, op: Attention, layer: Value) -> None:
         tiling = self.choice[op.name]
         source = op.q
-        append = next(o for o in self.graph.layer if isinstance(o, RopeAppend))
-        if append.tables is None:  # without rotation the queries stay in the first columns of qkv
+        append = next((o for o in self.graph.layer if isinstance(o, RopeAppend)), None)
+        if append is not None and append.tables is None:  # without rotation the queries stay in the first columns of qkv
             source = append.input
         q = Heads(self._t(source, layer), op.batch, op.head_dim)
         keys, values = (Heads(self._t(name, layer), op.batch, op.head_dim) for name in (op.k_cache, op.v_cache))
@@ -195,8 +196,8 @@ def shape_of(op: Attention) -> Shape:
 def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name: str = "") -> Lowered:
     """The program of `layers` layers of the graph, with what stands before and after them.
 
-    All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are those
-    of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
+    All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are
+    those of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
     k = Tracer(chip, name or f"{graph.model}-{graph.phase}")
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     place = Placement(k, graph, graph.layers, area.block)

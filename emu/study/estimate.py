@@ -10,6 +10,7 @@ from emu.errors import CapacityError, UnsupportedError, did_you_mean
 from emu.machine.config import core_config
 from emu.mapper import choose
 from emu.models import Graph, Model
+from emu.models.graph import FORMAT_BYTES, format_of
 from emu.study.decode import decode_phase
 from emu.study.phase import Phase, Weighted
 from emu.study.result import Result, assumed, header
@@ -104,12 +105,7 @@ def _need(model: Model, chip: Chip, graph: Graph, batch: int, tokens: int) -> di
     weights, kv = graph.weight_bytes, graph.kv_bytes(batch, tokens)
     capacity = chip.hbm.capacity_bytes
     if weights + kv + graph.activation_bytes > capacity:
-        room = capacity - weights - graph.activation_bytes
-        per_token = graph.kv_bytes(1, 1)
-        if room > 0 and per_token and room // (per_token * batch) > 0:
-            hint = f"about {room // (per_token * batch)} tokens per sequence would fit at this batch"
-        else:
-            hint = f"the weights alone need {-(-weights // capacity)} such chips; a narrower dtype (fp8) halves them"
+        hint = _what_fits(chip, graph, batch, tokens)
         raise CapacityError(
             f"{model.name} needs {weights / 1e9:.1f} GB of weights, {kv / 1e9:.1f} GB of cache and {graph.activation_bytes / 1e9:.1f} GB "
             f"of activations; {chip.name} has {capacity / 1e9:.1f} GB. {hint}"
@@ -117,10 +113,23 @@ def _need(model: Model, chip: Chip, graph: Graph, batch: int, tokens: int) -> di
     return {"weights_bytes": weights, "kv_bytes": kv, "capacity_bytes": capacity}
 
 
-def _check(chip: Chip, dtype: str, fidelity: str, stack: str, sizes: dict[str, int]) -> None:
+def _what_fits(chip: Chip, graph: Graph, batch: int, tokens: int) -> str:
+    capacity, weights = chip.hbm.capacity_bytes, graph.weight_bytes
+    if weights > capacity:
+        narrower = "" if FORMAT_BYTES[graph.dtype] == 1 else "; a narrower dtype (fp8) halves them"
+        return f"the weights alone need {-(-weights // capacity)} such chips{narrower}"
+    sequences = (capacity - weights) * batch // (graph.kv_bytes(batch, tokens) + graph.activation_bytes)
+    if sequences:
+        return f"a batch of about {sequences} would fit"
+    return f"the weights fit; not even one sequence of {tokens} tokens beside them does: shorten the prompt, or a narrower kv_dtype"
+
+
+def _check(chip: Chip, dtypes: tuple[str, ...], fidelity: str, stack: str, sizes: dict[str, int]) -> None:
     for name, value in sizes.items():
         if not isinstance(value, int) or value < 1:
             raise UnsupportedError(f"{name} = {value!r}: expected a whole number of at least 1")
+    for dtype in dtypes:
+        chip.peak_flops(format_of(dtype))  # refuses a format the chip lacks, by name
     core_config(chip, 1, fidelity)
     if stack not in chip.stack:
         raise UnsupportedError(f"{chip.name} has no stack {stack!r}; {did_you_mean(stack, chip.stack)}")
@@ -145,7 +154,7 @@ def estimate(
     chip = preset(chip) if isinstance(chip, str) else chip
     if chips != 1:
         raise UnsupportedError(f"chips = {chips}: several chips are not supported yet")
-    _check(chip, dtype, fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
+    _check(chip, (dtype, kv_dtype or dtype), fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {
         "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
         "fidelity": fidelity, "seed": seed,
