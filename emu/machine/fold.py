@@ -2,7 +2,8 @@
 
 All cores run the same words; what differs is their column of the parameter table. A parameter that only ever becomes an address cannot
 change a time in `fast` without a cache: device memory is one fair-share server whatever the address. A backward data-flow analysis over
-every stream finds the parameters that reach anything else (loop counts, extents, strides, branches); cores that agree in those are one class.
+every stream finds the parameters that reach anything else (loop counts, extents, strides, branches); cores that agree in those are one
+class.
 """
 
 from __future__ import annotations
