@@ -16,8 +16,8 @@ PAPER = sorted((Path(__file__).parent / "paper").glob("*.toml"))
 INTENDED: dict[str, dict[str, float]] = {"jalapeno": {"bf16": 2517, "fp8_e4m3": 5033, "int8": 5033}, "tiny": {"bf16": 0.512}}
 
 
-def test_the_three_are_there() -> None:
-    assert {"h100", "jalapeno", "tiny"} <= set(PRESETS)
+def test_they_are_there() -> None:
+    assert {"a100", "h100", "jalapeno", "tiny"} <= set(PRESETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -37,7 +37,7 @@ def test_paper_chips_fit_the_schema(path: Path) -> None:
         assert chip.peak_flops(fmt) == pytest.approx(flops, rel=0.015), fmt
 
 
-@pytest.mark.parametrize("name", ["h100", "jalapeno"])
+@pytest.mark.parametrize("name", ["a100", "h100", "jalapeno"])
 def test_every_figure_has_tag_and_source(name: str) -> None:
     chip = emu.chip(name)
     figures = chip.figures()
@@ -77,6 +77,22 @@ def test_h100_traps() -> None:
     assert chip.links[0].total_bytes_per_s == 450 * 10**9  # one direction
     assert chip.hbm.capacity_bytes == 80 * 10**9  # GB, not GiB
     assert chip.levels[0].capacity_bytes == 50 << 20
+
+
+def test_a100_traps() -> None:
+    chip = emu.chip("a100")
+    assert "fp8_e4m3" not in chip.core.matrix.macs_per_clk
+    assert chip.core.matrix.macs_per_clk["bf16"] == 1024  # 2,048 FLOP; 312 TFLOP/s dense, not 624 sparse
+    assert chip.links[0].total_bytes_per_s == 300 * 10**9  # one direction
+    assert chip.core.sram.capacity_bytes == 164 << 10  # of 192 KiB, the rest is L1
+    assert chip.levels[0].far_s > chip.levels[0].latency_s
+
+
+@pytest.mark.parametrize("name, launch_us", [("a100", 2.66), ("h100", 2.5)])
+def test_gpus_have_a_kernel_per_op_stack(name: str, launch_us: float) -> None:
+    stack = emu.chip(name).stack["vllm"]
+    assert stack.mode == "kernel-per-op" and stack.launch_s == pytest.approx(launch_us * 1e-6)
+    assert stack.split_k_limit == 16 and (128, 256) in stack.tiles
 
 
 def test_jalapeno_network_feeds_its_memory() -> None:
