@@ -54,6 +54,7 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
   const int accumulate = s->d[i->d0].f[AT_ACCUMULATE] != 0;
   emu_operand o[3];
   int rc;
+  if (s->d[i->d0].f[AT_ACCUMULATE] & ~INT64_C(1)) return emu_fail(m, s, E_ILLEGAL, "accumulate is 0 or 1", s->d[i->d0].f[AT_ACCUMULATE], 0);
   if ((rc = emu_operand_at(m, s, i, 0, &x->x[0], s->d[i->d0].f[AT_BASE], &o[0])) < 0 ||
       (rc = emu_operand_at(m, s, i, 1, &x->x[1], s->d[i->d1].f[AT_BASE], &o[1])) < 0 ||
       (rc = emu_operand_at(m, s, i, 2, &x->x[2], s->d[i->d2].f[AT_BASE], &o[2])) < 0 ||

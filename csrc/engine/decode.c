@@ -47,6 +47,13 @@ static void fields(emu_insn *i, const emu_op_info_t *info, uint64_t w) {
   }
 }
 
+static int refuse(emu_machine *m, int kind, int32_t pc, const char *text) {
+  int rc = emu_fail(m, NULL, E_ILLEGAL, text, 0, 0);
+  m->fail.stream = kind;
+  m->fail.pc = pc;
+  return rc;
+}
+
 int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count) {
   emu_insn *code = calloc((size_t)count + 1, sizeof *code);
   if (!code) return emu_fail(m, NULL, E_MEMORY, "out of memory", 0, 0);
@@ -56,20 +63,18 @@ int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count) {
     emu_insn *i = &code[j];
     i->op = (uint8_t)emu_op(words[j]);
     const emu_op_info_t *info = &emu_op_info[i->op];
-    m->fail.stream = kind;
-    m->fail.pc = j;
-    if (!info->valid || (words[j] & info->must_be_zero)) return emu_fail(m, NULL, E_ILLEGAL, "illegal word", j, kind);
+    if (!info->valid || (words[j] & info->must_be_zero)) return refuse(m, kind, j, "illegal word");
     if (info->engine != EMU_ENGINE_ANY && info->engine != emu_stream_engine[kind])
-      return emu_fail(m, NULL, E_ILLEGAL, "instruction of another engine in this stream", j, kind);
+      return refuse(m, kind, j, "instruction of another engine in this stream");
     fields(i, info, words[j]);
     const int loop = i->op == EMU_OP_LOOP || i->op == EMU_OP_LOOPR, branch = info->format == EMU_WORD_L && !loop;
     const int label = i->op == EMU_OP_LABEL && (i->imm < 0 || i->imm >= m->nlabels);
     const int token = i->op == EMU_OP_WAIT || i->op == EMU_OP_SIGNAL || i->op == EMU_OP_RSIGNAL || info->format == EMU_WORD_E;
     if (token && ((i->wait && !m->sem_declared[i->wait]) || (i->signal && !m->sem_declared[i->signal]) || (info->format != EMU_WORD_E && !i->wait)))
-      return emu_fail(m, NULL, E_ILLEGAL, "a semaphore that is not declared", j, kind);
+      return refuse(m, kind, j, "a semaphore that is not declared");
     if ((loop && (i->off < 1 || j + i->off > count)) || (branch && (j + i->off < 0 || j + i->off >= count)) || label ||
         (info->format == EMU_WORD_F && emu_f_field(words[j]) >= EMU_F_COUNT))
-      return emu_fail(m, NULL, E_ILLEGAL, "illegal operand", j, kind);
+      return refuse(m, kind, j, "illegal operand");
   }
   return 0;
 }

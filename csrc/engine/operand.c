@@ -90,6 +90,7 @@ int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, co
   x->space = (int)f[AT_SPACE];
   x->fmt = (int)f[AT_FMT];
   if (x->space == EMU_SP_PEER) {
+    if (s->engine != ENGINE_DMA) return emu_fail(m, s, E_PORT, "only DMA reaches the scratchpad of another core", slot, EMU_SP_PEER);
     if (f[AT_CORE] >= m->c.cores || f[AT_CORE] < -1) return emu_fail(m, s, E_BOUNDS, "the descriptor names no core", slot, f[AT_CORE]);
     x->peer = (int)f[AT_CORE];
     x->space = EMU_SP_SRAM;

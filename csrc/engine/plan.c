@@ -62,9 +62,14 @@ static int port_of(emu_machine *m, emu_stream *s, int space, int write, int64_t 
   return 0;
 }
 
-static int check_mm(emu_machine *m, emu_stream *s, const emu_plan *p) {
+static int check_mm(emu_machine *m, emu_stream *s, const emu_insn *i, const emu_plan *p) {
+  const int64_t *fa = s->d[i->d1].f, *fb = s->d[i->d2].f, rows = fb[AT_N1], columns = fb[AT_N0];
+  const int bt = (i->flags & EMU_FLAG_BT) != 0;
   const emu_config *c = &m->c;
   const emu_extent *acc = &p->x[0], *a = &p->x[1], *b = &p->x[2];
+  if (fa[AT_N1] != p->m) return emu_fail(m, s, E_EXTENT, "mm: a and the accumulators must have the same rows (n1)", fa[AT_N1], p->m);
+  if ((bt ? rows : columns) != p->n || (bt ? columns : rows) != p->k)
+    return emu_fail(m, s, E_EXTENT, bt ? "mm bt: b must be n x k (n1 x n0)" : "mm: b must be k x n (n1 x n0)", rows, columns);
   if (p->m > c->max_m) return emu_fail(m, s, E_EXTENT, "mm has more rows (m) than the engine takes in one instruction", p->m, c->max_m);
   if (p->n > c->max_n) return emu_fail(m, s, E_EXTENT, "mm has more columns (n) than the engine takes in one instruction", p->n, c->max_n);
   if (p->k > c->max_k) return emu_fail(m, s, E_EXTENT, "mm has a longer k than the engine takes in one instruction", p->k, c->max_k);
@@ -111,7 +116,7 @@ static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p
   const int64_t nd[4] = {p->n, p->m, p->rep, 1}, na[4] = {p->k, p->m, p->rep, 1}, nb[4] = {bt ? p->k : p->n, bt ? p->n : p->k, p->rep, 1};
   int rc;
   if ((rc = emu_extent_of(m, s, 0, d, nd, &p->x[0])) < 0 || (rc = emu_extent_of(m, s, 1, da, na, &p->x[1])) < 0 ||
-      (rc = emu_extent_of(m, s, 2, db, nb, &p->x[2])) < 0 || (rc = check_mm(m, s, p)) < 0)
+      (rc = emu_extent_of(m, s, 2, db, nb, &p->x[2])) < 0 || (rc = check_mm(m, s, i, p)) < 0)
     return rc;
   p->macs = p->m * p->n * p->k * p->rep;
   return p->macs ? time_mm(m, s, p) : 0;

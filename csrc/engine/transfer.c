@@ -5,12 +5,15 @@
 typedef struct { const emu_plan *p; emu_operand d, s, index; int multicast; int64_t first, count, step; } transfer;
 
 static int multicast_cores(emu_machine *m, emu_stream *s, const emu_desc *list, transfer *x) {
-  x->first = list->f[AT_CORE];
+  x->first = list->f[AT_CORE] == -1 ? s->core : list->f[AT_CORE];
   x->count = list->f[AT_N0];
   x->step = list->f[AT_S1];
-  if (x->count < 1 || x->count > m->c.cores) return emu_fail(m, s, E_BOUNDS, "a multicast names no core, or more cores than there are", x->count, m->c.cores);
-  int64_t last = x->first + (x->count - 1) * x->step;
-  if (x->first < 0 || x->first >= m->c.cores || last < 0 || last >= m->c.cores || (x->count > 1 && x->step == 0))
+  if (x->count < 0 || x->count > m->c.cores) return emu_fail(m, s, E_BOUNDS, "a multicast names more cores than there are", x->count, m->c.cores);
+  if (!x->count) return 0;
+  if (x->count == 1) x->step = 0;
+  const int sane = x->step <= m->c.cores && x->step >= -m->c.cores && (x->step || x->count == 1);
+  const int64_t last = x->first + (x->count - 1) * (sane ? x->step : 0);
+  if (!sane || x->first < 0 || x->first >= m->c.cores || last < 0 || last >= m->c.cores)
     return emu_fail(m, s, E_BOUNDS, "a multicast names a core that does not exist", x->first, last);
   return 0;
 }

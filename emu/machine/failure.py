@@ -6,7 +6,7 @@ from typing import Any
 
 from emu.errors import CapacityError, EmuError, ProgramError
 from emu.machine.config import SPACES, STREAMS
-from isa import Program
+from isa import IsaError, Program
 
 ADVICE = {
     "uninitialised": "write the bytes first, or give the buffer the role in, weight or inout",
@@ -29,12 +29,20 @@ def place(program: Program, core: int, stream: int, pc: int) -> str:
     text += f"stream {name}"
     words = program.streams.get(name, [])
     if 0 <= pc < len(words):
-        from isa.disassembler import show
-
         lines = program.lines.get(name, [])
         source = f"  [{lines[pc]}]" if pc < len(lines) and lines[pc] else ""
-        text += f", word {pc}: {show(words[pc], program)}{source}"
+        text += f", word {pc}: {instruction(program, words[pc])}{source}"
     return text
+
+
+def instruction(program: Program, word: int) -> str:
+    """The word as the disassembler shows it, or in hexadecimal if it is none."""
+    from isa.disassembler import show
+
+    try:
+        return show(word, program)
+    except IsaError:
+        return f"{word:#018x}"
 
 
 def buffer_at(program: Program, space: int, lo: int) -> str:

@@ -22,6 +22,7 @@ DTYPES: dict[str, Any] = {
     "int8": np.int8,
     "int32": np.int32,
 }
+NUMBERS = {np.dtype(t) for t in DTYPES.values()}  # numpy calls some of them void
 GIVEN = ("in", "weight", "index", "inout")
 
 
@@ -48,7 +49,12 @@ def require(program: Program, chip: Chip, max_memory: int | None) -> None:
 
 def as_bytes(buffer: Buffer, value: Any) -> np.ndarray:
     """The array's bytes in the buffer's format; a wrong shape or a lossy kind is refused, floats are rounded to the buffer's format."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ProgramError(f"input {buffer.name!r}: not an array; its rows differ in length") from None
+    if array.dtype.kind not in "iubf" and array.dtype not in NUMBERS:
+        raise ProgramError(f"input {buffer.name!r}: dtype {array.dtype}, the program expects {buffer.format or 'bytes'}; convert it yourself")
     if buffer.format is None:
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     else:
