@@ -11,6 +11,9 @@ from emu.kernels.gemm import GemmTiling
 from emu.kernels.lang import format_bytes
 from emu.mapper.area import Area
 
+Menu = tuple[tuple[int, int], ...]
+"""Output tiles (m, n) of a library's kernels; empty: any."""
+
 
 @dataclass(frozen=True)
 class GemmShape:
@@ -41,9 +44,14 @@ def _row_tiles(shape: GemmShape, chip: Chip) -> list[int]:
     return sorted({most, *(t for t in (16, 32, 64, 128, 256, 512) if t < most)})
 
 
-def _splits(chip: Chip, rows: int) -> list[tuple[int, int]]:
-    cores = chip.core_count
+def _splits(cores: int, rows: int) -> list[tuple[int, int]]:
     return [(m, cores // m) for m in sorted({*_powers(cores), cores}) if m <= rows]
+
+
+def _fewest_waves(cores: int, rows: int, columns: int) -> list[tuple[int, int]]:
+    """Grids on which the busiest core has fewest tiles: what a library's thread blocks come to, one tile each, dealt out in waves."""
+    waves = {m: _ceil(rows, m) * _ceil(columns, min(columns, cores // m)) for m in range(1, min(rows, cores) + 1)}
+    return [(m, min(columns, cores // m)) for m, count in waves.items() if count == min(waves.values())]
 
 
 def epilogue_row_bytes(shape: GemmShape, tile_n: int) -> int:
@@ -55,23 +63,38 @@ def epilogue_row_bytes(shape: GemmShape, tile_n: int) -> int:
     return need * tile_n
 
 
-def candidates(shape: GemmShape, chip: Chip, area: Area) -> Iterator[GemmTiling]:
-    """Every tiling on the grid of sizes that fits the core's memories."""
-    size = format_bytes(shape.fmt)
+def _tiles(shape: GemmShape, chip: Chip, area: Area, menu: Menu) -> list[tuple[int, int]]:
+    """Output tiles (n, m) worth trying: those of the menu as far as the matrix engine takes them, or a grid of sizes."""
     matrix = chip.core.matrix
     blocks = _ceil(shape.n, area.block)
+    if menu:
+        most = blocks * area.block
+        return sorted({(min(n, most), min(m, shape.m)) for m, n in menu if m <= matrix.max_m and n <= matrix.max_n and n % area.block == 0})
     widths = sorted({w for s in _powers(chip.core_count) + [chip.core_count] for w in (_ceil(blocks, s),)} | {1, 2, 4, 8})
-    for tile_n in (w * area.block for w in widths if w * area.block <= matrix.max_n and w <= blocks):
+    wide = [w * area.block for w in widths if w * area.block <= matrix.max_n and w <= blocks]
+    return [(n, m) for n in wide for m in _row_tiles(shape, chip)]
+
+
+def candidates(shape: GemmShape, chip: Chip, area: Area, menu: Menu = (), cores: int = 0) -> Iterator[GemmTiling]:
+    """Every tiling on the grid of sizes that fits the core's memories. A menu restricts the output tiles to a library's, which streams
+    both operands and deals out whole tiles in waves; `cores` (0: all) are those that share one sum."""
+    size = format_bytes(shape.fmt)
+    matrix = chip.core.matrix
+    cores = cores or chip.core_count
+    for tile_n, tile_m in _tiles(shape, chip, area, menu):
         tile_k = min(area.slot_bytes // (tile_n * size) // matrix.max_k * matrix.max_k, _ceil(shape.k, matrix.max_k) * matrix.max_k)
-        for tile_m in _row_tiles(shape, chip):
-            accs = 4 * tile_m * tile_n * (1 + shape.gates)
-            if accs > area.acc_bytes or not tile_k:
-                continue
-            for split_m, split_n in _splits(chip, _ceil(shape.m, tile_m)):
-                yield from _with_buffers(shape, area, (tile_m, tile_n, tile_k, split_m, split_n), 2 if 2 * accs <= area.acc_bytes else 1)
+        accs = 4 * tile_m * tile_n * (1 + shape.gates)
+        if accs > area.acc_bytes or not tile_k:
+            continue
+        rows, columns = _ceil(shape.m, tile_m), _ceil(shape.n, tile_n)
+        for split_m, split_n in _fewest_waves(cores, rows, columns) if menu else _splits(cores, rows):
+            tile = (tile_m, tile_n, tile_k, split_m, split_n)
+            yield from _with_buffers(shape, area, tile, 2 if 2 * accs <= area.acc_bytes else 1, not menu)
 
 
-def _with_buffers(shape: GemmShape, area: Area, tile: tuple[int, int, int, int, int], depth_acc: int) -> Iterator[GemmTiling]:
+def _with_buffers(
+    shape: GemmShape, area: Area, tile: tuple[int, int, int, int, int], depth_acc: int, may_reside: bool
+) -> Iterator[GemmTiling]:
     tile_m, tile_n, tile_k, split_m, split_n = tile
     size = format_bytes(shape.fmt)
     vectors = 4096 + 8 * tile_n if shape.bias else 4096
@@ -81,6 +104,8 @@ def _with_buffers(shape: GemmShape, area: Area, tile: tuple[int, int, int, int, 
         (False, 3, 3 * tile_m * tile_k * size),
         (False, 2, 2 * tile_m * tile_k * size),
     ):
+        if resident and not may_reside:
+            continue
         room = area.free_bytes - a_bytes - vectors
         chunk = tile_m
         while chunk > 1 and chunk % 2 == 0 and chunk * epilogue_row_bytes(shape, tile_n) > room:
@@ -91,8 +116,9 @@ def _with_buffers(shape: GemmShape, area: Area, tile: tuple[int, int, int, int, 
             return
 
 
-def analytic_cycles(shape: GemmShape, chip: Chip, t: GemmTiling) -> float:
+def analytic_cycles(shape: GemmShape, chip: Chip, t: GemmTiling, beside: int = 1) -> float:
     """Cycles of the slowest core: matrix engine and its port, the core's DMA queues and the shared memory overlapped, plus what is exposed.
+    `beside` gemms of this shape run at once, each on cores of its own.
 
     Resources that are nearly equally busy wait for each other now and then; a 4-norm instead of the maximum says so without a constant."""
     core, matrix = chip.core, chip.core.matrix
@@ -114,7 +140,7 @@ def analytic_cycles(shape: GemmShape, chip: Chip, t: GemmTiling) -> float:
     hbm_per_clk = chip.hbm.bandwidth_bytes_per_s * chip.hbm.achieved_fraction / core.clock_hz
     little = core.dma.inflight_bytes / (chip.hbm.latency_s * core.clock_hz)
     queue = min(core.dma.bytes_per_clk, little)
-    total = _memory_bytes(shape, chip, t, (w_bytes, a_bytes, o_bytes))
+    total = beside * _memory_bytes(shape, chip, t, (w_bytes, a_bytes, o_bytes))
     epilogue = tile_m * tile_n * _vector_passes(shape) / core.vector.per_clk["mul"]
     exposed = epilogue * (mine_m * mine_n if t.depth_acc == 1 else 1)
     first = 2 * chip.hbm.latency_s * core.clock_hz + (t.tile_k * tile_n + t.tile_k * tile_m) * size / queue
