@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the console script hands it to ``sys.exit``."""
-    from emu.cli.app import app
-
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character gets a substitute, not a traceback
     try:
+        from emu.cli.app import app  # half of a second's work is imports: Ctrl-C must find the try around them
+
         app(args=argv, prog_name="emu")
         code: object = 0
     except SystemExit as stop:

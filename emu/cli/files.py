@@ -1,5 +1,6 @@
 """Files named on the command line: programs and arrays. They are somebody else's: sizes are checked first, nothing in them is executed."""
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,19 @@ NPY_MAGIC = b"\x93NUMPY"
 MAX_PROGRAM_BYTES = 256 << 20
 
 
+def _size(path: Path) -> int:
+    """In bytes; a device or a pipe has none, and reading it would never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ProgramError(f"{path}: not a regular file")
+    return status.st_size
+
+
 def read_program(path: Path) -> "Program":
     """Assembly text or a binary program, told apart by the first four bytes."""
     import isa
 
-    if path.stat().st_size > MAX_PROGRAM_BYTES:
+    if _size(path) > MAX_PROGRAM_BYTES:
         raise ProgramError(f"{path}: larger than {MAX_PROGRAM_BYTES >> 20} MiB, which no program is")
     data = path.read_bytes()
     try:
@@ -52,7 +61,7 @@ def read_array(path: Path, max_bytes: int) -> "np.ndarray":
     """A .npy array. The header is believed only as far as the file's size bears it out; pickled objects are refused."""
     import numpy as np
 
-    size = path.stat().st_size
+    size = _size(path)
     if size > max_bytes:
         raise ProgramError(f"{path}: {size} bytes, more than the limit of {max_bytes} (--max-memory)")
     with path.open("rb") as file:

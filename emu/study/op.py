@@ -165,7 +165,7 @@ def attention(
     graph, op = _attention_graph(phase, batch, q_heads, kv_heads, head_dim, q_len, kv_len, format_of(dtype), format_of(kv_dtype or dtype))
     for fmt in (graph.dtype, graph.kv_dtype):
         chip.peak_flops(fmt)
-    area = divide(chip, graph.dtype)
+    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     tiling = choose_attention(chip, graph, op, area)
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
     run = Machine(chip, fidelity).run(lowered.program, values=False, verify=False)

@@ -1,5 +1,7 @@
 """Is every mistake one clear message on stderr, nothing on stdout, and the documented exit code?"""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -124,3 +126,38 @@ def test_too_large_array_and_bad_bindings(shell, fake, tmp_path):
         refused(shell("run", source, "--chip", "tiny", "--in", binding), "BUFFER=FILE")
     refused(shell("run", source, "--chip", "tiny", "--out", f"z={tmp_path / 'z.npy'}"), "no such output", "y")
     assert not (tmp_path / "z.npy").exists()
+
+
+@pytest.mark.parametrize("place", ["nowhere/t.json", "."])
+def test_a_trace_that_cannot_be_written_is_refused_before_the_work(shell, fake, tmp_path, place):
+    refused(shell("estimate", "gpt-2", "--chip", "tiny", "--trace", tmp_path / place), "--trace", str(tmp_path))
+    assert not fake.calls
+
+
+@pytest.mark.parametrize("words", [
+    ("asm", "PIPE"), ("disasm", "PIPE"), ("run", "PIPE", "--chip", "tiny"), ("estimate", "PIPE", "--chip", "tiny"),
+])
+def test_a_pipe_or_device_in_place_of_a_file_does_not_hang(shell, tmp_path, words):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for odd in (pipe, "/dev/zero"):
+        refused(shell(*(odd if word == "PIPE" else word for word in words)), str(odd), "regular file")
+
+
+def test_a_pipe_in_place_of_an_array(shell, fake, tmp_path):
+    pipe, source = tmp_path / "pipe", tmp_path / "p.s"
+    os.mkfifo(pipe)
+    source.write_text(".program x\n.cores 1\n.stream mm\n        halt\n")
+    refused(shell("run", source, "--chip", "tiny", "--in", f"x={pipe}"), str(pipe), "regular file")
+
+
+def test_what_would_fit_is_said(shell):
+    refused(shell("estimate", "llama-3-8b", "--chip", "tiny"), "needs 16.1 GB of weights", "240 such chips", "fp8")
+    assert "fp8" not in refused(shell("estimate", "llama-3-8b", "--chip", "tiny", "--dtype", "int8"), "128 such chips")
+    refused(shell("estimate", "llama-3-8b", "--chip", "jalapeno", "--batch", "1000000000"), "a batch of about")
+
+
+@pytest.mark.parametrize("command", [("estimate", "gpt-2"), ("op", "gemm", "--m", "8", "--n", "8", "--k", "8")])
+def test_a_format_the_chip_lacks_names_those_it_has(shell, command):
+    refused(shell(*command, "--chip", "jalapeno", "--dtype", "fp32"), "fp32", "bf16")
+    refused(shell(*command, "--chip", "jalapeno", "--dtype", "bf61"), "did you mean 'bf16'?")

@@ -70,3 +70,22 @@ def test_memory_limit_is_kept(shell, operands, tmp_path):
     inputs = [word for name in "ab" for word in ("--in", f"{name}={tmp_path}/{name}.npy")]
     code, out, err = shell("run", EXAMPLES / "gemm.s", "--chip", "tiny", *inputs, "--max-memory", "20KB")
     assert code == 2 and out == "" and "--max-memory" in err.replace("max_memory", "--max-memory")
+
+
+@pytest.mark.parametrize("words", [
+    ("gemm", "--m", "1", "--n", "1", "--k", "1"), ("gemm", "--m", "1", "--n", "3000", "--k", "7"),
+    ("attention", "--phase", "decode", "--q-heads", "1", "--head-dim", "1", "--kv-len", "1"),
+    ("attention", "--phase", "decode", "--q-heads", "4", "--kv-heads", "2", "--head-dim", "16", "--kv-len", "100"),
+    ("attention", "--phase", "prefill", "--q-heads", "4", "--kv-heads", "2", "--head-dim", "16", "--kv-len", "33"),
+], ids=" ".join)
+@pytest.mark.parametrize("chip", ["tiny", "jalapeno"])
+def test_one_operation_by_itself(shell, chip, words):
+    code, out, err = shell("op", *words, "--chip", chip, "--json")
+    assert code == 0 and err == "", err
+    result = json.loads(out)
+    assert result["seconds"] >= result["bound_s"] > 0 and result["joules"] > 0
+
+
+def test_a_product_larger_than_the_memory_says_so(shell):
+    code, out, err = shell("op", "gemm", "--chip", "tiny", "--m", "100000", "--n", "100000", "--k", "100000")
+    assert code == 2 and out == "" and "does not fit" in err and "20000000000 bytes" in err
