@@ -36,6 +36,8 @@ cdef extern from "engine/machine.h" nogil:
         int64_t stall[16]
         int64_t root_stall[16]
         int64_t scalars, instructions
+    ctypedef struct emu_insn:
+        pass
     ctypedef struct emu_release:
         int64_t time
         int32_t label, barrier
@@ -51,6 +53,7 @@ cdef extern from "engine/machine.h" nogil:
         int64_t nbuffers, nlabels, nparams
         emu_buffer *buffers
         int32_t words[8]
+        emu_insn *code[8]
         int64_t *params
         emu_stream *streams
         emu_sem *sems
@@ -61,6 +64,10 @@ cdef extern from "engine/machine.h" nogil:
         uint8_t *hbm
         int64_t hbm_span
         int64_t *counters
+        int64_t counter_stride
+        int64_t *weight
+        int folded
+        int64_t skipped
         int64_t *label_stalls
         emu_release *releases
         int64_t nreleases
@@ -72,6 +79,7 @@ cdef extern from "engine/machine.h" nogil:
     int emu_config_find(const char *name, int64_t *offset, int64_t *count)
     int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count)
     int emu_machine_prepare(emu_machine *m)
+    int emu_relevance(const emu_insn *code, int32_t words, unsigned int *live, uint8_t *params, int64_t nparams)
     void *emu_lines(size_t size)
     int emu_machine_run(emu_machine *m)
     void emu_machine_free(emu_machine *m)
@@ -126,7 +134,7 @@ cdef object failure(emu_machine *m):
     return CoreFailure(info)
 
 
-cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semaphores, dict barriers, list params) except -1:
+cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semaphores, dict barriers, list params, list weights) except -1:
     cdef int64_t offset, count
     cdef int64_t *base = <int64_t *>&m.c
     cdef uint64_t[::1] words
@@ -144,8 +152,12 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
     m.params = <int64_t *>calloc(len(params) * m.c.cores + 1, sizeof(int64_t))
     m.nsems = len(semaphores)
     m.sems = <emu_sem *>emu_lines((m.c.cores * m.nsems + 1) * sizeof(emu_sem))
-    if m.buffers == NULL or m.params == NULL or m.sems == NULL:
+    m.weight = <int64_t *>calloc(m.c.cores + 1, sizeof(int64_t))
+    if m.buffers == NULL or m.params == NULL or m.sems == NULL or m.weight == NULL:
         raise MemoryError
+    m.folded = weights is not None
+    for core in range(m.c.cores):
+        m.weight[core] = weights[core] if m.folded else 1
     for j, (space, where, size, role) in enumerate(buffers):
         m.buffers[j].space, m.buffers[j].offset, m.buffers[j].bytes, m.buffers[j].role = space, where, size, role
         if space == 0:
@@ -177,6 +189,9 @@ cdef bint any_of(emu_machine *m, int64_t label, int64_t kind) noexcept:
 cdef dict harvest(emu_machine *m):
     names = counter_names()
     counters = [[m.counters[l * COUNTERS + j] for j in range(COUNTERS)] for l in range(m.nlabels)]
+    if m.folded:  # a row of counters for each simulated core, which stands for several
+        counters = [[sum([m.weight[c] * m.counters[c * m.counter_stride + l * COUNTERS + j] for c in range(m.c.cores)]) for j in range(COUNTERS)]
+                    for l in range(m.nlabels)]
     stalls, roots = {}, {}
     for j in range(m.c.cores * EMU_STREAM_COUNT):
         if m.words[j % EMU_STREAM_COUNT]:
@@ -188,11 +203,12 @@ cdef dict harvest(emu_machine *m):
                      for k in range(EMU_STREAM_COUNT)] for l in range(m.nlabels)]
     releases = [(m.releases[j].time, m.releases[j].label, m.releases[j].barrier) for j in range(m.nreleases)]
     records = [(m.records[j].core, m.records[j].stream, m.records[j].pc, m.records[j].label, m.records[j].start, m.records[j].end) for j in range(m.nrecords)]
-    return {"end_fs": m.end_time, "instructions": m.instructions, "names": names, "counters": counters, "stalls": stalls, "root_stalls": roots,
+    engine = names.index("engine_instructions")
+    return {"end_fs": m.end_time, "instructions": sum([row[engine] for row in counters]), "executed": m.instructions, "skipped": m.skipped, "names": names, "counters": counters, "stalls": stalls, "root_stalls": roots,
             "label_stalls": label_stalls, "releases": releases, "records": records}
 
 
-def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs):
+def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs, list weights=None):
     """Run a program once. See _core.pyi for the arguments; raises CoreFailure."""
     cdef emu_machine *m = <emu_machine *>PyMem_Calloc(1, sizeof(emu_machine))
     cdef int rc
@@ -203,7 +219,7 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
         raise MemoryError
     try:
         m.nlabels = max(labels, 1)
-        fill(m, config, buffers, code, semaphores, barriers, params)
+        fill(m, config, buffers, code, semaphores, barriers, params, weights)
         if m.hbm_span:
             m.hbm = <uint8_t *>mmap(NULL, m.hbm_span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
             if <void *>m.hbm == MAP_FAILED:
@@ -233,3 +249,35 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
     finally:
         emu_machine_free(m)
         PyMem_Free(m)
+
+
+def relevant_params(dict code, int64_t nparams, int labels):
+    """Indices of the parameters that can matter to a time, or None if a core can learn which one it is or reach another (emu.machine.fold)."""
+    cdef emu_machine *m = <emu_machine *>PyMem_Calloc(1, sizeof(emu_machine))
+    cdef uint64_t[::1] words
+    cdef int identity = 0, rc
+    cdef unsigned int *live
+    cdef uint8_t *params = <uint8_t *>PyMem_Calloc(nparams + 1, 1)
+    if m == NULL or params == NULL:
+        raise MemoryError
+    try:
+        m.nlabels = max(labels, 1)
+        for j in range(EMU_SEMAPHORES):
+            m.sem_declared[j] = 1
+        for kind, array in code.items():
+            words = array
+            if emu_decode(m, kind, &words[0], <int32_t>words.shape[0]) < 0:
+                raise failure(m)
+            live = <unsigned int *>PyMem_Calloc(words.shape[0] + 2, sizeof(unsigned int))
+            if live == NULL:
+                raise MemoryError
+            rc = emu_relevance(m.code[kind], m.words[kind], live, params, nparams)
+            PyMem_Free(live)
+            if rc < 0:
+                raise MemoryError
+            identity |= rc
+        return None if identity else {j for j in range(nparams) if params[j]}
+    finally:
+        emu_machine_free(m)
+        PyMem_Free(m)
+        PyMem_Free(params)

@@ -6,7 +6,7 @@ static void add(emu_machine *m, emu_stream *s, int cause, int root, int64_t dt) 
   if (!s->started && cause != CAUSE_FINISHED) cause = root = CAUSE_NOT_STARTED;
   s->stall[cause] += dt;
   s->root_stall[root] += dt;
-  m->label_stalls[((int64_t)s->label * EMU_STREAM_COUNT + s->kind) * CAUSES + cause] += dt;
+  m->label_stalls[((int64_t)s->label * EMU_STREAM_COUNT + s->kind) * CAUSES + cause] += dt * m->weight[s->core];
 }
 
 void emu_charge(emu_machine *m, emu_stream *s, int cause, int64_t until, int root) {

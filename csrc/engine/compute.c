@@ -74,13 +74,13 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
   }
   if (reps && interval > EMU_TIME_MAX / p / 2 / reps) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
   const int64_t last = reps ? start + (reps - 1) * interval * p : start, end = reps ? last + busy * p : start;
-  s->nature = CAUSE_MATRIX;
-  emu_charge(m, s, CAUSE_LOAD, start, CAUSE_LOAD);
+  s->nature = load > busy ? CAUSE_LOAD : x->port > x->stream ? CAUSE_PORT : CAUSE_MATRIX;
   s->last_cause = s->root;
+  emu_charge(m, s, CAUSE_LOAD, start, CAUSE_LOAD);
   emu_busy(m, s, start + reps * x->stream * p);
   if (x->port > x->stream) emu_charge(m, s, CAUSE_PORT, s->acct + reps * (x->port - x->stream) * p, CAUSE_PORT);
   emu_charge(m, s, CAUSE_LOAD, end, CAUSE_LOAD);
-  s->op_start = start;
+  s->op_start = issue > s->free_at ? issue : s->free_at;
   s->op_data_end = end;
   s->last_start = last;
   s->free_at = end;
@@ -146,7 +146,7 @@ int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i) {
   if (rc < 0) return rc;
   emu_counters(m, s)[C_VEC + emu_op_info[i->op].cls] += x->elements;
   const int64_t p = m->c.period_fs, issue = emu_align(m, s->t), start = issue > s->free_at ? issue : s->free_at;
-  s->nature = CAUSE_VECTOR;
+  s->nature = x->port > x->work ? CAUSE_PORT : CAUSE_VECTOR;
   emu_charge(m, s, CAUSE_ISSUE, start, CAUSE_ISSUE);
   s->last_cause = s->root;
   emu_busy(m, s, start + (m->c.vec_startup + x->work) * p);

@@ -21,7 +21,7 @@ static void share(emu_machine *m, int via) {
     emu_flow *f = &m->flows[m->active[j]];
     if (f->via != via) continue;
     f->rate = 0;
-    open++;
+    open += m->weight[f->stream / EMU_STREAM_COUNT];
   }
   for (int changed = 1; open && changed;) {
     int64_t equal = left / open;
@@ -32,8 +32,9 @@ static void share(emu_machine *m, int via) {
       int64_t own = local_limit(m, f);
       if (own > equal) continue;
       f->rate = own;
-      left -= own;
-      open--;
+      const int64_t w = m->weight[f->stream / EMU_STREAM_COUNT]; /* as many equal transfers as cores it stands for */
+      left -= own * w;
+      open -= w;
       changed = 1;
     }
   }
@@ -69,18 +70,24 @@ static int finish(emu_machine *m, emu_flow *f) {
   emu_stream *s = &m->streams[f->stream];
   const int64_t end = m->now;
   int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
-  s->nature = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : CAUSE_DRAM_BANDWIDTH;
-  emu_charge(m, s, CAUSE_DRAM_LATENCY, f->start, CAUSE_DRAM_LATENCY);
+  const int shared = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : CAUSE_DRAM_BANDWIDTH;
+  /* What made it take so long: others, or the resource itself, or else its own limit. */
+  s->nature = end - f->start - alone > (end - f->start) / 16 || f->alone < f->limit ? shared : f->own;
   s->last_cause = s->root;
+  emu_charge(m, s, CAUSE_DRAM_LATENCY, f->start, CAUSE_DRAM_LATENCY);
   emu_busy(m, s, f->start + alone < end ? f->start + alone : end);
-  emu_charge(m, s, f->via == VIA_NONE ? CAUSE_PORT : s->nature, end, s->nature);
+  emu_charge(m, s, shared, end, shared);
   s->root = s->nature;
-  s->op_start = f->start;
-  s->op_data_end = end;
+  /* Without its latency the transfer could have come at most as much earlier as the queue was idle before it: that much of the latency
+     is a cause, the rest is hidden behind other transfers. */
+  const int64_t idle = f->start - s->free_at, latency = f->latency_fs < idle ? f->latency_fs : idle, taken = f->start - m->c.dma_start * m->c.period_fs;
+  s->op_start = taken > s->free_at ? taken : s->free_at;
+  s->op_data_end = end + f->latency_fs - latency;
   s->free_at = end;
   if (end + f->latency_fs > s->complete) s->complete = end + f->latency_fs;
   if (s->complete > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
-  m->total_bytes[f->via] += f->bytes;
+  m->total_bytes[f->via] += f->bytes * m->weight[s->core];
+  if (m->forward) emu_forward_note(m, s);
   int rc;
   if (m->c.trace_max && (rc = emu_record_op(m, s, f->start, end, f->pc, f->label)) < 0) return rc;
   for (int j = 0; f->signal && j < f->signal_count; j++)

@@ -97,7 +97,9 @@ static int64_t units_per_fs(int64_t bytes_per_s) {
 /* The caller has filled c, buffers, code, params, sems[].initial, barriers[].mask and mapped hbm. */
 int emu_machine_prepare(emu_machine *m) {
   if (m->c.period_fs < 2 || m->c.cores < 1) return -1;
-  m->counters = calloc((size_t)m->nlabels * COUNTERS, sizeof *m->counters);
+  m->unchecked = m->folded;
+  m->counter_stride = m->folded ? m->nlabels * COUNTERS : 0;
+  m->counters = calloc((size_t)(m->folded ? m->c.cores : 1) * m->nlabels * COUNTERS, sizeof *m->counters);
   m->label_stalls = calloc((size_t)m->nlabels * EMU_STREAM_COUNT * CAUSES, sizeof *m->label_stalls);
   if (!m->counters || !m->label_stalls || prepare_streams(m) || prepare_sync(m) || prepare_memory(m) || emu_plans_prepare(m)) return -1;
   m->rule = (emu_accumulate){(int32_t)m->c.accumulate_order, (int32_t)m->c.accumulate_block_k, (int32_t)m->c.accumulate_last, 0};
@@ -109,7 +111,7 @@ int emu_machine_prepare(emu_machine *m) {
   m->dma_rate = emu_rate_of(m->c.dma_bytes_per_clk, m->c.period_fs);
   m->issue_fs = m->c.issue_cycles * m->c.period_fs;
   m->period_inverse = (uint64_t)(((unsigned __int128)1 << 64) / (uint64_t)m->c.period_fs); /* a clock of 1 fs, which no chip has, is refused above */
-  if (emu_cache_prepare(m)) return -1;
+  if (emu_cache_prepare(m) || (m->c.forward && emu_forward_prepare(m))) return -1;
   return m->c.check ? emu_race_prepare(m) : 0;
 }
 
@@ -124,6 +126,7 @@ void emu_machine_free(emu_machine *m) {
   emu_race_free(m);
   emu_cache_free(m);
   emu_plans_free(m);
+  emu_forward_free(m);
   for (int64_t j = 0; m->sems && j < m->c.cores * m->nsems; j++) free_sem(&m->sems[j]);
   for (int id = 0; id < EMU_BARRIERS; id++) free(m->barriers[id].clock);
   for (int64_t j = 0; j < m->c.cores; j++) {
@@ -138,7 +141,7 @@ void emu_machine_free(emu_machine *m) {
   free(m->unwritten);
   if (m->hbm) munmap(m->hbm, (size_t)m->hbm_span);
   for (int k = 0; k < EMU_STREAM_COUNT; k++) free(m->code[k]);
-  free(m->buffers); free(m->params); free(m->streams); free(m->sems); free(m->counters); free(m->label_stalls);
+  free(m->buffers); free(m->params); free(m->weight); free(m->streams); free(m->sems); free(m->counters); free(m->label_stalls);
   free(m->releases); free(m->records); free(m->work); free(m->flows); free(m->touches); free(m->active); free(m->pending); free(m->port_users);
   memset(m, 0, sizeof *m);
 }

@@ -42,7 +42,7 @@ enum emu_error {
   X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) \
   X(sem_cycles) X(barrier_cycles) \
-  X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions)
+  X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions) X(forward)
 typedef struct {
 #define X(name) int64_t name;
 #define N(name, count) int64_t name[count];
@@ -93,6 +93,7 @@ typedef struct { int64_t lo, hi; } emu_span;
 typedef struct { emu_span *v; int64_t n, cap, last; } emu_spans; /* last: where the last look-up ended */
 typedef struct emu_history emu_history;
 typedef struct emu_cache emu_cache;
+typedef struct emu_forward emu_forward;
 
 enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
 #define NO_LOOP (-1)
@@ -148,6 +149,7 @@ typedef struct {
   int64_t finish, left, rate, limit, start;
   int32_t via, stream;
   int64_t alone, latency_fs, bytes;
+  int32_t own;               /* the cause that limits it when nobody else does */
   int32_t pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
 } __attribute__((aligned(64))) emu_flow;
@@ -176,7 +178,10 @@ typedef struct emu_machine {
   emu_spans hbm_init, shared_init, *sram_init, *acc_init;
   emu_history *history;
   emu_cache *cache;
-  int64_t *counters;         /* [label][COUNTERS] */
+  int64_t *counters, counter_stride; /* [core][label][COUNTERS] of a folded run; otherwise all cores share [label][COUNTERS], stride 0 */
+  int64_t *weight;           /* cores that a simulated one stands for; 1 unless folded */
+  int folded, unchecked;     /* unchecked: what was skipped or folded was not written, so nobody asks any more whether bytes were */
+  emu_forward *forward; int64_t skipped;
   int64_t *label_stalls;     /* [label][EMU_STREAM_COUNT][CAUSES] */
   emu_release *releases; int64_t nreleases, creleases;
   emu_record *records; int64_t nrecords, crecords;
@@ -243,6 +248,13 @@ int64_t emu_rate_of(int64_t bytes, int64_t fs);
 void emu_fluid_submit(emu_machine *m, int stream);
 int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
 
+/* relevance.c: which registers can matter to a time; forward.c: exact fast-forward of loops */
+int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, int64_t nparams);
+int emu_forward_prepare(emu_machine *m);
+void emu_forward_free(emu_machine *m);
+void emu_forward_note(emu_machine *m, const emu_stream *s);
+int emu_forward_try(emu_machine *m);
+
 /* decode.c */
 int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count);
 int emu_config_find(const char *name, int64_t *offset, int64_t *count);
@@ -272,5 +284,5 @@ static inline int emu_operand_at(emu_machine *m, emu_stream *s, emu_insn *i, int
   }
   return emu_operand_find(m, s, i, slot, o);
 }
-static inline int64_t *emu_counters(emu_machine *m, const emu_stream *s) { return m->counters + (int64_t)s->label * COUNTERS; }
+static inline int64_t *emu_counters(emu_machine *m, const emu_stream *s) { return m->counters + s->core * m->counter_stride + (int64_t)s->label * COUNTERS; }
 #endif

@@ -91,6 +91,7 @@ static int run_streams(emu_machine *m) {
   for (;;) {
     int rc = drain(m);
     if (rc < 0) return rc;
+    if (m->forward && (rc = emu_forward_try(m)) < 0) return rc;
     if ((rc = emu_fluid_step(m)) < 0) return rc;
     if (!rc) return finish_run(m);
     if (++m->polled >= 65536) {

@@ -147,12 +147,16 @@ static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) 
   if (f->cached != 1) count_bytes(m, s, &x->s, 0, p->bytes, p->read);
   for (int64_t j = 0; j < x->count; j++) count_bytes(m, s, &x->d, 1, p->bytes, p->write);
   f->limit = m->dma_rate;
+  f->own = CAUSE_PORT;
   if (c->dma_inflight > 0 && f->latency_fs > 0) {
     if (f->latency_fs != m->little_latency) { /* a few paths, each with one latency: divide once */
       m->little_latency = f->latency_fs;
       m->little_rate = emu_rate_of(c->dma_inflight, f->latency_fs);
     }
-    if (m->little_rate < f->limit) f->limit = m->little_rate;
+    if (m->little_rate < f->limit) {
+      f->limit = m->little_rate;
+      f->own = CAUSE_DRAM_LATENCY;
+    }
   }
   f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];
 }

@@ -11,6 +11,7 @@ from emu.chip.schema import Chip
 from emu.errors import ProgramError, UnsupportedError
 from emu.machine.config import ROLES, SPACES, STREAMS, core_config, streams_of
 from emu.machine.failure import explain
+from emu.machine.fold import addresses_are_free, fold, unfolded
 from emu.machine.memory import gather_inputs, prepare_outputs, require, shaped
 from emu.machine.result import Run
 from isa import IsaError, Program
@@ -45,12 +46,16 @@ class Machine:
         max_instructions: int = MAX_INSTRUCTIONS,
         order_seed: int = 0,
         verify: bool = True,
+        folding: bool = False,
+        fast_forward: bool = False,
     ) -> Run:
         """Run a program once.
 
         `inputs` maps buffer names to arrays in the buffer's shape. `values=False` runs timing only: same cycles, no arrays (index buffers
         are needed either way). `order_seed` runs the streams in another legal order, which must change nothing. `verify=False` skips the
-        static proofs for a program the compiler has just made. Raises ProgramError, CapacityError, UnsupportedError.
+        static proofs for a program the compiler has just made. `folding` simulates equal cores once and `fast_forward` skips whole periods of
+        loops: both give the same times and counts to the femtosecond and the event (timing-only runs without check or trace; elsewhere they
+        do nothing), but bytes that were never written are then no longer looked for. Raises ProgramError, CapacityError, UnsupportedError.
         """
         self._suits(program, verify)
         if values:
@@ -64,11 +69,24 @@ class Machine:
             "order_seed": order_seed,
             "max_instructions": max_instructions,
         }
+        plain = not (values or config["check"] or trace)
+        raw = self._run(program, config, given, list(outputs.values()), plain and folding, plain and fast_forward)
+        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values)
+
+    def _run(self, program: Program, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool) -> dict[str, Any]:
+        buffers, code, semaphores, barriers, params, labels = parts(program)
+        config["forward"] = int(forward and addresses_are_free(self.chip))
+        classes = fold(program, self.chip, code) if folding else None
+        weights = None
+        if classes is not None:
+            config["cores"] = len(classes.cores)
+            params = [tuple(row[c] for c in classes.cores) for row in params]
+            weights = list(classes.weights)
         try:
-            raw = _core.run(config, *parts(program), given, list(outputs.values()))
+            raw = _core.run(config, buffers, code, semaphores, barriers, params, labels, given, outputs, weights)
         except _core.CoreFailure as failure:
             raise explain(program, failure.info) from None
-        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values)
+        return raw if classes is None else unfolded(raw, classes)
 
     def _suits(self, program: Program, verify: bool) -> None:
         if verify:

@@ -34,6 +34,9 @@ class Run:
         self.seconds = self.end_fs / 1e15
         self.cycles = self.end_fs // period_fs(chip)
         self.instructions: int = raw["instructions"]
+        simulated = raw["executed"] + raw["skipped"]
+        self.skipped_fraction = raw["skipped"] / simulated if simulated else 0.0
+        """Of the engine instructions of the simulated cores, those that fast-forward did not run one by one."""
 
     @cached_property
     def counters(self) -> dict[str, int]:
