@@ -11,6 +11,8 @@ RING_SHARE, RING_SHARE_FEW_ROWS = 0.5, 0.75
 """Of the scratchpad. The ring hides the memory's latency and the barriers between operations; tiles of activations need the rest, which is
 little where a pass has FEW_ROWS rows or fewer, as in decode."""
 FEW_ROWS = 64
+FREE_BYTES = 128 << 10
+"""Left beside a ring for few rows: single rows of a wide model must still fit, in fp32."""
 MOST_SLOTS = 32
 """Slots are made larger while there are this many of them; more would only cost instructions."""
 
@@ -30,7 +32,9 @@ def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1) -> Area:
     """The division for gemms in `fmt` over `rows` rows."""
     matrix, sram = chip.core.matrix, chip.core.sram.capacity_bytes
     least = matrix.max_k * matrix.max_n * format_bytes(fmt)
-    ring = int(sram * (RING_SHARE_FEW_ROWS if rows <= FEW_ROWS else RING_SHARE))
+    ring = int(sram * RING_SHARE)
+    if rows <= FEW_ROWS:
+        ring = max(ring, min(int(sram * RING_SHARE_FEW_ROWS), sram - FREE_BYTES))
     slot = least << max(0, (ring // MOST_SLOTS // least).bit_length() - 1)  # a power of two of whole tiles: narrower tiles fill it too
     slots = max(2, ring // slot)
     return Area(slot, slots, sram - slot * slots, chip.core.acc.capacity_bytes, block_columns(chip))

@@ -112,8 +112,10 @@ class Lowering:
             self.graph.kv_len - self.graph.q_len,
         )
         table = self._t(names["token"], layer)
-        tiling = embed_tiling(self.chip, self.area, self.graph.batch, op.rows // self.graph.batch, op.width, table.fmt)
-        embed(self.k, self._t(op.indices[0], layer), table, self._t(op.output, layer), self.graph.batch, tiling, learned)
+        out, tokens = self._t(op.output, layer), op.rows // self.graph.batch
+        plain = len(op.tables) == 1 and out.fmt == table.fmt
+        tiling = embed_tiling(self.chip, self.area, self.graph.batch, tokens, op.width, table.fmt, plain)
+        embed(self.k, self._t(op.indices[0], layer), table, out, self.graph.batch, tiling, learned)
 
     def _norm(self, op: Norm, layer: Value) -> None:
         if op.wide is not None:

@@ -50,9 +50,10 @@ def deal(cores: int, *units: int) -> tuple[int, ...]:
     return tuple(splits)
 
 
-def embed_tiling(chip: Chip, area: Area, batch: int, tokens: int, width: int, fmt: str) -> EmbedTiling:
+def embed_tiling(chip: Chip, area: Area, batch: int, tokens: int, width: int, fmt: str, plain: bool) -> EmbedTiling:
+    """`plain`: rows of the table go out as they are; else sums and positions lie beside them."""
     split_b, split_t = deal(chip.core_count, batch, tokens)
-    row = width * (6 * format_bytes(fmt) + 4) + 64
+    row = width * (2 * format_bytes(fmt) if plain else 6 * format_bytes(fmt) + 4) + 64
     rows = fit(chip, "an embedding row", area, row, min(_ceil(tokens, split_t), 64), width * format_bytes(fmt) + 256)
     return EmbedTiling(rows, split_b, split_t)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,15 @@ from emu import _core
 from emu.chip.schema import Chip
 from emu.machine import Machine, Run
 from emu.machine.config import STREAMS
-from emu.mapper import Lowered, lower
+from emu.machine.fold import addresses_are_free
+from emu.mapper import Lowered, layers_ahead, lower
 from emu.mapper.lower import MERGE
 from emu.models import Graph, Model
 
-FEW = 4
-"""Layers run at first. Three neighbours must take equal times, operation by operation, before others are said to repeat them."""
-MORE = 8
-"""Layers run if there were no such three; if there still are none, all layers are."""
 EQUAL = 3
+"""Neighbouring layers that must take equal times, operation by operation, before others are said to repeat them."""
+MORE = 4
+"""Layers run beyond the fewest that could show it, if they did not; if these do not either, all layers are."""
 
 Progress = Callable[[str], None] | None
 
@@ -57,16 +57,22 @@ def simulate(
     """Compile `layers` layers and run them, timing only."""
     lowered = lower(graph, chip, choice, layers)
     given = inputs_for(model, graph, seed, {b.name for b in lowered.program.buffers})
-    return lowered, Machine(chip, fidelity).run(lowered.program, given, values=False, verify=False, trace=trace)
+    return lowered, Machine(chip, fidelity).run(lowered.program, given, values=False, verify=False, trace=trace, folding=True, fast_forward=True)
 
 
 def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int) -> Sample:
-    """The pass for all layers of the graph."""
-    for layers in sorted({min(FEW, graph.layers), min(MORE, graph.layers), graph.layers}):
+    """The pass for all layers of the graph. Where no time depends on an address all of them are run, and the machine's own fast-forward
+    proves which repeat; with a cache only a few are, and the steady one stands for the rest."""
+    if addresses_are_free(chip):
+        lowered, run = simulate(model, graph, chip, choice, graph.layers, fidelity, seed)
+        return replace(_whole(graph, lowered, run), period_fs=_middle_period(lowered, run))
+    ahead = layers_ahead(graph, chip, choice)
+    few = 1 + EQUAL + ahead
+    for layers in sorted({min(few, graph.layers), min(few + MORE, graph.layers), graph.layers}):
         lowered, run = simulate(model, graph, chip, choice, layers, fidelity, seed)
         if layers == graph.layers:
             return _whole(graph, lowered, run)
-        steady = _steady(lowered, run)
+        steady = _steady(lowered, run, ahead)
         if steady is not None:
             return _extended(model, graph, chip, choice, fidelity, seed, (lowered, run, steady))
     raise AssertionError("the last number of layers is all of them")
@@ -87,11 +93,18 @@ def _layer_releases(lowered: Lowered, run: Run, layer: int) -> list[tuple[int, i
     return [(labels[j], times[j + 1] - times[j]) for j in range(first, first + per_layer)]
 
 
-def _steady(lowered: Lowered, run: Run) -> int | None:
-    """The last layer of the first EQUAL that take equal times. The first layer starts from an empty machine, and the last few may already
-    fetch ahead for what follows the layers: neither is repeated."""
-    times = [_layer_releases(lowered, run, layer) for layer in range(lowered.layers)]
-    for last in range(EQUAL, lowered.layers):
+def _middle_period(lowered: Lowered, run: Run) -> int | None:
+    """Time of a layer in the middle, if its neighbour takes the same."""
+    middle = lowered.layers // 2
+    times = [sum(fs for _, fs in _layer_releases(lowered, run, layer)) for layer in range(max(0, middle - 1), middle + 1)]
+    return times[0] if len(times) == 2 and times[0] == times[1] else None
+
+
+def _steady(lowered: Lowered, run: Run, ahead: int) -> int | None:
+    """The last layer of the first EQUAL that take equal times. The first layer starts from an empty machine, and during the last ones the
+    loaders may already be past all layers: what happens then need not happen in the middle of a longer program, so neither is repeated."""
+    times = [_layer_releases(lowered, run, layer) for layer in range(lowered.layers - ahead)]
+    for last in range(EQUAL, len(times)):
         if all(times[j] == times[last] for j in range(last - EQUAL + 1, last)):
             return last
     return None

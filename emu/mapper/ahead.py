@@ -1,0 +1,40 @@
+"""How far the loaders of weights can be ahead of the layer that is being computed: they alone do not stop at barriers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from emu.chip.schema import Chip
+from emu.mapper.area import divide
+from emu.models import Gemm, Graph
+
+
+def layers_ahead(graph: Graph, chip: Chip, choice: Mapping[str, Any]) -> int:
+    """At least 1: when a layer ends, every core still has weights to fetch of the layer this far behind it, for its ring holds no more.
+
+    A core that holds no weights of a layer at all is not counted: it never waits for the ring, wherever it is."""
+    slots = divide(chip, graph.dtype, graph.batch * graph.q_len).slots
+    fewest = [n for n in _weight_tiles(graph, chip, choice) if n]
+    return 1 + max((slots // n for n in fewest), default=0)
+
+
+def _weight_tiles(graph: Graph, chip: Chip, choice: Mapping[str, Any]) -> list[int]:
+    """Tiles of weights that each core fetches for one layer."""
+    tiles = [0] * chip.core_count
+    for op in graph.layer:
+        if not isinstance(op, Gemm):
+            continue
+        t = choice[op.name]
+        parts = getattr(t, "split_k", 1)
+        steps = max(1, -(-op.k // t.tile_k) // parts) * len(op.weights)
+        rows, columns = -(-op.m // t.tile_m), -(-op.n // t.tile_n)
+        for core in range(t.split_m * t.split_n * parts):
+            place = core // parts
+            mine = _share(rows, t.split_m, place // t.split_n) * _share(columns, t.split_n, place % t.split_n)
+            tiles[core] += mine * steps
+    return tiles
+
+
+def _share(units: int, parts: int, part: int) -> int:
+    return units * (part + 1) // parts - units * part // parts
