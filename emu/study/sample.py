@@ -57,12 +57,13 @@ def simulate(
     """Compile `layers` layers and run them, timing only."""
     lowered = lower(graph, chip, choice, layers)
     given = inputs_for(model, graph, seed, {b.name for b in lowered.program.buffers})
-    return lowered, Machine(chip, fidelity).run(lowered.program, given, values=False, verify=False, trace=trace, folding=True, fast_forward=True)
+    return lowered, Machine(chip, fidelity).run(lowered.program, given, values=False, verify=False, trace=trace, folding=True)
 
 
 def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int) -> Sample:
-    """The pass for all layers of the graph. Where no time depends on an address all of them are run, and the machine's own fast-forward
-    proves which repeat; with a cache only a few are, and the steady one stands for the rest."""
+    """The pass for all layers of the graph. Where no time depends on an address all of them are run (0.24 s for the 870 000 instructions of
+    a prefill of llama-3-8b; looking for periods to skip took 8 s and found 12 %); with a cache only a few are, and the steady one stands for
+    the rest."""
     if addresses_are_free(chip):
         lowered, run = simulate(model, graph, chip, choice, graph.layers, fidelity, seed)
         return replace(_whole(graph, lowered, run), period_fs=_middle_period(lowered, run))
