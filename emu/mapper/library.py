@@ -73,6 +73,12 @@ def _adding_cycles(chip: Chip, shape: GemmShape, split_k: int) -> float:
     return trip + mine * (4 / chip.core.dma.bytes_per_clk + 1 / chip.core.vector.per_clk["add"])
 
 
+def _added_at_once(chip: Chip, area: Area, elements: int, split_k: int) -> int:
+    """A core's share in one tile where it fits: two tiles of parts, a sum and two outputs lie in the scratchpad."""
+    room = (area.free_bytes - 1024) // (2 * 4 * split_k + 4 + 2 * 4) // 64 * 64
+    return min(MOST_ADDED, room, -(-elements // chip.core_count // 64) * 64)
+
+
 def library_program(chip: Chip, shape: GemmShape, area: Area, g: LibraryGemm) -> Program:
     """The kernel alone, or the two of a divided sum with a barrier between them, so that the parts may still be in the cache."""
     k = Tracer(chip, "gemm")
@@ -91,6 +97,5 @@ def library_program(chip: Chip, shape: GemmShape, area: Area, g: LibraryGemm) ->
     with k.op("gemm"):
         gemm_parts(k, x, w, parts, t)
     with k.op("add"):
-        share = -(-shape.m * columns // chip.core_count)
-        add_parts(k, parts, out, min(MOST_ADDED, -(-share // 64) * 64))
+        add_parts(k, parts, out, _added_at_once(chip, area, shape.m * columns, g.split_k))
     return k.program()
