@@ -17,18 +17,24 @@ void emu_charge(emu_machine *m, emu_stream *s, int cause, int64_t until, int roo
 }
 
 /* A wait that ended when an operation of another stream completed. The part of the wait in which that operation moved data or computed
-   is rooted in its nature, the part after its data phase in latency, the part before it started in whatever held it up (`before`). */
+   is rooted in its nature, the part after its data phase in latency, the part before it started in whatever held it up (`before`). The
+   longest part is what holds up those that wait for this stream in turn. */
 void emu_charge_token(emu_machine *m, emu_stream *s, int cause, int64_t until, int64_t data_end, int64_t start, int nature, int before) {
   if (until <= s->acct) return;
   int64_t a = s->acct;
   if (start > until) start = until;
   if (data_end > until) data_end = until;
-  if (start > a) add(m, s, cause, before, start - a), a = start, s->root = (uint8_t)before;
-  if (data_end > a) add(m, s, cause, nature, data_end - a), a = data_end, s->root = (uint8_t)nature;
-  if (until > a) {
-    int late = nature == CAUSE_DRAM_BANDWIDTH ? CAUSE_DRAM_LATENCY : nature;
-    add(m, s, cause, late, until - a);
-    s->root = (uint8_t)late;
+  const int late = nature == CAUSE_MATRIX || nature == CAUSE_VECTOR || nature == CAUSE_LOAD ? nature : CAUSE_DRAM_LATENCY, why[3] = {before, nature, late};
+  const int64_t ends[3] = {start, data_end, until};
+  int64_t longest = 0;
+  for (int j = 0; j < 3; j++) {
+    if (ends[j] <= a) continue;
+    add(m, s, cause, why[j], ends[j] - a);
+    if (ends[j] - a > longest) {
+      longest = ends[j] - a;
+      s->root = (uint8_t)why[j];
+    }
+    a = ends[j];
   }
   s->acct = until;
 }

@@ -81,11 +81,11 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
   if (x->port > x->stream) emu_charge(m, s, CAUSE_PORT, s->acct + reps * (x->port - x->stream) * p, CAUSE_PORT);
   emu_charge(m, s, CAUSE_LOAD, end, CAUSE_LOAD);
   s->op_start = issue > s->free_at ? issue : s->free_at;
-  s->op_data_end = end;
   s->last_start = last;
   s->free_at = end;
   s->t = start > s->t ? start : s->t;
   if (end + m->c.fill_cycles * p > s->complete) s->complete = end + m->c.fill_cycles * p;
+  s->op_data_end = s->complete;
   if (m->c.values && x->x[0].elements && (rc = mm_values(m, s, x, o, (i->flags & EMU_FLAG_BT) != 0, accumulate)) < 0) return rc;
   return complete(m, s, i, start, end);
 }

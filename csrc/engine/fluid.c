@@ -32,6 +32,7 @@ static void share(emu_machine *m, int via) {
       int64_t own = local_limit(m, f);
       if (own > equal) continue;
       f->rate = own;
+      f->held = 0;
       const int64_t w = m->weight[f->stream / EMU_STREAM_COUNT]; /* as many equal transfers as cores it stands for */
       left -= own * w;
       open -= w;
@@ -42,7 +43,9 @@ static void share(emu_machine *m, int via) {
   int64_t equal = left / open > 0 ? left / open : 1;
   for (int64_t j = 0; j < m->nactive; j++) {
     emu_flow *f = &m->flows[m->active[j]];
-    if (f->via == via && !f->rate) f->rate = equal;
+    if (f->via != via || f->rate) continue;
+    f->rate = equal;
+    f->held = 1;
   }
 }
 
@@ -52,8 +55,8 @@ static void set_rates(emu_machine *m) {
     if (m->users[via] && !m->c.ideal) share(m, via);
   for (int64_t j = 0; j < m->nactive; j++) {
     emu_flow *f = &m->flows[m->active[j]];
-    if (m->c.ideal) f->rate = f->alone;
-    else if (f->via == VIA_NONE) f->rate = local_limit(m, f);
+    if (m->c.ideal) f->rate = f->alone, f->held = f->alone < f->limit;
+    else if (f->via == VIA_NONE) f->rate = local_limit(m, f), f->held = 0;
     if (f->left != old_left || f->rate != old_rate) { /* equal transfers are common: divide once */
       old_left = f->left;
       old_rate = f->rate;
@@ -71,12 +74,12 @@ static int finish(emu_machine *m, emu_flow *f) {
   const int64_t end = m->now;
   int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
   const int shared = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : CAUSE_DRAM_BANDWIDTH;
-  /* What made it take so long: others, or the resource itself, or else its own limit. */
-  s->nature = end - f->start - alone > (end - f->start) / 16 || f->alone < f->limit ? shared : f->own;
+  /* What made it take so long: the resource that all share, or else its core's port or its own limit. */
+  s->nature = f->squeezed > (end - f->start) / 2 ? shared : f->own;
   s->last_cause = s->root;
   emu_charge(m, s, CAUSE_DRAM_LATENCY, f->start, CAUSE_DRAM_LATENCY);
   emu_busy(m, s, f->start + alone < end ? f->start + alone : end);
-  emu_charge(m, s, shared, end, shared);
+  emu_charge(m, s, f->squeezed ? shared : CAUSE_PORT, end, s->nature);
   s->root = s->nature;
   /* Without its latency the transfer could have come at most as much earlier as the queue was idle before it: that much of the latency
      is a cause, the rest is hidden behind other transfers. */
@@ -105,6 +108,7 @@ static int advance(emu_machine *m, int64_t next) {
   m->now = next;
   for (int64_t j = 0; j < m->nactive; j++) {
     emu_flow *f = &m->flows[m->active[j]];
+    if (f->held) f->squeezed += dt;
     if (f->finish > next) {
       f->left -= f->rate * dt;
       m->active[keep++] = m->active[j];
@@ -149,6 +153,7 @@ static void start_one(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   if (f->cached && f->bytes) through_cache(m, f);
   f->left = f->bytes * EMU_UNITS;
+  f->squeezed = 0;
   m->active[m->nactive++] = stream;
   m->users[f->via]++;
   m->port_users[f->stream / EMU_STREAM_COUNT]++;

@@ -149,6 +149,7 @@ static int list_flow(emu_machine *m, emu_forward *f, const emu_flow *x, int acti
   PUSH(x->stream | (int64_t)active << 32);
   PUSH(x->start - m->now);
   PUSH(active ? x->left : 0);
+  PUSH(active ? x->squeezed : 0);
   PUSH(x->limit);
   PUSH(x->bytes);
   PUSH(x->latency_fs);

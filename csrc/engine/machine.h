@@ -149,7 +149,8 @@ typedef struct {
   int64_t finish, left, rate, limit, start;
   int32_t via, stream;
   int64_t alone, latency_fs, bytes;
-  int32_t own;               /* the cause that limits it when nobody else does */
+  int32_t own, held;         /* the cause that limits it when nobody else does; whether its rate now is a share of `via` */
+  int64_t squeezed;          /* time for which it was */
   int32_t pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
 } __attribute__((aligned(64))) emu_flow;
