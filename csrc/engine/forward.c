@@ -10,7 +10,8 @@
 #include <string.h>
 #include "machine.h"
 
-#define KEPT 6          /* states kept for each nest level */
+#define KEPT 4          /* states kept for each nest level */
+#define SEEN 16         /* brief hashes remembered for each nest level: a state is only listed in full when its brief hash returns */
 #define IMPATIENT 512   /* steps without a sign of the anchor before another stream becomes it */
 #define MOST_RELEASES 1000000
 
@@ -18,7 +19,8 @@ typedef struct { int64_t elapsed, hash, releases, instructions, syncs, total_byt
 struct emu_forward {
   uint32_t *live[EMU_STREAM_COUNT], used[EMU_STREAM_COUNT]; /* used: descriptors a stream's code names */
   state kept[EMU_MAX_LOOPS + 1][KEPT];
-  int next[EMU_MAX_LOOPS + 1];
+  int next[EMU_MAX_LOOPS + 1], next_seen[EMU_MAX_LOOPS + 1];
+  int64_t seen[EMU_MAX_LOOPS + 1][SEEN];
   int64_t nwords, *words, ncounters, nlabel_stalls;
   int32_t anchor, level, hit, waited, last_sp;
   emu_loop last[EMU_MAX_LOOPS];
@@ -94,6 +96,20 @@ static int advanced_level(emu_forward *f, const emu_stream *s) {
 
 static int64_t rel(const emu_machine *m, int64_t t) { return t > m->now ? t - m->now : 0; } /* what lies in the past has no effect */
 
+/* A stream that waits for a token or a barrier goes on at a time not before now. One whose transfer is under way has issued it in the past
+   and goes on from there: its clock counts as it stands. */
+static int64_t issue_time(const emu_machine *m, const emu_stream *s) { return s->state == ON_QUEUE ? s->t - m->now : rel(m, s->t); }
+
+/* Tokens of a core that could be taken before this time explain nothing and delay nobody. */
+static int64_t floor_of(const emu_machine *m, int64_t core) {
+  int64_t t = m->now;
+  for (int k = 0; k < EMU_STREAM_COUNT; k++) {
+    const emu_stream *s = &m->streams[core * EMU_STREAM_COUNT + k];
+    if (m->words[k] && s->state == ON_QUEUE && s->t < t) t = s->t;
+  }
+  return t;
+}
+
 static int push(emu_forward *f, int64_t v) {
   if ((f->nwords & (f->nwords - 1)) == 0) { /* full at powers of two */
     int64_t *w = realloc(f->words, (size_t)(f->nwords ? 2 * f->nwords : 1) * sizeof *w);
@@ -110,7 +126,7 @@ static int list_stream(emu_machine *m, emu_forward *f, const emu_stream *s) {
   PUSH(s->pc | (int64_t)s->sp << 32 | (int64_t)s->state << 40 | (int64_t)s->label << 44);
   PUSH(s->root | s->nature << 8 | s->started << 16 | s->last_cause << 24 | (int64_t)s->full << 32);
   PUSH(s->blocked_on);
-  PUSH(rel(m, s->t));
+  PUSH(issue_time(m, s));
   PUSH(rel(m, s->free_at));
   PUSH(rel(m, s->last_start));
   PUSH(rel(m, s->complete));
@@ -127,17 +143,17 @@ static int list_stream(emu_machine *m, emu_forward *f, const emu_stream *s) {
   return 0;
 }
 
-static int list_semaphore(emu_machine *m, emu_forward *f, const emu_sem *q) {
+static int list_semaphore(emu_machine *m, emu_forward *f, const emu_sem *q, int64_t floor) {
   PUSH(q->size | (int64_t)q->count << 32);
   PUSH(q->waiter | (int64_t)q->need << 32);
   PUSH(q->full | (int64_t)q->take_size << 8);
   const int64_t late = m->c.sem_cycles * m->c.period_fs;
   for (uint32_t j = 0; j < q->size; j++) {
     const emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
-    const int64_t t = k->stream < 0 ? 0 : rel(m, k->time + late);
-    PUSH(k->count | (int64_t)(k->stream < 0) << 32);
-    PUSH(t);
-    if (!t) continue; /* it is there already: where it came from explains no wait */
+    const int matters = k->stream >= 0 && k->time + late > floor;
+    PUSH(k->count | (int64_t)matters << 32);
+    if (!matters) continue;
+    PUSH(k->time - m->now);
     PUSH(k->data_end - m->now);
     PUSH(k->start - m->now);
     PUSH(k->nature | k->before << 8);
@@ -163,10 +179,11 @@ static int by_number(const void *a, const void *b) { return *(const int32_t *)a 
 /* The machine as a list of numbers, without what may differ from one period to the next. Rates follow from the active transfers. */
 static int list_machine(emu_machine *m, emu_forward *f) {
   f->nwords = 0;
+  PUSH(m->now % m->c.period_fs); /* streams act on clock edges */
   for (int64_t j = 0; j < live_streams(m); j++)
     if (m->words[m->streams[j].kind] && list_stream(m, f, &m->streams[j])) return -1;
   for (int64_t j = 0; j < m->c.cores * m->nsems; j++)
-    if (list_semaphore(m, f, &m->sems[j])) return -1;
+    if (list_semaphore(m, f, &m->sems[j], floor_of(m, j / m->nsems))) return -1;
   for (int id = 0; id < EMU_BARRIERS; id++)
     if (m->barriers[id].mask) PUSH(m->barriers[id].arrived);
   qsort(m->active, (size_t)m->nactive, sizeof *m->active, by_number); /* no result depends on their order */
@@ -178,9 +195,38 @@ static int list_machine(emu_machine *m, emu_forward *f) {
   return 0;
 }
 
+static uint64_t mix(uint64_t h, int64_t v) {
+  h = (h ^ (uint64_t)v) * UINT64_C(0x9e3779b97f4a7c15);
+  return h ^ h >> 29;
+}
+
+/* Where the streams stand and how far the transfers are: enough to tell most states apart. */
+static int64_t brief(const emu_machine *m) {
+  uint64_t h = mix(UINT64_C(0xcbf29ce484222325), m->now % m->c.period_fs), flows = 0;
+  for (int64_t j = 0; j < live_streams(m); j++) {
+    const emu_stream *s = &m->streams[j];
+    if (!m->words[s->kind]) continue;
+    h = mix(h, s->pc | (int64_t)s->sp << 32 | (int64_t)s->state << 40);
+    h = mix(h, issue_time(m, s));
+    h = mix(h, rel(m, s->complete));
+  }
+  for (int64_t j = 0; j < m->nactive; j++) flows += mix(1, m->flows[m->active[j]].left ^ m->active[j]);
+  for (int64_t j = 0; j < m->npending; j++) flows += mix(2, (m->flows[m->pending[j]].start - m->now) ^ m->pending[j]);
+  return (int64_t)mix(h, (int64_t)flows);
+}
+
+/* Whether a state with this brief hash was seen lately at this level; now it was. */
+static int seen_before(emu_forward *f, int level, int64_t h) {
+  for (int j = 0; j < SEEN; j++)
+    if (f->seen[level][j] == h) return 1;
+  f->seen[level][f->next_seen[level]] = h;
+  f->next_seen[level] = (f->next_seen[level] + 1) % SEEN;
+  return 0;
+}
+
 static int64_t hash_of(const emu_forward *f) {
   uint64_t h = UINT64_C(0xcbf29ce484222325);
-  for (int64_t j = 0; j < f->nwords; j++) h = (h ^ (uint64_t)f->words[j]) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
+  for (int64_t j = 0; j < f->nwords; j++) h = mix(h, f->words[j]);
   return (int64_t)h;
 }
 
@@ -306,11 +352,11 @@ static void shift_stream(emu_machine *m, const emu_stream *a, emu_stream *b, int
   b->op_data_end += span;
 }
 
-static void shift_semaphore(emu_machine *m, emu_sem *q, int64_t span, int64_t since) {
+static void shift_semaphore(emu_machine *m, emu_sem *q, int64_t floor, int64_t span, int64_t since) {
   const int64_t late = m->c.sem_cycles * m->c.period_fs;
   for (uint32_t j = 0; j < q->size; j++) {
     emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
-    if (k->stream < 0 || k->time + late <= m->now) continue;
+    if (k->stream < 0 || k->time + late <= floor) continue;
     k->time += span;
     k->data_end += span;
     k->start += span;
@@ -339,6 +385,7 @@ static int shift_releases(emu_machine *m, const state *k, int64_t n, int64_t per
 
 static int skip(emu_machine *m, emu_forward *f, const state *k, int64_t n) {
   const int64_t period = m->now - k->now, span = n * period;
+  for (int64_t j = 0; j < m->c.cores * m->nsems; j++) shift_semaphore(m, &m->sems[j], floor_of(m, j / m->nsems), span, k->now);
   for (int64_t j = 0; j < live_streams(m); j++) {
     const emu_stream *a = &k->streams[j];
     emu_stream *b = &m->streams[j];
@@ -347,7 +394,6 @@ static int skip(emu_machine *m, emu_forward *f, const state *k, int64_t n) {
     repeats(m, a, b, &level);
     shift_stream(m, a, b, level, n, span);
   }
-  for (int64_t j = 0; j < m->c.cores * m->nsems; j++) shift_semaphore(m, &m->sems[j], span, k->now);
   for (int64_t j = 0; j < m->nactive; j++) m->flows[m->active[j]].start += span, m->flows[m->active[j]].finish += span;
   for (int64_t j = 0; j < m->npending; j++) m->flows[m->pending[j]].start += span;
   for (int64_t j = 0; j < f->ncounters; j++) m->counters[j] += n * (m->counters[j] - k->counters[j]);
@@ -368,6 +414,7 @@ int emu_forward_try(emu_machine *m) {
   if (!f->hit) return 0;
   f->hit = 0;
   const int level = advanced_level(f, &m->streams[f->anchor]);
+  if (!seen_before(f, level, brief(m))) return 0;
   if (list_machine(m, f)) return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
   const int64_t hash = hash_of(f);
   for (int back = 1; back <= KEPT; back++) {

@@ -43,7 +43,7 @@ def gemm_program(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling) -
 
 
 def time_fs(chip: Chip, program: Program) -> int:
-    return Machine(chip).run(program, values=False, verify=False).end_fs
+    return Machine(chip).run(program, values=False, verify=False, folding=True, fast_forward=True).end_fs
 
 
 def choose_gemm(chip: Chip, shape: GemmShape, area: Area) -> GemmTiling:

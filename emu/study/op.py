@@ -138,7 +138,7 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
     library = chip.stack[stack]
     if library.mode == "whole-layer":
         tiling = choose_gemm(chip, shape, area)
-        run = Machine(chip, fidelity).run(gemm_program(chip, shape, area, tiling), values=False, verify=False)
+        run = Machine(chip, fidelity).run(gemm_program(chip, shape, area, tiling), values=False, verify=False, folding=True, fast_forward=True)
         return run, {**vars(tiling), "candidates_run": 3}
     if format_bytes(shape.fmt) < 2:
         raise UnsupportedError(f"stack {stack!r} with {shape.fmt}: its quantising kernel is not emulated yet; use stack 'bare' or bf16")
@@ -168,7 +168,7 @@ def attention(
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     tiling = choose_attention(chip, graph, op, area)
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
-    run = Machine(chip, fidelity).run(lowered.program, values=False, verify=False)
+    run = Machine(chip, fidelity).run(lowered.program, values=False, verify=False, folding=True, fast_forward=True)
     bound = op_bound(op, graph, chip)
     return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, dict(vars(tiling)), stack)
 

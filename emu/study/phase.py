@@ -119,5 +119,5 @@ class Phase:
             "layer_period_s": None if period is None else period / 1e15,
             "layers_run": self.passes[-1].sample.layers_run,
             "knots": self.knots,
-            "skipped_fraction": 0.0,
+            "skipped_fraction": self.passes[-1].sample.run.skipped_fraction,
         }
