@@ -1,7 +1,7 @@
 /* The sequencer of a stream: scalar instructions, loops, branches and descriptors run here, until the stream blocks or halts. */
 #include "machine.h"
 
-#define RUNAWAY 100000000 /* scalar instructions without one engine or sync instruction */
+#define RUNAWAY 30000000 /* scalar instructions without one engine or sync instruction */
 
 static inline void set(emu_stream *s, int rd, int64_t v) {
   if (rd) s->r[rd] = v;

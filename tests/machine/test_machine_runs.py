@@ -72,7 +72,10 @@ def test_ctrl_c_in_a_process_ends_it_with_130(tmp_path):
     assert child.wait(5) in (130, 2) and child.stderr is not None
 
 
-def small_gemm(m=40, n=24, k=20, fmt="bf16", tiling=GemmTiling(16, 8, 16, 2, 2, False)):
+STREAMED = GemmTiling(16, 8, 16, 2, 2, False)
+
+
+def small_gemm(m=40, n=24, k=20, fmt="bf16", tiling=STREAMED):
     t = Tracer(TINY, "gemm")
     x, w, y = t.hbm("x", (m, k), fmt, "in"), t.hbm("w", (k, n), fmt, "weight"), t.hbm("y", (m, n), "fp32", "out")
     gemm(t, x, w, y, tiling)
@@ -89,8 +92,8 @@ def small_norm():
 def test_threads_run_machines_at_the_same_time():
     program = small_gemm()
     rng = np.random.default_rng(0)
-    given_inputs = [{"x": rng.standard_normal((40, 20)).astype(ml_dtypes.bfloat16), "w": rng.standard_normal((20, 24)).astype(ml_dtypes.bfloat16)}
-                    for _ in range(4)]
+    shapes = {"x": (40, 20), "w": (20, 24)}
+    given_inputs = [{n: rng.standard_normal(s).astype(ml_dtypes.bfloat16) for n, s in shapes.items()} for _ in range(4)]
     want = [emu.Machine(TINY).run(program, g).outputs["y"].tobytes() for g in given_inputs]
     got: list[bytes] = [b""] * 4
 

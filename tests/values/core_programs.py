@@ -57,7 +57,7 @@ full:
 
 
 def shell(engine: str, body: str, formats: list[str], space: str = "sram", at: int = 0) -> isa.Program:
-    """Slot j of sram is filled with input x{j} in format j; the engine's body works on them; SLOT bytes at `at` of `space` are the result."""
+    """Slot j of sram holds input x{j} in format j; the engine's body works on them; SLOT bytes at `at` of `space` are the result."""
     buffers = "\n".join(f".buffer x{j} hbm {j * SLOT} {SLOT} in {f} {SLOT // size(f)}" for j, f in enumerate(formats))
     filled = {"buffers": buffers, "slot": SLOT, "sram": SLOT * len(formats), "count": len(formats), "engine": engine, "body": body}
     return isa.assemble(SHELL.format(**filled, space=space, at=at))
