@@ -11,6 +11,7 @@ class CoreFailure(Exception):
     info: dict[str, Any]
 
 def counter_names() -> list[str]: ...
+def relevant_params(code: Mapping[int, Any], nparams: int, labels: int) -> set[int] | None: ...
 def run(
     config: dict[str, Any],
     buffers: list[tuple[int, int, int, int]],  # space, offset, bytes, role
@@ -21,5 +22,6 @@ def run(
     labels: int,
     inputs: list[tuple[int, Any]],  # offset in hbm, bytes
     outputs: list[tuple[int, Any]],  # offset in hbm, writable bytes
+    weights: list[int] | None = None,  # how many cores each one stands for
 ) -> dict[str, Any]:
     """One run. Raises CoreFailure, MemoryError, KeyboardInterrupt."""

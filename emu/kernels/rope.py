@@ -35,7 +35,7 @@ def rope_append(
 ) -> None:
     """Rotates q and keys by their position (shape.past onwards), writes q_out, and appends keys and values to the cache there.
 
-    Without `rope` nothing is rotated and q is left where it is."""
+    Without `rope` nothing is rotated, and q is left where it is if it has q_out's format already."""
     t, s = tiling, shape
     b_share, h_share, t_share = grid(k, (s.batch, s.kv_heads, -(-s.q_len // t.tile_t)), (t.split_b, t.split_h, t.split_t))
     for n in k.loop(t_share.count):
@@ -45,7 +45,7 @@ def rope_append(
         for i in k.loop(b_share.count):
             for j in k.loop(h_share.count):
                 b, h = b_share.unit(i), h_share.unit(j)
-                if tables is not None:
+                if tables is not None or q.tensor.fmt != q_out.tensor.fmt:
                     source = k.fetch(q.at(b, h * s.group, s.group, token, t.tile_t, valid), t.depth, name="q")
                     turned = _rotated(k, source, tables, q_out.tensor.fmt, t.depth, "q_turned")
                     k.store(q_out.at(b, h * s.group, s.group, token, t.tile_t, valid), turned)

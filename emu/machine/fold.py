@@ -1,9 +1,9 @@
 """Folding: cores that must take the same time are simulated once and counted as often as there are (SOUNDNESS 14).
 
-All cores run the same words; what differs is their column of the parameter table. A parameter that only ever becomes an address cannot change
-a time in `fast` without a cache: device memory is one fair-share server whatever the address. A backward data-flow analysis over every
-stream (csrc/engine/relevance.c) finds the parameters that reach anything else (loop counts, extents, strides, branches); cores that agree in
-those are one class.
+All cores run the same words; what differs is their column of the parameter table. A parameter that only ever becomes an address cannot
+change a time in `fast` without a cache: device memory is one fair-share server whatever the address. A backward data-flow analysis over
+every stream (csrc/engine/relevance.c) finds the parameters that reach anything else (loop counts, extents, strides, branches); cores that
+agree in those are one class.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def fold(program: Program, chip: Chip, code: Mapping[int, Any]) -> Folding | Non
         return None
     columns = [program.params[j] for j in sorted(relevant)]
     classes: dict[tuple[int, ...], int] = {}
-    class_of, cores, weights = [], [], []
+    class_of: list[int] = []
+    cores: list[int] = []
+    weights: list[int] = []
     for core in range(program.cores):
         key = tuple(column[core] for column in columns)
         number = classes.setdefault(key, len(classes))

@@ -53,9 +53,10 @@ class Machine:
 
         `inputs` maps buffer names to arrays in the buffer's shape. `values=False` runs timing only: same cycles, no arrays (index buffers
         are needed either way). `order_seed` runs the streams in another legal order, which must change nothing. `verify=False` skips the
-        static proofs for a program the compiler has just made. `folding` simulates equal cores once and `fast_forward` skips whole periods of
-        loops: both give the same times and counts to the femtosecond and the event (timing-only runs without check or trace; elsewhere they
-        do nothing), but bytes that were never written are then no longer looked for. Raises ProgramError, CapacityError, UnsupportedError.
+        static proofs for a program the compiler has just made. `folding` simulates equal cores once and `fast_forward` skips whole
+        periods of loops: both give the same times and counts to the femtosecond and the event (timing-only runs without check or trace;
+        elsewhere they do nothing), but bytes that were never written are then no longer looked for. Raises ProgramError, CapacityError,
+        UnsupportedError.
         """
         self._suits(program, verify)
         if values:
@@ -73,7 +74,9 @@ class Machine:
         raw = self._run(program, config, given, list(outputs.values()), plain and folding, plain and fast_forward)
         return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values)
 
-    def _run(self, program: Program, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool) -> dict[str, Any]:
+    def _run(
+        self, program: Program, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool
+    ) -> dict[str, Any]:
         buffers, code, semaphores, barriers, params, labels = parts(program)
         config["forward"] = int(forward and addresses_are_free(self.chip))
         classes = fold(program, self.chip, code) if folding else None

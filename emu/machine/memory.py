@@ -54,7 +54,8 @@ def as_bytes(buffer: Buffer, value: Any) -> np.ndarray:
     except ValueError:
         raise ProgramError(f"input {buffer.name!r}: not an array; its rows differ in length") from None
     if array.dtype.kind not in "iubf" and array.dtype not in NUMBERS:
-        raise ProgramError(f"input {buffer.name!r}: dtype {array.dtype}, the program expects {buffer.format or 'bytes'}; convert it yourself")
+        wanted = buffer.format or "bytes"
+        raise ProgramError(f"input {buffer.name!r}: dtype {array.dtype}, the program expects {wanted}; convert it yourself")
     if buffer.format is None:
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     else:

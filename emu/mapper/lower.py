@@ -161,8 +161,8 @@ class Lowering:
         tiling = self.choice[op.name]
         source = op.q
         append = next((o for o in self.graph.layer if isinstance(o, RopeAppend)), None)
-        if append is not None and append.tables is None:  # without rotation the queries stay in the first columns of qkv
-            source = append.input
+        if append is not None and append.tables is None and self.graph.tensors[append.input].fmt == self.graph.tensors[op.q].fmt:
+            source = append.input  # neither rotated nor converted, the queries stay in the first columns of qkv
         q = Heads(self._t(source, layer), op.batch, op.head_dim)
         keys, values = (Heads(self._t(name, layer), op.batch, op.head_dim) for name in (op.k_cache, op.v_cache))
         out = Heads(self._t(op.output, layer), op.batch, op.head_dim)

@@ -10,10 +10,10 @@ from emu.errors import CapacityError, UnsupportedError, did_you_mean
 from emu.machine.config import core_config
 from emu.mapper import choose
 from emu.models import Graph, Model
-from emu.models.graph import FORMAT_BYTES, format_of
+from emu.models.graph import FORMAT_BYTES
 from emu.study.decode import decode_phase
 from emu.study.phase import Phase, Weighted
-from emu.study.result import Result, assumed, header
+from emu.study.result import Result, assumed, check_formats, header
 from emu.study.sample import Progress, Sample, sample, simulate
 
 
@@ -124,12 +124,11 @@ def _what_fits(chip: Chip, graph: Graph, batch: int, tokens: int) -> str:
     return f"the weights fit; not even one sequence of {tokens} tokens beside them does: shorten the prompt, or a narrower kv_dtype"
 
 
-def _check(chip: Chip, dtypes: tuple[str, ...], fidelity: str, stack: str, sizes: dict[str, int]) -> None:
+def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes: dict[str, int]) -> None:
     for name, value in sizes.items():
         if not isinstance(value, int) or value < 1:
             raise UnsupportedError(f"{name} = {value!r}: expected a whole number of at least 1")
-    for dtype in dtypes:
-        chip.peak_flops(format_of(dtype))  # refuses a format the chip lacks, by name
+    check_formats(chip, *dtypes)
     core_config(chip, 1, fidelity)
     if stack not in chip.stack:
         raise UnsupportedError(f"{chip.name} has no stack {stack!r}; {did_you_mean(stack, chip.stack)}")

@@ -19,7 +19,7 @@ from emu.models import Attention, Graph, Tensor
 from emu.models.graph import format_of, wide_format
 from emu.power.energy import EnergyReport, energy
 from emu.study.bound import Bound, gemm_bound, op_bound
-from emu.study.result import Result, assumed, header
+from emu.study.result import Result, assumed, check_formats, header
 
 
 class OpResult(Result):
@@ -138,7 +138,8 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
     library = chip.stack[stack]
     if library.mode == "whole-layer":
         tiling = choose_gemm(chip, shape, area)
-        run = Machine(chip, fidelity).run(gemm_program(chip, shape, area, tiling), values=False, verify=False, folding=True, fast_forward=True)
+        program = gemm_program(chip, shape, area, tiling)
+        run = Machine(chip, fidelity).run(program, values=False, verify=False, folding=True, fast_forward=True)
         return run, {**vars(tiling), "candidates_run": 3}
     if format_bytes(shape.fmt) < 2:
         raise UnsupportedError(f"stack {stack!r} with {shape.fmt}: its quantising kernel is not emulated yet; use stack 'bare' or bf16")
@@ -162,9 +163,8 @@ def attention(
     _positive(batch=batch, q_heads=q_heads, kv_heads=kv_heads, head_dim=head_dim, q_len=q_len, kv_len=kv_len)
     if q_heads % kv_heads or kv_len < q_len:
         raise UnsupportedError(f"q_heads {q_heads} must be a multiple of kv_heads {kv_heads}, and kv_len {kv_len} at least q_len {q_len}")
+    check_formats(chip, dtype, kv_dtype or dtype)
     graph, op = _attention_graph(phase, batch, q_heads, kv_heads, head_dim, q_len, kv_len, format_of(dtype), format_of(kv_dtype or dtype))
-    for fmt in (graph.dtype, graph.kv_dtype):
-        chip.peak_flops(fmt)
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     tiling = choose_attention(chip, graph, op, area)
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from emu.chip.schema import Chip
+from emu.errors import UnsupportedError
+from emu.models.graph import format_of
 
 
 class Result:
@@ -48,6 +50,14 @@ def header(kind: str, chip: Chip, program: str | None, fidelity: str, stack: str
         "stack": stack,
         "seed": seed,
     }
+
+
+def check_formats(chip: Chip, dtype: str, kv_dtype: str) -> None:
+    """Refuse formats that the chip's matrix engine lacks, or cannot multiply with each other."""
+    for name in (dtype, kv_dtype):
+        chip.peak_flops(format_of(name))
+    if (format_of(dtype) == "int8") != (format_of(kv_dtype) == "int8"):
+        raise UnsupportedError(f"dtype {dtype} with kv_dtype {kv_dtype}: matrix engines do not multiply int8 with another format")
 
 
 def assumed(chip: Chip) -> list[dict[str, str]]:

@@ -61,9 +61,9 @@ def simulate(
 
 
 def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int) -> Sample:
-    """The pass for all layers of the graph. Where no time depends on an address all of them are run: 0.24 s for the 870 000 instructions of a
-    prefill of llama-3-8b, of which a search for periods, 8 s long, skipped 12 %. With a cache a few are run, and the steady one stands for
-    the rest."""
+    """The pass for all layers of the graph. Where no time depends on an address all of them are run: 0.24 s for the 870 000 instructions
+    of a prefill of llama-3-8b, of which a search for periods, 8 s long, skipped 12 %. With a cache a few are run, and the steady one
+    stands for the rest."""
     if addresses_are_free(chip):
         lowered, run = simulate(model, graph, chip, choice, graph.layers, fidelity, seed)
         return replace(_whole(graph, lowered, run), period_fs=_middle_period(lowered, run))

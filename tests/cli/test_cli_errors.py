@@ -161,3 +161,11 @@ def test_what_would_fit_is_said(shell):
 def test_a_format_the_chip_lacks_names_those_it_has(shell, command):
     refused(shell(*command, "--chip", "jalapeno", "--dtype", "fp32"), "fp32", "bf16")
     refused(shell(*command, "--chip", "jalapeno", "--dtype", "bf61"), "did you mean 'bf16'?")
+
+
+@pytest.mark.parametrize("command", [
+    ("estimate", "gpt-2"), ("op", "attention", "--phase", "decode", "--q-heads", "4", "--head-dim", "16", "--kv-len", "9"),
+])
+def test_formats_that_do_not_go_together(shell, command):
+    refused(shell(*command, "--chip", "jalapeno", "--kv-dtype", "int8"), "dtype bf16 with kv_dtype int8")
+    refused(shell(*command, "--chip", "jalapeno", "--dtype", "int8", "--kv-dtype", "fp8"), "dtype int8 with kv_dtype fp8")
