@@ -1,6 +1,6 @@
 """A small study from Python: how a model's speed on a chip depends on the batch and on the chip's memory.
 
-    python examples/estimate.py [model or config.json] [chip]
+    python examples/estimate.py [model or config.json] [chip] [prompt] [generate]
 """
 
 import sys
@@ -30,4 +30,4 @@ def main(name: str = "llama-3-8b", chip_name: str = "jalapeno", prompt: int = 51
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:3], *map(int, sys.argv[3:]))

@@ -44,8 +44,9 @@ def _row_tiles(shape: GemmShape, chip: Chip) -> list[int]:
     return sorted({most, *(t for t in (16, 32, 64, 128, 256, 512) if t < most)})
 
 
-def _splits(cores: int, rows: int) -> list[tuple[int, int]]:
-    return [(m, cores // m) for m in sorted({*_powers(cores), cores}) if m <= rows]
+def _splits(cores: int, rows: int, columns: int) -> list[tuple[int, int]]:
+    """Grids of cores; none without columns, for it would fetch its rows of x in vain."""
+    return [(m, min(columns, cores // m)) for m in sorted({*_powers(cores), cores}) if m <= rows]
 
 
 def _fewest_waves(cores: int, rows: int, columns: int) -> list[tuple[int, int]]:
@@ -87,7 +88,7 @@ def candidates(shape: GemmShape, chip: Chip, area: Area, menu: Menu = (), cores:
         if accs > area.acc_bytes or not tile_k:
             continue
         rows, columns = _ceil(shape.m, tile_m), _ceil(shape.n, tile_n)
-        for split_m, split_n in _fewest_waves(cores, rows, columns) if menu else _splits(cores, rows):
+        for split_m, split_n in _fewest_waves(cores, rows, columns) if menu else _splits(cores, rows, columns):
             tile = (tile_m, tile_n, tile_k, split_m, split_n)
             yield from _with_buffers(shape, area, tile, 2 if 2 * accs <= area.acc_bytes else 1, not menu)
 

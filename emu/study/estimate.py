@@ -14,7 +14,7 @@ from emu.models.graph import FORMAT_BYTES
 from emu.study.decode import decode_phase
 from emu.study.phase import Phase, Weighted
 from emu.study.result import Result, assumed, check_formats, header
-from emu.study.sample import Progress, Sample, sample, simulate
+from emu.study.sample import Progress, Sample, sample
 
 
 class Estimate(Result):
@@ -87,17 +87,10 @@ class Estimate(Result):
         }
 
     def trace(self, path: str | Path) -> int:
-        """Write the timeline of each phase's first pass, the layers not run marked as repeats. Returns the slices written."""
+        """Write the timeline of each phase's first pass, a few layers of it, one marked as repeating. Returns the slices written."""
         from emu.study.timeline import write
 
         return write(self, path)
-
-    def rerun(self, phase: str) -> tuple[Sample, Any]:
-        """The phase's first sample, and the same program run again with a trace."""
-        s = self.phases[phase].passes[0].sample
-        fidelity, seed = self.asked["fidelity"], self.asked["seed"]
-        _, run = simulate(self.model, s.graph, self.chip, s.lowered.tilings, s.layers_run, fidelity, seed, trace=True)
-        return s, run
 
 
 def _need(model: Model, chip: Chip, graph: Graph, batch: int, tokens: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 import emu
-from emu.mapper import choose
+from emu.mapper import choose, lower
 from emu.models import Graph, Model
 from emu.models.hf import parse_config
 
@@ -41,9 +41,16 @@ def chip_named(name: str) -> Any:
 
 
 def everything(model: Model, graph: Graph, chip: Any, choice: Mapping[str, Any] | None = None, fidelity: str = "fast") -> Any:
-    """The pass with no layer left out."""
-    lowered, run = sampling.simulate(model, graph, chip, choice or choose(graph, chip), graph.layers, fidelity, 0)
+    """The pass with no layer left out, no cores folded and no periods skipped."""
+    lowered = lower(graph, chip, choice or choose(graph, chip), graph.layers)
+    given = sampling.inputs_for(model, graph, 0, {b.name for b in lowered.program.buffers})
+    run = emu.Machine(chip, fidelity).run(lowered.program, given, values=False)
     return sampling._whole(graph, lowered, run)
+
+
+def few_cores_of_h100() -> Any:
+    """A chip with a cache, on which times depend on addresses and layers are repeated by their period."""
+    return chip_named("h100").vary({"core_count": 4, "noc.x": 4})
 
 
 VARIED = {

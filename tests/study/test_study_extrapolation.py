@@ -21,10 +21,19 @@ def same(some, every):
     assert sum(some.op_fs.values()) == some.fs
 
 
+def extrapolated(model, graph, chip, choice):
+    """The pass with layers repeated, on a chip whose layers would else all be run (times on it do not depend on addresses)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "addresses_are_free", lambda chip: False)
+        return sampling.sample(model, graph, chip, choice, "fast", 0)
+
+
 def both(model, graph, chip):
     choice = choose(graph, chip)
-    some = sampling.sample(model, graph, chip, choice, "fast", 0)
-    same(some, support.everything(model, graph, chip, choice))
+    every = support.everything(model, graph, chip, choice)
+    same(sampling.sample(model, graph, chip, choice, "fast", 0), every)
+    some = extrapolated(model, graph, chip, choice)
+    same(some, every)
     return some
 
 
@@ -47,13 +56,21 @@ def test_large_layers():
     graph = model.graph("decode", 1, 1, 513, "bf16", None, 640)
     chip = support.chip_named("jalapeno")
     choice = choose(graph, chip)
-    some = sampling.sample(model, graph, chip, choice, "fast", 0)
+    some = extrapolated(model, graph, chip, choice)
     every = support.everything(model, graph, chip, choice)
     assert some.layers_run <= 6
     assert some.counters == every.counters and some.fs == pytest.approx(every.fs, rel=1e-3)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+def test_behind_a_cache():
+    """Where times depend on addresses. The cache of four such cores holds all these layers: after the first none is cold."""
+    model, chip = support.llama(num_hidden_layers=12), support.few_cores_of_h100()
+    graph = model.graph("prefill", 1, 32, 32, "bf16", None, 64)
+    choice = choose(graph, chip)
+    same(sampling.sample(model, graph, chip, choice, "fast", 0), support.everything(model, graph, chip, choice))
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(support.graphs(layers=11), support.chips())
 def test_any_model_on_any_chip(drawn, chip):
     model, graph = drawn
@@ -71,7 +88,7 @@ def test_unequal_layers_are_all_run(monkeypatch):
         return [(label, fs + len(calls)) for label, fs in real(lowered, run, layer)]
 
     monkeypatch.setattr(sampling, "_layer_releases", jittered)
-    s = sampling.sample(model, graph, chip, choose(graph, chip), "fast", 0)
+    s = extrapolated(model, graph, chip, choose(graph, chip))
     assert s.layers_run == 12 and s.period_fs is None and calls
 
 
@@ -79,7 +96,7 @@ def test_unequal_layers_are_all_run(monkeypatch):
 def test_decode_knots_stand_for_all_steps(name):
     """Mean time per output token from a few knots against every step run."""
     model, chip = support.llama(num_hidden_layers=3), support.chip_named(name)
-    prompt, generate = 20, 70
+    prompt, generate = 20, 40
     result = emu.estimate(model, chip, prompt=prompt, generate=generate)
     room = prompt + generate - 1
     choice = choose(model.graph("decode", 1, 1, room, "bf16", None, room), chip)
