@@ -70,7 +70,6 @@ class Outcome:
     bound_by: str = ""
     split_k: int = 0
     tile: str = ""
-    waiting: str = ""
     cpu_s: float = 0.0
     failure: str = ""
 
@@ -132,10 +131,8 @@ def predict(row: Row) -> Outcome:
     except emu.EmuError as error:
         return Outcome(row, 0.0, failure=str(error))
     t = r.mapping
-    stalls = {cause: s for cause, s in r.run.stalls_root.get("mm", {}).items() if cause != "busy_s"}
-    waiting = max(stalls, key=lambda cause: stalls[cause]).removesuffix("_s") if stalls else ""
     tile = f"{t['tile_m']}x{t['tile_n']}x{t['tile_k']}"
-    return Outcome(row, r.seconds, r.launch_s, floor(row.chip), r.bound.by, t["split_k"], tile, waiting, time.process_time() - start)
+    return Outcome(row, r.seconds, r.launch_s, floor(row.chip), r.bound.by, t["split_k"], tile, time.process_time() - start)
 
 
 def regime(o: Outcome) -> str:
@@ -169,11 +166,11 @@ def table(outcomes: Sequence[Outcome], title: str, key: Callable[[Outcome], str]
 
 def side_by_side(outcomes: Sequence[Outcome]) -> list[str]:
     """Every row: measured, predicted, error, and how it was mapped."""
-    lines = ["| m x n x k | measured us | predicted us | error | tile | split K | mm waits most for |", "|---|---|---|---|---|---|---|"]
+    lines = ["| m x n x k | measured us | predicted us | error | tile | split K |", "|---|---|---|---|---|---|"]
     for o in outcomes:
         what = o.failure or f"{o.seconds * 1e6:.2f}"
         shape = f"{o.row.m} x {o.row.n} x {o.row.k}"
-        lines.append(f"| {shape} | {o.row.seconds * 1e6:.2f} | {what} | {o.error:+.1%} | {o.tile} | {o.split_k} | {o.waiting} |")
+        lines.append(f"| {shape} | {o.row.seconds * 1e6:.2f} | {what} | {o.error:+.1%} | {o.tile} | {o.split_k} |")
     return lines
 
 
