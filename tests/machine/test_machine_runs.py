@@ -23,10 +23,10 @@ from emu.kernels.lang import Tracer
 from emu.kernels.norm import Norm, RowTiling, norm
 
 TINY = emu.chip("tiny")
+# Loops of scalar instructions alone end by themselves, as running away.
 LONG = ".program long\n.buffer x hbm 0 64 in int8 64\n.buffer s sram 0 64 temp\n{body}"
 LOOPS = {
     "transfers": ".stream ld0\n dset d0.space, sram\n loop 1000000000, e\n dma d0, d1\ne:\n halt\n",
-    "scalars": ".stream mm\n loop 1000000000, e\n nop\n dnext d0\ne:\n halt\n",
     "tokens": ".sem 1 s 0\n.stream mm\n loop 1000000000, e\n signal s, 1\n wait s, 1\ne:\n halt\n",
 }
 
@@ -39,11 +39,14 @@ def long_program(kind: str) -> isa.Program:
 @pytest.mark.parametrize("kind", LOOPS)
 def test_ctrl_c_ends_a_long_run_within_a_second(kind):
     program = long_program(kind)
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     begin = time.monotonic()
-    with pytest.raises((KeyboardInterrupt, emu.ProgramError)) as caught:
-        emu.Machine(TINY).run(program, values=False)
-    assert caught.type is KeyboardInterrupt or "run on" in str(caught.value)
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            emu.Machine(TINY).run(program, values=False)
+    finally:
+        timer.cancel()
     assert time.monotonic() - begin < 3
 
 
