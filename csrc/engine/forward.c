@@ -21,6 +21,7 @@ struct emu_forward {
   state kept[EMU_MAX_LOOPS + 1][KEPT];
   int next[EMU_MAX_LOOPS + 1], next_seen[EMU_MAX_LOOPS + 1];
   int64_t seen[EMU_MAX_LOOPS + 1][SEEN];
+  int32_t vain[EMU_MAX_LOOPS + 1], turn[EMU_MAX_LOOPS + 1]; /* full lists since the last skip at this level; chances passed over */
   int64_t nwords, *words, ncounters, nlabel_stalls;
   int32_t anchor, level, hit, waited, last_sp;
   emu_loop last[EMU_MAX_LOOPS];
@@ -414,14 +415,19 @@ int emu_forward_try(emu_machine *m) {
   if (!f->hit) return 0;
   f->hit = 0;
   const int level = advanced_level(f, &m->streams[f->anchor]);
-  if (!seen_before(f, level, brief(m))) return 0;
+  const int doublings = f->vain[level] / 16 < 10 ? f->vain[level] / 16 : 10; /* the longer in vain, the rarer: what is skipped stays exact */
+  if ((f->turn[level]++ & ((1 << doublings) - 1)) || !seen_before(f, level, brief(m))) return 0;
+  f->vain[level]++;
   if (list_machine(m, f)) return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
   const int64_t hash = hash_of(f);
   for (int back = 1; back <= KEPT; back++) {
     const state *k = &f->kept[level][(f->next[level] + KEPT - back) % KEPT];
     if (!k->valid || k->hash != hash || k->elapsed != f->nwords || memcmp(k->words, f->words, (size_t)f->nwords * sizeof *f->words)) continue;
     const int64_t n = possible(m, k);
-    if (n > 0) return skip(m, f, k, n);
+    if (n > 0) {
+      f->vain[level] = 0;
+      return skip(m, f, k, n);
+    }
   }
   state *k = &f->kept[level][f->next[level]];
   f->next[level] = (f->next[level] + 1) % KEPT;
