@@ -134,8 +134,7 @@ static void through_cache(emu_machine *m, emu_flow *f) {
   c[C_SHARED] += total;
   m->total_bytes[VIA_SHARED] += total;
   if (f->cached == 2) return;
-  if (absent > total) absent = total;
-  c[C_HBM_READ] += absent < at->extent.bytes ? absent : at->extent.bytes;
+  c[C_HBM_READ] += absent; /* whole sectors: what was fetched beside the bytes asked for is a hit later */
   c[C_HBM_BURST] += absent;
   if (!absent) {
     f->via = VIA_SHARED;
@@ -143,7 +142,7 @@ static void through_cache(emu_machine *m, emu_flow *f) {
     m->total_bytes[VIA_SHARED] -= total; /* counted again when it ends */
   } else {
     f->bytes = absent;
-    f->limit = (int64_t)((__int128)f->limit * absent / total);
+    if (absent < total) f->limit = (int64_t)((__int128)f->limit * absent / total);
     if (f->limit < 1) f->limit = 1;
   }
   f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];

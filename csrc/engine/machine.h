@@ -40,7 +40,7 @@ enum emu_error {
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
   X(dma_start) X(dma_issue) X(dma_bytes_per_clk) X(dma_inflight) \
   X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
-  X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) \
+  X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
   X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions) X(forward)
 typedef struct {

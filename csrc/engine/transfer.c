@@ -93,9 +93,15 @@ static int effect(emu_machine *m, emu_stream *s, emu_insn *i, transfer *x) {
   return 0;
 }
 
+static int64_t along(int64_t a, int64_t b, int64_t size, int64_t wraps) {
+  const int64_t d = a < b ? b - a : a - b;
+  return wraps && size - d < d ? size - d : d;
+}
+
 static int64_t hops(const emu_machine *m, int64_t a, int64_t b) {
-  int64_t w = m->c.noc_x > 0 ? m->c.noc_x : 1, dx = a % w - b % w, dy = a / w - b / w;
-  return (dx < 0 ? -dx : dx) + (dy < 0 ? -dy : dy);
+  if (m->c.noc_crossbar) return a != b;
+  const int64_t w = m->c.noc_x > 0 ? m->c.noc_x : 1;
+  return along(a % w, b % w, w, m->c.noc_wraps) + along(a / w, b / w, m->c.noc_y, m->c.noc_wraps);
 }
 
 static void count_bytes(emu_machine *m, emu_stream *s, const emu_operand *o, int write, int64_t bytes, int64_t burst) {

@@ -136,7 +136,9 @@ class Run:
         """Write a timeline that Perfetto opens; the run must have been made with trace=True. Returns the slices written."""
         from emu.report.trace import write_trace
 
-        return write_trace(path, self.records(), {"chip": self.chip.name, "program": self.program.name, "fidelity": self.fidelity})
+        records = self.records()
+        about = {"chip": self.chip.name, "program": self.program.name, "fidelity": self.fidelity}
+        return write_trace(path, records, about, unrecorded=self.instructions - len(records))
 
     def records(self) -> list[Any]:
         """One TraceRecord per engine instruction, if the run was made with trace=True."""

@@ -55,7 +55,6 @@ def test_gemm(name, m, n, k, dtype):
     assert fast.joules == pytest.approx(sum(fast.energy.values()))
 
 
-@pytest.mark.xfail(strict=True, reason="csrc/engine/cache.c: a miss pays for the bytes asked for, the rest of its line is a hit")
 def test_a_cache_line_is_not_filled_for_free():
     """x and the first weights share a line of 128 bytes; both must come over the pins."""
     c = emu.gemm("h100", 12, 65, 2, "int8").run.counters
