@@ -326,13 +326,18 @@ static int walks_ring(const emu_insn *code, const emu_loop *loop, int d) {
   return 0;
 }
 
+/* Another operation of the loop may use the descriptor for a ring, and leave the ring's bounds behind. */
+static int inside_ring(const emu_desc *x) {
+  return x->f[AT_BASE] >= x->f[AT_RING_LO] && x->f[AT_BASE] - x->f[AT_RING_LO] < x->f[AT_RING_SIZE];
+}
+
 static void shift_stream(emu_machine *m, const emu_stream *a, emu_stream *b, int level, int64_t n, int64_t span) {
   const emu_loop *loop = &b->loop[level];
   for (int r = 1; r < EMU_REGISTERS; r++) b->r[r] = (int64_t)((uint64_t)b->r[r] + (uint64_t)n * ((uint64_t)b->r[r] - (uint64_t)a->r[r]));
   for (int d = 0; d < EMU_DESCRIPTORS; d++) {
     emu_desc *x = &b->d[d];
     const emu_desc *y = &a->d[d];
-    const int ring = walks_ring(m->code[b->kind], loop, d) && x->f[AT_RING_SIZE] > 0 && x->f[AT_RING_LO] == y->f[AT_RING_LO];
+    const int ring = walks_ring(m->code[b->kind], loop, d) && x->f[AT_RING_LO] == y->f[AT_RING_LO] && inside_ring(x) && inside_ring(y);
     if (ring) x->f[AT_BASE] = ring_step(y, x, n);
     else x->f[AT_BASE] += n * (x->f[AT_BASE] - y->f[AT_BASE]);
     x->f[AT_RING_LO] += n * (x->f[AT_RING_LO] - y->f[AT_RING_LO]);
