@@ -57,7 +57,8 @@ def simulate(
     """Compile `layers` layers and run them, timing only."""
     lowered = lower(graph, chip, choice, layers)
     given = inputs_for(model, graph, seed, {b.name for b in lowered.program.buffers})
-    return lowered, Machine(chip, fidelity).run(lowered.program, given, values=False, verify=False, trace=trace, folding=True, fast_forward=True)
+    machine = Machine(chip, fidelity)
+    return lowered, machine.run(lowered.program, given, values=False, verify=False, trace=trace, folding=True, fast_forward=True)
 
 
 def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int) -> Sample:
