@@ -88,6 +88,8 @@ class Machine:
         try:
             raw = _core.run(config, buffers, code, semaphores, barriers, params, labels, given, outputs, weights)
         except _core.CoreFailure as failure:
+            if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
+                return self._run(program, config | {"cores": program.cores}, given, outputs, False, False)
             raise explain(program, failure.info) from None
         return raw if classes is None else unfolded(raw, classes)
 
