@@ -72,12 +72,15 @@ def gemm(
     dtype: options.DType = "bf16",
     stack: options.Stack = "bare",
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """A matrix product [m, k] @ [k, n]."""
     from emu import study
     from emu.cli.names import chip_of
 
-    show(study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack).to_dict(), json)
+    with progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
+        result = study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack)
+    show(result.to_dict(), json)
 
 
 @op.command()
@@ -94,13 +97,15 @@ def attention(
     kv_dtype: options.KvDType = None,
     stack: options.Stack = "bare",
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Attention of one layer over a KV cache (decode) or a prompt (prefill)."""
     from emu import study
     from emu.cli.names import chip_of
 
-    result = study.attention(
-        chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
-        q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
-    )
+    with progress(quiet, f"attention {phase} on {chip}"):
+        result = study.attention(
+            chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
+            q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
+        )
     show(result.to_dict(), json)

@@ -60,6 +60,11 @@ class OpResult(Result):
         return self.bound.seconds
 
     @property
+    def ratio(self) -> float:
+        """Seconds over the lower bound."""
+        return self.seconds / self.bound_s
+
+    @property
     def stalls(self) -> dict[str, dict[str, float]]:
         return self.run.stalls
 
@@ -87,7 +92,7 @@ class OpResult(Result):
             "watts": self.watts,
             "bound_s": self.bound_s,
             "bound_by": self.bound.by,
-            "ratio": self.seconds / self.bound_s,
+            "ratio": self.ratio,
             "mfu": self.mfu,
             "mbu": self.mbu,
             "stalls": self.stalls,
