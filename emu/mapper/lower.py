@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,17 @@ def gemm_shape(op: Gemm, graph: Graph) -> GemmShape:
     return GemmShape(op.m, op.n, op.k, fmt, op.out_fmt, gates, bool(op.biases), op.activation, op.residual is not None, fmt == "int8")
 
 
+def _readers(ops: Sequence[Op], before: Op, graph: Graph) -> int:
+    """How many ops read what `before` writes, until another op writes there."""
+    name = before.outputs[0]
+    count = int(name == graph.output)
+    for op in ops[ops.index(before) + 1 :]:
+        count += name in op.inputs
+        if name in op.outputs:
+            break
+    return count
+
+
 def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> Iterator[tuple[Norm, Gemm]]:
     """Norms that the gemm behind them does on its own way in. Every core then repeats them, which pays while that takes less time than
     meeting at a barrier and going through device memory once more."""
@@ -57,7 +68,7 @@ def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any])
         for before, op in zip(ops, ops[1:]):
             if not isinstance(before, Norm) or not isinstance(op, Gemm) or before.output != op.input or before.wide is not None:
                 continue
-            readers = sum(before.output in o.inputs for o in ops) + (before.output == graph.output)
+            readers = _readers(ops, before, graph)
             tiling = choice[op.name]
             size = format_bytes(graph.tensors[op.input].fmt)
             need = tiling.tile_m * op.k * (4 * 2 + (size + 2) * tiling.depth_a) + 3 * 4 * op.k

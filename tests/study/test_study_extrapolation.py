@@ -49,12 +49,12 @@ def test_twelve_layers(name, build, phase):
 
 
 def test_large_layers():
-    """Ten layers of llama-3-8b, decoded on jalapeno. Neighbours differ by a clock now and then, as the memory's share of a clock drifts:
-    equal to 0.1 %, not to the femtosecond. Events are exact."""
+    """Ten layers of llama-3-8b, decoded on h100, where a cache makes this the way estimates are made. Neighbours may differ by a clock now
+    and then, as the memory's share of a clock drifts: equal to 0.1 %, not to the femtosecond. Events are exact."""
     model = emu.model("llama-3-8b")
     model = replace(model, config=replace(model.config, layers=10))
     graph = model.graph("decode", 1, 1, 513, "bf16", None, 640)
-    chip = support.chip_named("jalapeno")
+    chip = support.chip_named("h100")
     choice = choose(graph, chip)
     some = extrapolated(model, graph, chip, choice)
     every = support.everything(model, graph, chip, choice)
