@@ -57,8 +57,8 @@ def gemm_program(m, n, k, tiling, fmt="bf16", residual=False):
 
 
 @given(
-    st.integers(1, 130), st.integers(1, 70), st.integers(1, 140), st.sampled_from([8, 16]), st.sampled_from([8, 16]), st.sampled_from([8, 24]),
-    st.sampled_from([(1, 1), (2, 2), (4, 1), (1, 3)]), st.booleans(), st.booleans(), st.sampled_from(["bf16", "fp8_e4m3", "int8"]),
+    st.integers(1, 130), st.integers(1, 70), st.integers(1, 140), st.sampled_from([8, 16]), st.sampled_from([8, 16]), st.sampled_from([8,
+    24]), st.sampled_from([(1, 1), (2, 2), (4, 1), (1, 3)]), st.booleans(), st.booleans(), st.sampled_from(["bf16", "fp8_e4m3", "int8"]),
 )  # fmt: skip
 @example(128, 64, 128, 16, 16, 8, (2, 2), False, False, "bf16")
 @settings(max_examples=40, deadline=None)
