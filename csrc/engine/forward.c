@@ -15,7 +15,7 @@
 #define IMPATIENT 512   /* steps without a sign of the anchor before another stream becomes it */
 #define MOST_RELEASES 1000000
 
-typedef struct { int64_t elapsed, hash, releases, instructions, syncs, total_bytes[VIAS]; int64_t now; int valid; int64_t *counters, *label_stalls; emu_stream *streams; int64_t *words; } state;
+typedef struct { int64_t nwords, hash, releases, instructions, syncs, total_bytes[VIAS]; int64_t now; int valid; int64_t *counters, *label_stalls; emu_stream *streams; int64_t *words; } state;
 struct emu_forward {
   uint32_t *live[EMU_STREAM_COUNT], used[EMU_STREAM_COUNT]; /* used: descriptors a stream's code names */
   state kept[EMU_MAX_LOOPS + 1][KEPT];
@@ -23,7 +23,7 @@ struct emu_forward {
   int64_t seen[EMU_MAX_LOOPS + 1][SEEN];
   int32_t vain[EMU_MAX_LOOPS + 1], turn[EMU_MAX_LOOPS + 1]; /* full lists since the last skip at this level; chances passed over */
   int64_t nwords, *words, ncounters, nlabel_stalls;
-  int32_t anchor, level, hit, waited, last_sp;
+  int32_t anchor, hit, waited, last_sp;
   emu_loop last[EMU_MAX_LOOPS];
 };
 
@@ -249,7 +249,7 @@ static int keep(emu_machine *m, emu_forward *f, state *k, int64_t hash) {
   memcpy(k->total_bytes, m->total_bytes, sizeof k->total_bytes);
   k->now = m->now;
   k->hash = hash;
-  k->elapsed = f->nwords;
+  k->nwords = f->nwords;
   k->releases = m->nreleases;
   k->instructions = m->instructions;
   k->syncs = m->syncs;
@@ -427,7 +427,7 @@ int emu_forward_try(emu_machine *m) {
   const int64_t hash = hash_of(f);
   for (int back = 1; back <= KEPT; back++) {
     const state *k = &f->kept[level][(f->next[level] + KEPT - back) % KEPT];
-    if (!k->valid || k->hash != hash || k->elapsed != f->nwords || memcmp(k->words, f->words, (size_t)f->nwords * sizeof *f->words)) continue;
+    if (!k->valid || k->hash != hash || k->nwords != f->nwords || memcmp(k->words, f->words, (size_t)f->nwords * sizeof *f->words)) continue;
     const int64_t n = possible(m, k);
     if (n > 0) {
       f->vain[level] = 0;

@@ -56,7 +56,7 @@ enum emu_role { ROLE_IN, ROLE_WEIGHT, ROLE_INDEX, ROLE_INOUT, ROLE_OUT, ROLE_TEM
 static inline int emu_given(const emu_buffer *u) { return u->space == EMU_SP_HBM && u->role <= ROLE_INOUT; } /* initialised by the caller */
 
 typedef struct {
-  uint8_t op, d0, d1, d2, wait, signal, ra, rb, rd, field, engine_class, kinds;
+  uint8_t op, d0, d1, d2, wait, signal, ra, rb, rd, field;
   uint16_t flags;
   int32_t off, hint[3]; /* hint: the buffer the operand lay in last time */
   int64_t imm;
