@@ -27,30 +27,6 @@ static int load_index(emu_machine *m, emu_stream *s, const emu_insn *i) {
   return emu_fail(m, s, E_INDEX, "lds reads bytes outside every buffer with role index", at, 0);
 }
 
-static int enter_loop(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t count) {
-  if (count < 0) return emu_fail(m, s, E_EXTENT, "negative loop count", count, 0);
-  if (count == 0) {
-    s->pc += i->off;
-    return 0;
-  }
-  if (s->sp == EMU_MAX_LOOPS) return emu_fail(m, s, E_ILLEGAL, "more than 8 loops nest", 0, 0);
-  s->loop_end = s->pc + i->off;
-  s->loop[s->sp++] = (emu_loop){count, s->pc + 1, s->loop_end};
-  s->pc++;
-  return 0;
-}
-
-static inline void end_of_body(emu_stream *s) {
-  while (s->pc == s->loop_end) {
-    emu_loop *l = &s->loop[s->sp - 1];
-    if (--l->left) {
-      s->pc = l->start;
-      return;
-    }
-    s->loop_end = --s->sp ? s->loop[s->sp - 1].end : NO_LOOP;
-  }
-}
-
 static void advance_ring(emu_desc *d) {
   const uint64_t size = (uint64_t)d->f[AT_RING_SIZE], next = (uint64_t)d->f[AT_BASE] + (uint64_t)d->f[AT_RING_STEP];
   d->f[AT_BASE] = (int64_t)((int64_t)next >= (int64_t)((uint64_t)d->f[AT_RING_LO] + size) ? next - size : next);
@@ -61,50 +37,93 @@ static inline void set_field(emu_desc *d, int field, int64_t v) {
   d->f[field] = v;
 }
 
-/* One scalar instruction; 0 good, 1 not scalar, < 0 error. Moves pc unless it is not scalar. Arithmetic wraps (two's complement). */
-static inline int scalar(emu_machine *m, emu_stream *s, const emu_insn *i) {
-  int64_t *r = s->r;
-  const uint64_t a = (uint64_t)r[i->ra], b = (uint64_t)r[i->rb], k = (uint64_t)i->imm;
-  int rc = 0;
-  switch (i->op) {
-    case EMU_OP_NOP: break;
-    case EMU_OP_LI: set(s, i->rd, i->imm); break;
-    case EMU_OP_LIH: set(s, i->rd, (int64_t)((a << 32) | (k & 0xffffffffu))); break;
-    case EMU_OP_ADD: set(s, i->rd, (int64_t)(a + b)); break;
-    case EMU_OP_SUB: set(s, i->rd, (int64_t)(a - b)); break;
-    case EMU_OP_MUL: set(s, i->rd, (int64_t)(a * b)); break;
-    case EMU_OP_ADDI: set(s, i->rd, (int64_t)(a + k)); break;
-    case EMU_OP_MULI: set(s, i->rd, (int64_t)(a * k)); break;
-    case EMU_OP_MIN: set(s, i->rd, r[i->ra] <= r[i->rb] ? r[i->ra] : r[i->rb]); break;
-    case EMU_OP_MAX: set(s, i->rd, r[i->ra] >= r[i->rb] ? r[i->ra] : r[i->rb]); break;
-    case EMU_OP_MINI: set(s, i->rd, r[i->ra] <= i->imm ? r[i->ra] : i->imm); break;
-    case EMU_OP_MAXI: set(s, i->rd, r[i->ra] >= i->imm ? r[i->ra] : i->imm); break;
-    case EMU_OP_AND: set(s, i->rd, (int64_t)(a & b)); break;
-    case EMU_OP_OR: set(s, i->rd, (int64_t)(a | b)); break;
-    case EMU_OP_XOR: set(s, i->rd, (int64_t)(a ^ b)); break;
-    case EMU_OP_SHLI: set(s, i->rd, (int64_t)(a << (k & 63))); break;
-    case EMU_OP_SHRI: set(s, i->rd, r[i->ra] >> (k & 63)); break;
-    case EMU_OP_CID: set(s, i->rd, s->core); break;
-    case EMU_OP_LDP: rc = load_parameter(m, s, i, i->imm); break;
-    case EMU_OP_LDPX: rc = load_parameter(m, s, i, (int64_t)(a + k)); break;
-    case EMU_OP_LDS: rc = load_index(m, s, i); break;
-    case EMU_OP_LABEL: s->label = (int32_t)i->imm; break;
-    case EMU_OP_BEQ: if (a == b) { s->pc += i->off; return 0; } break;
-    case EMU_OP_BNE: if (a != b) { s->pc += i->off; return 0; } break;
-    case EMU_OP_BLT: if (r[i->ra] < r[i->rb]) { s->pc += i->off; return 0; } break;
-    case EMU_OP_BGE: if (r[i->ra] >= r[i->rb]) { s->pc += i->off; return 0; } break;
-    case EMU_OP_LOOP: return enter_loop(m, s, i, i->imm);
-    case EMU_OP_LOOPR: return enter_loop(m, s, i, r[i->ra]);
-    case EMU_OP_DSET: set_field(&s->d[i->d0], i->field, i->imm); break;
-    case EMU_OP_DSETR: set_field(&s->d[i->d0], i->field, (int64_t)(a + k)); break;
-    case EMU_OP_DADD: set_field(&s->d[i->d0], i->field, (int64_t)((uint64_t)s->d[i->d0].f[i->field] + k)); break;
-    case EMU_OP_DADDR: set_field(&s->d[i->d0], i->field, (int64_t)((uint64_t)s->d[i->d0].f[i->field] + a)); break;
-    case EMU_OP_DNEXT: advance_ring(&s->d[i->d0]); break;
-    default: return 1;
-  }
-  if (rc) return rc;
-  s->pc++;
+static int spend_scalars(emu_machine *m, emu_stream *s, int64_t n) {
+  emu_counters(m, s)[C_SCALAR] += n;
+  s->scalars += n;
+  s->t += n * m->issue_fs;
+  if (s->t > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
+  emu_charge(m, s, CAUSE_ISSUE, s->t, CAUSE_ISSUE);
   return 0;
+}
+
+/* What was counted so far belongs to the old label. */
+static int change_label(emu_machine *m, emu_stream *s, int64_t label, int64_t *spent) {
+  int rc = *spent ? spend_scalars(m, s, *spent) : 0;
+  *spent = 0;
+  s->label = (int32_t)label;
+  return rc;
+}
+
+/* Scalar instructions up to the next one that is not; their number since the last label in *spent. The program counter and the end of the
+   innermost body are local: kept in memory they would be the longest dependency of the whole engine. Arithmetic wraps (two's complement). */
+static int run_scalars(emu_machine *m, emu_stream *s, const emu_insn *code, const int32_t words, int64_t *spent) {
+  int32_t pc = s->pc, loop_end = s->loop_end;
+  int64_t *const r = s->r, since = 0;
+  for (;; since++) {
+    while (pc == loop_end) {
+      emu_loop *l = &s->loop[s->sp - 1];
+      if (--l->left) pc = l->start;
+      else loop_end = --s->sp ? s->loop[s->sp - 1].end : NO_LOOP;
+    }
+    s->pc = pc; /* for messages */
+    if ((uint32_t)pc >= (uint32_t)words) return emu_fail(m, s, E_PC, "the stream runs past its end (end it with halt)", pc, words);
+    const emu_insn *i = &code[pc];
+    const uint64_t a = (uint64_t)r[i->ra], b = (uint64_t)r[i->rb], k = (uint64_t)i->imm;
+    int64_t count;
+    int rc = 0;
+    switch (i->op) {
+      case EMU_OP_NOP: break;
+      case EMU_OP_LI: set(s, i->rd, i->imm); break;
+      case EMU_OP_LIH: set(s, i->rd, (int64_t)((a << 32) | (k & 0xffffffffu))); break;
+      case EMU_OP_ADD: set(s, i->rd, (int64_t)(a + b)); break;
+      case EMU_OP_SUB: set(s, i->rd, (int64_t)(a - b)); break;
+      case EMU_OP_MUL: set(s, i->rd, (int64_t)(a * b)); break;
+      case EMU_OP_ADDI: set(s, i->rd, (int64_t)(a + k)); break;
+      case EMU_OP_MULI: set(s, i->rd, (int64_t)(a * k)); break;
+      case EMU_OP_MIN: set(s, i->rd, r[i->ra] <= r[i->rb] ? r[i->ra] : r[i->rb]); break;
+      case EMU_OP_MAX: set(s, i->rd, r[i->ra] >= r[i->rb] ? r[i->ra] : r[i->rb]); break;
+      case EMU_OP_MINI: set(s, i->rd, r[i->ra] <= i->imm ? r[i->ra] : i->imm); break;
+      case EMU_OP_MAXI: set(s, i->rd, r[i->ra] >= i->imm ? r[i->ra] : i->imm); break;
+      case EMU_OP_AND: set(s, i->rd, (int64_t)(a & b)); break;
+      case EMU_OP_OR: set(s, i->rd, (int64_t)(a | b)); break;
+      case EMU_OP_XOR: set(s, i->rd, (int64_t)(a ^ b)); break;
+      case EMU_OP_SHLI: set(s, i->rd, (int64_t)(a << (k & 63))); break;
+      case EMU_OP_SHRI: set(s, i->rd, r[i->ra] >> (k & 63)); break;
+      case EMU_OP_CID: set(s, i->rd, s->core); break;
+      case EMU_OP_LDP: rc = load_parameter(m, s, i, i->imm); break;
+      case EMU_OP_LDPX: rc = load_parameter(m, s, i, (int64_t)(a + k)); break;
+      case EMU_OP_LDS: rc = load_index(m, s, i); break;
+      case EMU_OP_LABEL: rc = change_label(m, s, i->imm, spent); break;
+      case EMU_OP_BEQ: pc += a == b ? i->off - 1 : 0; break;
+      case EMU_OP_BNE: pc += a != b ? i->off - 1 : 0; break;
+      case EMU_OP_BLT: pc += r[i->ra] < r[i->rb] ? i->off - 1 : 0; break;
+      case EMU_OP_BGE: pc += r[i->ra] >= r[i->rb] ? i->off - 1 : 0; break;
+      case EMU_OP_LOOP:
+      case EMU_OP_LOOPR:
+        count = i->op == EMU_OP_LOOP ? i->imm : r[i->ra];
+        if (count < 0) return emu_fail(m, s, E_EXTENT, "negative loop count", count, 0);
+        if (!count) {
+          pc += i->off - 1;
+          break;
+        }
+        if (s->sp == EMU_MAX_LOOPS) return emu_fail(m, s, E_ILLEGAL, "more than 8 loops nest", 0, 0);
+        loop_end = pc + i->off;
+        s->loop[s->sp++] = (emu_loop){count, pc + 1, loop_end};
+        break;
+      case EMU_OP_DSET: set_field(&s->d[i->d0], i->field, i->imm); break;
+      case EMU_OP_DSETR: set_field(&s->d[i->d0], i->field, (int64_t)(a + k)); break;
+      case EMU_OP_DADD: set_field(&s->d[i->d0], i->field, (int64_t)((uint64_t)s->d[i->d0].f[i->field] + k)); break;
+      case EMU_OP_DADDR: set_field(&s->d[i->d0], i->field, (int64_t)((uint64_t)s->d[i->d0].f[i->field] + a)); break;
+      case EMU_OP_DNEXT: advance_ring(&s->d[i->d0]); break;
+      default: s->loop_end = loop_end; return 0;
+    }
+    if (rc < 0) return rc;
+    pc++;
+    ++*spent;
+    if ((since & 0xfffff) != 0xfffff) continue;
+    if (since > RUNAWAY) return emu_fail(m, s, E_RUNAWAY, "scalar instructions run on without any engine instruction", since, 0);
+    if (m->poll && m->poll(m->poll_arg)) return emu_fail(m, s, E_INTERRUPTED, "interrupted", 0, 0);
+  }
 }
 
 static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
@@ -135,15 +154,6 @@ static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
   return 0;
 }
 
-static int spend_scalars(emu_machine *m, emu_stream *s, int64_t n) {
-  emu_counters(m, s)[C_SCALAR] += n;
-  s->scalars += n;
-  s->t += n * m->issue_fs;
-  if (s->t > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
-  emu_charge(m, s, CAUSE_ISSUE, s->t, CAUSE_ISSUE);
-  return 0;
-}
-
 static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
   if (i->wait) {
     int rc = emu_sem_wait(m, s, i->wait, 1);
@@ -163,28 +173,11 @@ static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
 
 int emu_stream_run(emu_machine *m, emu_stream *s) {
   emu_insn *code = m->code[s->kind];
-  const int words = m->words[s->kind];
-  int64_t scalars = 0, since = 0;
   for (;;) {
-    end_of_body(s);
-    if (s->pc < 0 || s->pc >= words) return emu_fail(m, s, E_PC, "the stream runs past its end (end it with halt)", s->pc, words);
+    int64_t scalars = 0;
+    int rc = run_scalars(m, s, code, m->words[s->kind], &scalars);
+    if (rc < 0 || (scalars && (rc = spend_scalars(m, s, scalars)) < 0)) return rc;
     emu_insn *i = &code[s->pc];
-    int rc = i->op == EMU_OP_LABEL && scalars ? 0 : scalar(m, s, i);
-    if (i->op == EMU_OP_LABEL && scalars) { /* what was counted so far belongs to the old label */
-      if ((rc = spend_scalars(m, s, scalars)) < 0) return rc;
-      scalars = 0;
-      continue;
-    }
-    if (rc < 0) return rc;
-    if (rc == 0) {
-      scalars++;
-      if (++since > RUNAWAY) return emu_fail(m, s, E_RUNAWAY, "scalar instructions run on without any engine instruction", since, 0);
-      if ((since & 0xfffff) == 0 && m->poll && m->poll(m->poll_arg)) return emu_fail(m, s, E_INTERRUPTED, "interrupted", 0, 0);
-      continue;
-    }
-    since = 0;
-    if (scalars && (rc = spend_scalars(m, s, scalars)) < 0) return rc;
-    scalars = 0;
     if (i->op == EMU_OP_HALT) {
       s->state = HALTED;
       return 0;
