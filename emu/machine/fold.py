@@ -8,13 +8,11 @@ agree in those are one class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emu import _core
 from emu.chip.schema import Chip
-from isa import Program
+from emu.machine.image import Packed
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,13 @@ def addresses_are_free(chip: Chip) -> bool:
     return not any(level.kind == "cache" for level in chip.levels)
 
 
-def fold(program: Program, chip: Chip, code: Mapping[int, Any]) -> Folding | None:
-    """The classes of equal cores; None if nothing can be folded. `code` maps stream numbers to arrays of words."""
+def fold(program: Packed, chip: Chip) -> Folding | None:
+    """The classes of equal cores; None if nothing can be folded."""
     if program.cores < 2 or not addresses_are_free(chip):
         return None
-    relevant = _core.relevant_params(dict(code), len(program.params), len(program.labels))
-    if relevant is None:
+    if program.relevant is None:
         return None
-    columns = [program.params[j] for j in sorted(relevant)]
+    columns = [program.params[j] for j in sorted(program.relevant)]
     classes: dict[tuple[int, ...], int] = {}
     class_of: list[int] = []
     cores: list[int] = []

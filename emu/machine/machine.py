@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping
 from typing import Any
 
 from emu import _core
 from emu.chip.schema import Chip
 from emu.errors import ProgramError, UnsupportedError
-from emu.machine.config import ROLES, SPACES, STREAMS, core_config, streams_of
+from emu.machine.config import core_config, streams_of
 from emu.machine.failure import explain
 from emu.machine.fold import addresses_are_free, fold, unfolded
+from emu.machine.image import Image
 from emu.machine.memory import gather_inputs, prepare_outputs, require, shaped
 from emu.machine.result import Run
 from isa import IsaError, Program
@@ -36,7 +36,7 @@ class Machine:
 
     def run(
         self,
-        program: Program,
+        program: Program | Image,
         inputs: Mapping[str, Any] | None = None,
         *,
         values: bool = True,
@@ -49,7 +49,7 @@ class Machine:
         folding: bool = False,
         fast_forward: bool = False,
     ) -> Run:
-        """Run a program once.
+        """Run a program once; an `Image` of it has been packed already, and its program has not changed since.
 
         `inputs` maps buffer names to arrays in the buffer's shape. `values=False` runs timing only: same cycles, no arrays (index buffers
         are needed either way). `order_seed` runs the streams in another legal order, which must change nothing. `verify=False` skips the
@@ -58,7 +58,9 @@ class Machine:
         elsewhere they do nothing), but bytes that were never written are then no longer looked for. Raises ProgramError, CapacityError,
         UnsupportedError.
         """
+        given_image, program = (program, program.program) if isinstance(program, Image) else (None, program)
         self._suits(program, verify)
+        image = given_image or Image.of(program)
         if values:
             require(program, self.chip, max_memory)
         given = gather_inputs(program, inputs or {}, values)
@@ -71,26 +73,27 @@ class Machine:
             "max_instructions": max_instructions,
         }
         plain = not (values or config["check"] or trace)
-        raw = self._run(program, config, given, list(outputs.values()), plain and folding, plain and fast_forward)
+        raw = self._run(image, config, given, list(outputs.values()), plain and folding, plain and fast_forward)
         return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values)
 
     def _run(
-        self, program: Program, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool
+        self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool
     ) -> dict[str, Any]:
-        buffers, code, semaphores, barriers, params, labels = parts(program)
+        packed = image.packed
         config["forward"] = int(forward and addresses_are_free(self.chip))
-        classes = fold(program, self.chip, code) if folding else None
-        weights = None
+        classes = fold(packed, self.chip) if folding else None
+        params, weights = packed.params, None
         if classes is not None:
             config["cores"] = len(classes.cores)
-            params = [tuple(row[c] for c in classes.cores) for row in params]
+            params = [tuple([row[c] for c in classes.cores]) for row in params]
             weights = list(classes.weights)
+        tables = packed.buffers, packed.code, packed.semaphores, packed.barriers, params, packed.labels
         try:
-            raw = _core.run(config, buffers, code, semaphores, barriers, params, labels, given, outputs, weights)
+            raw = _core.run(config, *tables, given, outputs, weights)
         except _core.CoreFailure as failure:
             if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
-                return self._run(program, config | {"cores": program.cores}, given, outputs, False, False)
-            raise explain(program, failure.info) from None
+                return self._run(image, config | {"cores": packed.cores}, given, outputs, False, False)
+            raise explain(image.program, failure.info) from None
         return raw if classes is None else unfolded(raw, classes)
 
     def _suits(self, program: Program, verify: bool) -> None:
@@ -115,11 +118,3 @@ class Machine:
                 where = f"{program.name}: buffer {b.name!r} ends at byte {b.offset + b.bytes} of {b.space}"
                 raise ProgramError(f"{where}, {self.chip.name} has {limits[b.space]}")
 
-
-def parts(program: Program) -> tuple[Any, Any, Any, Any, Any, Any]:
-    """A program as the core takes it: buffers, code, semaphores, barriers, params, number of labels."""
-    buffers = [(SPACES.index(b.space), b.offset, b.bytes, ROLES.index(b.role)) for b in program.buffers]
-    code = {STREAMS.index(name): array("Q", words) for name, words in program.streams.items() if words}
-    semaphores = {s.id: s.initial for s in program.semaphores}
-    barriers = {b.id: sum(1 << STREAMS.index(s) for s in b.streams) for b in program.barriers}
-    return buffers, code, semaphores, barriers, [tuple(p) for p in program.params], max(len(program.labels), 1)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from emu.chip.schema import Chip
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.lang import Tracer
+from emu.kernels.lang.limits import Limits, limits_of
 from emu.machine import Machine
+from emu.machine.image import Image
 from emu.mapper.area import Area, divide
 from emu.mapper.gemm import GemmShape, ranked
 from emu.mapper.lower import gemm_shape, lower
@@ -19,6 +22,8 @@ from isa import Program
 
 SIMULATED = 3
 """Candidates of one op that are run; a budget in candidates, not seconds, so the same choice is made on every machine."""
+KEPT = 512
+"""Programs of single gemms kept in memory, of about 50 KB each."""
 
 _gemms: dict[tuple[Any, ...], tuple[GemmTiling, int]] = {}
 _attentions: dict[tuple[Any, ...], Any] = {}
@@ -26,7 +31,16 @@ _attentions: dict[tuple[Any, ...], Any] = {}
 
 def gemm_program(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling) -> Program:
     """One gemm alone, as it stands in a model: blocked weights, its epilogue, the shared weight ring."""
-    k = Tracer(chip, "gemm")
+    return gemm_image(chip, shape, area, tiling).program
+
+
+def gemm_image(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling) -> Image:
+    return _gemm_image(limits_of(chip), shape, area, tiling).copy()
+
+
+@lru_cache(KEPT)
+def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling) -> Image:
+    k = Tracer(limits, "gemm")
     blocks = -(-shape.n // area.block)
     wide = "bf16" if shape.out_fmt in ("fp8_e4m3", "fp8_e5m2", "int8") else shape.out_fmt
     x = k.hbm("x", (shape.m, shape.k), shape.fmt, "in")
@@ -39,10 +53,10 @@ def gemm_program(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling) -
     activation = "silu" if shape.activation == "swiglu" else shape.activation
     with k.op("gemm"):
         gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, 1.0 / 128 if shape.scale else None))
-    return k.program()
+    return Image.of(k.program())
 
 
-def time_fs(chip: Chip, program: Program) -> int:
+def time_fs(chip: Chip, program: Program | Image) -> int:
     return Machine(chip).run(program, values=False, verify=False, folding=True, fast_forward=True).end_fs
 
 
@@ -51,7 +65,7 @@ def choose_gemm(chip: Chip, shape: GemmShape, area: Area) -> GemmTiling:
     key = (chip.digest, shape, area)
     if key not in _gemms:
         best = ranked(shape, chip, area)[:SIMULATED]
-        timed = [(time_fs(chip, gemm_program(chip, shape, area, t)), j) for j, t in enumerate(best)]
+        timed = [(time_fs(chip, gemm_image(chip, shape, area, t)), j) for j, t in enumerate(best)]
         fs, j = min(timed)
         _gemms[key] = (best[j], fs)
     return _gemms[key][0]
@@ -72,7 +86,7 @@ def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any
         few = found if decode else found[:SIMULATED]
         alone = _attention_alone(graph, op)
         inputs_as_given = replace(alone, tensors={n: replace(t, role="kv") if n == "qkv" else t for n, t in graph.tensors.items()})
-        timed = [(time_fs(chip, lower(inputs_as_given, chip, {op.name: t}, 1).program), j) for j, t in enumerate(few)]
+        timed = [(time_fs(chip, lower(inputs_as_given, chip, {op.name: t}, 1).image), j) for j, t in enumerate(few)]
         _attentions[key] = few[min(timed)[1]]
     return _attentions[key]
 

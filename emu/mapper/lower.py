@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from emu.chip.schema import Chip
@@ -15,10 +16,12 @@ from emu.kernels.gemm import Epilogue, gemm
 from emu.kernels.heads import Attention as Shape
 from emu.kernels.heads import Heads
 from emu.kernels.lang import Tensor, Tracer, Value, format_bytes
+from emu.kernels.lang.limits import Limits, limits_of
 from emu.kernels.norm import Norm as NormBy
 from emu.kernels.norm import norm
 from emu.kernels.rope import Rope, rope_append
 from emu.kernels.rows import pool, take_last
+from emu.machine.image import Image
 from emu.mapper.area import Area, divide
 from emu.mapper.gemm import GemmShape, epilogue_row_bytes
 from emu.mapper.placement import Placement
@@ -27,17 +30,37 @@ from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, RopeAppend
 from isa import Program
 
 MERGE = "_merge"
+KEPT = 128
+"""Programs kept in memory, of about 200 KB each."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that a program follows from. Of the chip that is its `limits` alone: a program stands for every chip that has the same."""
+
+    graph: Graph
+    limits: Limits
+    area: Area
+    tilings: tuple[tuple[str, Any], ...]
+    fused: tuple[tuple[str, str], ...]
+    """Norms, and the gemms that do them on their own way in."""
+    layers: int
+    name: str
 
 
 @dataclass
 class Lowered:
     """A program for `layers` layers of a graph. `tilings` says how each op was mapped; `placement` where its tensors lie."""
 
-    program: Program
+    image: Image
     graph: Graph
     layers: int
     placement: Placement
     tilings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def program(self) -> Program:
+        return self.image.program
 
 
 def gemm_shape(op: Gemm, graph: Graph) -> GemmShape:
@@ -79,13 +102,13 @@ def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any])
 
 
 class Lowering:
-    """Traces the ops of a graph. `choice` maps an op's name to its tiling, for gemms and attention."""
+    """Traces the ops of a graph as the request has it."""
 
-    def __init__(self, k: Tracer, chip: Chip, graph: Graph, place: Placement, area: Area, choice: Mapping[str, Any]) -> None:
-        self.k, self.chip, self.graph, self.place, self.area, self.choice = k, chip, graph, place, area, choice
-        self.fused = {norm.name: gemm.name for norm, gemm in fused_norms(graph, chip, area, choice)}
+    def __init__(self, k: Tracer, asked: Request, place: Placement) -> None:
+        self.k, self.graph, self.place = k, asked.graph, place
+        self.limits, self.area, self.choice, self.fused = asked.limits, asked.area, dict(asked.tilings), dict(asked.fused)
         self.parts: dict[str, Parts] = {}
-        for op in graph.layer:
+        for op in self.graph.layer:
             if isinstance(op, Attention) and self._split(op) > 1:
                 self.parts[op.name] = partials(k, shape_of(op), self._split(op), op.name)
 
@@ -125,7 +148,7 @@ class Lowering:
         table = self._t(names["token"], layer)
         out, tokens = self._t(op.output, layer), op.rows // self.graph.batch
         plain = len(op.tables) == 1 and out.fmt == table.fmt
-        tiling = embed_tiling(self.chip, self.area, self.graph.batch, tokens, op.width, table.fmt, plain)
+        tiling = embed_tiling(self.limits, self.area, self.graph.batch, tokens, op.width, table.fmt, plain)
         embed(self.k, self._t(op.indices[0], layer), table, out, self.graph.batch, tiling, learned)
 
     def _norm(self, op: Norm, layer: Value) -> None:
@@ -133,7 +156,7 @@ class Lowering:
             asked = f"{self.graph.model} in {self.graph.dtype}"
             raise UnsupportedError(f"{asked}: a post-norm with a second, wider result is not supported; use bf16 or fp16")
         x, out = self._t(op.input, layer), self._t(op.output, layer)
-        tiling = row_tiling(self.chip, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}")
+        tiling = row_tiling(self.limits, self.area, op.rows, op.width, x.fmt, out.fmt, 2, f"a row of {op.name}")
         norm(self.k, x, out, self._by(op, layer), tiling)
 
     def _by(self, op: Norm, layer: Value) -> NormBy:
@@ -165,7 +188,7 @@ class Lowering:
         heads = [Heads(qkv, op.batch, op.head_dim, c) for c in (0, columns[0], columns[0] + columns[1])]
         caches = [Heads(self._t(name, layer), op.batch, op.head_dim) for name in (op.k_cache, op.v_cache)]
         rope = Rope(self._t(op.tables[0], layer), self._t(op.tables[1], layer)) if op.tables else None
-        tiling = rope_tiling(self.chip, self.area, attend, qkv.fmt)
+        tiling = rope_tiling(self.limits, self.area, attend, qkv.fmt)
         rope_append(self.k, *heads, Heads(out, op.batch, op.head_dim), *caches, shape_of(attend), tiling, rope)
 
     def _attention(self, op: Attention, layer: Value) -> None:
@@ -187,7 +210,7 @@ class Lowering:
         parts = self.parts[op.name]
         count, heads, dim = parts.o.shape
         wide = 2 * count + 2
-        attention_merge(self.k, parts, out, row_tiling(self.chip, self.area, heads, dim, "fp32", out.fmt, wide, "a row of the merge"))
+        attention_merge(self.k, parts, out, row_tiling(self.limits, self.area, heads, dim, "fp32", out.fmt, wide, "a row of the merge"))
 
     def _take_last(self, op: TakeLast, layer: Value) -> None:
         take_last(self.k, self._t(op.input, layer), self._t(op.output, layer))
@@ -211,16 +234,25 @@ def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name
 
     All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are
     those of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
-    k = Tracer(chip, name or f"{graph.model}-{graph.phase}")
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
+    fused = tuple((norm.name, op.name) for norm, op in fused_norms(graph, chip, area, choice))
+    tilings = tuple(sorted(choice.items()))
+    image, place = _compiled(Request(graph, limits_of(chip), area, tilings, fused, layers, name or f"{graph.model}-{graph.phase}"))
+    return Lowered(image.copy(), graph, layers, place, dict(choice))
+
+
+@lru_cache(KEPT)
+def _compiled(asked: Request) -> tuple[Image, Placement]:
+    graph, area = asked.graph, asked.area
+    k = Tracer(asked.limits, asked.name)
     place = Placement(k, graph, graph.layers, area.block)
     k.weight_ring(area.slot_bytes, area.slots)
-    lowering = Lowering(k, chip, graph, place, area, choice)
+    lowering = Lowering(k, asked, place)
     for op in graph.pre:
         lowering.trace(op, 0)
-    for layer in k.loop(layers):
+    for layer in k.loop(asked.layers):
         for op in graph.layer:
             lowering.trace(op, layer)
     for op in graph.post:
         lowering.trace(op, 0)
-    return Lowered(k.program(), graph, layers, place, dict(choice))
+    return Image.of(k.program()), place

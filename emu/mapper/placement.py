@@ -23,7 +23,7 @@ class Placement:
     """The tensors of a graph, declared in a tracer. `layers` is how many there are."""
 
     def __init__(self, k: Tracer, graph: Graph, layers: int, block: int) -> None:
-        self.k, self.graph, self.layers, self.block = k, graph, layers, block
+        self.graph, self.layers, self.block = graph, layers, block
         self.tensors: dict[str, Tensor] = {}
         self.per_layer: set[str] = set()
         stationary = gemm_weights(graph)
@@ -37,18 +37,18 @@ class Placement:
                 shape = (blocked(shape[1], block), shape[0], block)
             elif tensor.role == "output" and len(shape) == 2 and any(op.output == tensor.name for op in stationary.values()):
                 shape = (shape[0], blocked(shape[1], block) * block)  # a vocabulary is padded to whole blocks, here and in the weights
-            self._declare(tensor.name, shape, tensor.fmt, "index" if tensor.role == "input" else ROLE[tensor.role], tensor.per_layer)
+            self._declare(k, tensor.name, shape, tensor.fmt, "index" if tensor.role == "input" else ROLE[tensor.role], tensor.per_layer)
         for name in sorted(tied):  # the logits' operand: a copy of the embedding in blocks of columns
             tensor = graph.tensors[name]
-            self._declare(f"{name}.blocked", (blocked(tensor.shape[0], block), tensor.shape[1], block), tensor.fmt, "weight", False)
+            self._declare(k, f"{name}.blocked", (blocked(tensor.shape[0], block), tensor.shape[1], block), tensor.fmt, "weight", False)
 
-    def _declare(self, name: str, shape: tuple[int, ...], fmt: str, role: str, per_layer: bool) -> None:
+    def _declare(self, k: Tracer, name: str, shape: tuple[int, ...], fmt: str, role: str, per_layer: bool) -> None:
         if role == "index" and fmt != "int32":
             raise UnsupportedError(f"{name}: inputs of a pass are indices (int32), not {fmt}")
         if per_layer:
             self.per_layer.add(name)
             shape = (self.layers, *shape)
-        self.tensors[name] = self.k.hbm(name, shape, fmt, role)
+        self.tensors[name] = k.hbm(name, shape, fmt, role)
 
     def get(self, name: str, layer: Value) -> Tensor:
         """The tensor, or the given layer's part of it."""

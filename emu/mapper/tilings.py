@@ -8,6 +8,7 @@ from emu.kernels.attention_decode import DecodeTiling
 from emu.kernels.attention_prefill import PrefillTiling
 from emu.kernels.embed import EmbedTiling
 from emu.kernels.lang import format_bytes
+from emu.kernels.lang.limits import Limits
 from emu.kernels.norm import RowTiling
 from emu.kernels.rope import RopeTiling
 from emu.mapper.area import Area
@@ -18,26 +19,26 @@ def _ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def fit(chip: Chip, what: str, area: Area, unit_bytes: int, most: int, fixed_bytes: int = 0) -> int:
+def fit(limits: Limits, what: str, area: Area, unit_bytes: int, most: int, fixed_bytes: int = 0) -> int:
     """As many units of `unit_bytes` as fit beside `fixed_bytes`, at most `most`, at least one."""
     room = (area.free_bytes - fixed_bytes) // unit_bytes
     if room < 1:
         raise CapacityError(
-            f"{what} does not fit a core of {chip.name}: it needs {unit_bytes + fixed_bytes} bytes of scratchpad beside the weight ring, "
+            f"{what} does not fit a core of {limits.name}: it needs {unit_bytes + fixed_bytes} bytes of scratchpad beside the weight ring, "
             f"{area.free_bytes} are free; a core.sram of {area.slot_bytes * area.slots + unit_bytes + fixed_bytes} bytes would hold it"
         )
     return max(1, min(room, most))
 
 
-def row_tiling(chip: Chip, area: Area, rows: int, width: int, in_fmt: str, out_fmt: str, wide: int, what: str) -> RowTiling:
+def row_tiling(limits: Limits, area: Area, rows: int, width: int, in_fmt: str, out_fmt: str, wide: int, what: str) -> RowTiling:
     """Rows of a norm or of another row-wise operation; `wide` fp32 copies of a row are needed as scratch."""
     depth = 2
     row = width * (depth * (format_bytes(in_fmt) + format_bytes(out_fmt)) + 4 * wide) + 64
-    share = _ceil(rows, chip.core_count)
+    share = _ceil(rows, limits.cores)
     if row + 8 * width > area.free_bytes:
         depth = 1
         row = width * (format_bytes(in_fmt) + format_bytes(out_fmt) + 4 * wide) + 64
-    return RowTiling(fit(chip, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
+    return RowTiling(fit(limits, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
 
 
 def deal(cores: int, *units: int) -> tuple[int, ...]:
@@ -50,20 +51,20 @@ def deal(cores: int, *units: int) -> tuple[int, ...]:
     return tuple(splits)
 
 
-def embed_tiling(chip: Chip, area: Area, batch: int, tokens: int, width: int, fmt: str, plain: bool) -> EmbedTiling:
+def embed_tiling(limits: Limits, area: Area, batch: int, tokens: int, width: int, fmt: str, plain: bool) -> EmbedTiling:
     """`plain`: rows of the table go out as they are; else sums and positions lie beside them."""
-    split_b, split_t = deal(chip.core_count, batch, tokens)
+    split_b, split_t = deal(limits.cores, batch, tokens)
     row = width * (2 * format_bytes(fmt) if plain else 6 * format_bytes(fmt) + 4) + 64
-    rows = fit(chip, "an embedding row", area, row, min(_ceil(tokens, split_t), 64), width * format_bytes(fmt) + 256)
+    rows = fit(limits, "an embedding row", area, row, min(_ceil(tokens, split_t), 64), width * format_bytes(fmt) + 256)
     return EmbedTiling(rows, split_b, split_t)
 
 
-def rope_tiling(chip: Chip, area: Area, op: Attention, fmt: str) -> RopeTiling:
+def rope_tiling(limits: Limits, area: Area, op: Attention, fmt: str) -> RopeTiling:
     """Tokens per tile: queries of a group, one key and one value head, their turned copies and the tables."""
-    split_b, split_h, split_t = deal(chip.core_count, op.batch, op.kv_heads, op.q_len)
+    split_b, split_h, split_t = deal(limits.cores, op.batch, op.kv_heads, op.q_len)
     group = op.q_heads // op.kv_heads
     row = op.head_dim * ((group + 2) * 2 * 2 * format_bytes(fmt) + 4 * (group + 1) + 16) + 64
-    return RopeTiling(fit(chip, "rope", area, row, min(_ceil(op.q_len, split_t), 64), 4096), split_b, split_h, split_t)
+    return RopeTiling(fit(limits, "rope", area, row, min(_ceil(op.q_len, split_t), 64), 4096), split_b, split_h, split_t)
 
 
 def _prefill_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_q: int, tile_kv: int) -> tuple[int, int]:

@@ -67,6 +67,10 @@ class Graph:
     tensors: dict[str, Tensor]
     output: str
 
+    def __hash__(self) -> int:
+        """Of the sizes; the tensors, which are a dict, only take part in the comparison."""
+        return hash((self.model, self.phase, self.batch, self.q_len, self.kv_len, self.dtype, self.kv_dtype, self.max_tokens, self.layers))
+
     def ops(self) -> Iterator[tuple[Op, int]]:
         """Every op with the number of times it is run."""
         yield from ((op, 1) for op in self.pre)

@@ -9,9 +9,9 @@ from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
 from emu.kernels.lang import format_bytes
 from emu.machine import Machine, Run
-from emu.mapper import choose_gemm, gemm_program
+from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
-from emu.mapper.choose import choose_attention
+from emu.mapper.choose import choose_attention, gemm_image
 from emu.mapper.gemm import GemmShape
 from emu.mapper.library import library_gemm
 from emu.mapper.lower import lower
@@ -143,8 +143,8 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
     library = chip.stack[stack]
     if library.mode == "whole-layer":
         tiling = choose_gemm(chip, shape, area)
-        program = gemm_program(chip, shape, area, tiling)
-        run = Machine(chip, fidelity).run(program, values=False, verify=False, folding=True, fast_forward=True)
+        image = gemm_image(chip, shape, area, tiling)
+        run = Machine(chip, fidelity).run(image, values=False, verify=False, folding=True, fast_forward=True)
         return run, {**vars(tiling), "candidates_run": 3}
     if format_bytes(shape.fmt) < 2:
         raise UnsupportedError(f"stack {stack!r} with {shape.fmt}: its quantising kernel is not emulated yet; use stack 'bare' or bf16")
@@ -173,7 +173,7 @@ def attention(
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     tiling = choose_attention(chip, graph, op, area)
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
-    run = Machine(chip, fidelity).run(lowered.program, values=False, verify=False, folding=True, fast_forward=True)
+    run = Machine(chip, fidelity).run(lowered.image, values=False, verify=False, folding=True, fast_forward=True)
     bound = op_bound(op, graph, chip)
     return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, dict(vars(tiling)), stack)
 

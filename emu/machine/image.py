@@ -1,0 +1,63 @@
+"""A program as the compiled core takes it, packed once however often it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from emu import _core
+from emu.machine.config import ROLES, SPACES, STREAMS
+from isa import Program
+
+
+class Packed:
+    """What the core reads of a program: its state when it was packed, whatever becomes of the program. Nothing of it may be changed."""
+
+    def __init__(self, program: Program) -> None:
+        self.cores = program.cores
+        self.buffers = [(SPACES.index(b.space), b.offset, b.bytes, ROLES.index(b.role)) for b in program.buffers]
+        self.code = {STREAMS.index(name): array("Q", words) for name, words in program.streams.items() if words}
+        self.semaphores = {s.id: s.initial for s in program.semaphores}
+        self.barriers = {b.id: sum(1 << STREAMS.index(s) for s in b.streams) for b in program.barriers}
+        self.params = [tuple(p) for p in program.params]
+        self.labels = max(len(program.labels), 1)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all of it; streams, semaphores and barriers in the order in which the core is given them."""
+        tables = [self.cores, self.buffers, list(self.semaphores.items()), list(self.barriers.items()), self.params, self.labels]
+        streams = [(kind, len(words)) for kind, words in self.code.items()]
+        hashed = hashlib.sha256(json.dumps([tables, streams], separators=(",", ":")).encode())
+        for words in self.code.values():
+            hashed.update(words.tobytes())
+        return hashed.hexdigest()
+
+    @cached_property
+    def relevant(self) -> frozenset[int] | None:
+        """Parameters that can matter to a time; None if a core can learn which one it is, or reach another."""
+        found = _core.relevant_params(self.code, len(self.params), self.labels)
+        return None if found is None else frozenset(found)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A program and its packed form."""
+
+    program: Program
+    packed: Packed
+
+    @classmethod
+    def of(cls, program: Program) -> Image:
+        return cls(program, Packed(program))
+
+    def copy(self) -> Image:
+        """With a program that its owner may change, over the same packed form."""
+        p = self.program
+        program = replace(
+            p, buffers=list(p.buffers), semaphores=list(p.semaphores), barriers=list(p.barriers), labels=list(p.labels),
+            params=list(p.params), streams={s: list(w) for s, w in p.streams.items()}, lines={s: list(t) for s, t in p.lines.items()},
+        )  # fmt: skip
+        return Image(program, self.packed)
