@@ -60,7 +60,7 @@ static void set_rates(emu_machine *m) {
     if (f->left != old_left || f->rate != old_rate) { /* equal transfers are common: divide once */
       old_left = f->left;
       old_rate = f->rate;
-      old_finish = m->now + (old_left + old_rate - 1) / old_rate;
+      old_finish = emu_align(m, m->now + (old_left + old_rate - 1) / old_rate); /* every engine acts on clock edges, DMA too */
     }
     f->finish = old_finish;
     if (old_finish < next) next = old_finish;

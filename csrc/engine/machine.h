@@ -68,6 +68,8 @@ enum {
   AT_WINDOW, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3, AT_COUNT
 };
 #define AT_SHAPE_FIRST AT_SPACE /* these fields decide the shape of an access */
+/* No time and no count depends on these fields: addresses (without a cache), and what only values see. */
+static inline int emu_timeless(int at) { return at == AT_BASE || at == AT_RING_LO || at == AT_SCALAR || at == AT_DIAG || at == AT_WINDOW; }
 extern const uint8_t emu_field_place[EMU_F_COUNT];
 /* shape: the number under which the fields of the shape are known (plan.c); 0: to be looked up. */
 typedef struct { int32_t shape, pad; int64_t f[AT_COUNT]; } __attribute__((aligned(64))) emu_desc;
@@ -94,6 +96,7 @@ typedef struct { emu_span *v; int64_t n, cap, last; } emu_spans; /* last: where 
 typedef struct emu_history emu_history;
 typedef struct emu_cache emu_cache;
 typedef struct emu_forward emu_forward;
+typedef struct emu_watch emu_watch;
 
 enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
 #define NO_LOOP (-1)
@@ -168,7 +171,7 @@ typedef struct emu_machine {
   emu_stream *streams;       /* [core * EMU_STREAM_COUNT + kind] */
   emu_sem *sems;             /* [core * nsems + slot[id]] */
   int64_t nsems; uint8_t sem_slot[EMU_SEMAPHORES], sem_declared[EMU_SEMAPHORES];
-  emu_plans *plans;
+  emu_plans *plans; int64_t forgotten; /* how often all shapes were */
   uint64_t period_inverse;   /* floor(2^64 / period) */
   int64_t issue_fs;
   emu_barrier barriers[EMU_BARRIERS];
@@ -183,6 +186,7 @@ typedef struct emu_machine {
   int64_t *weight;           /* cores that a simulated one stands for; 1 unless folded */
   int folded, unchecked;     /* unchecked: what was skipped or folded was not written, so nobody asks any more whether bytes were */
   emu_forward *forward; int64_t skipped;
+  emu_watch *watch;          /* while a period is watched (tangent.c) */
   int64_t *label_stalls;     /* [label][EMU_STREAM_COUNT][CAUSES] */
   emu_release *releases; int64_t nreleases, creleases;
   emu_record *records; int64_t nrecords, crecords;
@@ -218,6 +222,7 @@ int emu_record_op(emu_machine *m, const emu_stream *s, int64_t start, int64_t en
 /* plan.c */
 int emu_plans_prepare(emu_machine *m);
 void emu_plans_free(emu_machine *m);
+int32_t emu_shape_of(emu_machine *m, emu_desc *d);
 const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i);
 /* operand.c */
 int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const int64_t *n, emu_extent *x);
@@ -255,6 +260,7 @@ int emu_forward_prepare(emu_machine *m);
 void emu_forward_free(emu_machine *m);
 void emu_forward_note(emu_machine *m, const emu_stream *s);
 int emu_forward_try(emu_machine *m);
+void emu_watch_word(emu_watch *w, const emu_stream *s, const emu_insn *i);
 
 /* decode.c */
 int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count);

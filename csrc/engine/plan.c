@@ -34,13 +34,14 @@ void emu_plans_free(emu_machine *m) {
 static void forget(emu_machine *m) {
   emu_plans *p = m->plans;
   p->known = 0;
+  m->forgotten++;
   memset(p->buckets, 0, BUCKETS * sizeof *p->buckets);
   memset(p->plans, 0, PLANS * sizeof *p->plans);
   for (int64_t j = 0; j < m->c.cores * EMU_STREAM_COUNT; j++)
     for (int d = 0; d < EMU_DESCRIPTORS; d++) m->streams[j].d[d].shape = 0;
 }
 
-static int32_t shape_of(emu_machine *m, emu_desc *d) {
+int32_t emu_shape_of(emu_machine *m, emu_desc *d) {
   if (d->shape) return d->shape;
   emu_plans *p = m->plans;
   shape k;
@@ -234,10 +235,10 @@ static int plan_dma(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
 
 /* The plan of an instruction with the stream's descriptors as they are; NULL after an error. It lasts until the next call. */
 const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i) {
-  int32_t a = shape_of(m, &s->d[i->d0]), b = shape_of(m, &s->d[i->d1]), c = shape_of(m, &s->d[i->d2]);
+  int32_t a = emu_shape_of(m, &s->d[i->d0]), b = emu_shape_of(m, &s->d[i->d1]), c = emu_shape_of(m, &s->d[i->d2]);
   if (!a || !b || !c) {
     forget(m);
-    a = shape_of(m, &s->d[i->d0]), b = shape_of(m, &s->d[i->d1]), c = shape_of(m, &s->d[i->d2]);
+    a = emu_shape_of(m, &s->d[i->d0]), b = emu_shape_of(m, &s->d[i->d1]), c = emu_shape_of(m, &s->d[i->d2]);
   }
   const uint32_t hash = (uint32_t)a * 0x9e3779b1u ^ (uint32_t)b * 0x85ebca77u ^ (uint32_t)c * 0xc2b2ae3du ^ (uint32_t)(i->op << 3 | i->flags);
   emu_plan *p = &m->plans->plans[(hash ^ hash >> 15) % PLANS];

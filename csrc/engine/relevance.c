@@ -10,7 +10,7 @@ static uint32_t used(const emu_insn *i) {
   switch (i->op) {
     case EMU_OP_BEQ: case EMU_OP_BNE: case EMU_OP_BLT: case EMU_OP_BGE: return bit(i->ra) | bit(i->rb);
     case EMU_OP_LOOPR: case EMU_OP_RSIGNAL: return bit(i->ra);
-    case EMU_OP_DSETR: case EMU_OP_DADDR: return i->field == AT_BASE || i->field == AT_RING_LO ? 0 : bit(i->ra);
+    case EMU_OP_DSETR: case EMU_OP_DADDR: return emu_timeless(i->field) ? 0 : bit(i->ra);
     default: return 0;
   }
 }

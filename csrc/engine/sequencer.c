@@ -56,7 +56,8 @@ static int change_label(emu_machine *m, emu_stream *s, int64_t label, int64_t *s
 
 /* Scalar instructions up to the next one that is not; their number since the last label in *spent. The program counter and the end of the
    innermost body are local: kept in memory they would be the longest dependency of the whole engine. Arithmetic wraps (two's complement). */
-static int run_scalars(emu_machine *m, emu_stream *s, const emu_insn *code, const int32_t words, int64_t *spent) {
+static inline __attribute__((always_inline)) int run_scalars(
+    emu_machine *m, emu_stream *s, const emu_insn *code, const int32_t words, int64_t *spent, emu_watch *watch) {
   int32_t pc = s->pc, loop_end = s->loop_end;
   int64_t *const r = s->r, since = 0;
   for (;; since++) {
@@ -71,6 +72,7 @@ static int run_scalars(emu_machine *m, emu_stream *s, const emu_insn *code, cons
     const uint64_t a = (uint64_t)r[i->ra], b = (uint64_t)r[i->rb], k = (uint64_t)i->imm;
     int64_t count;
     int rc = 0;
+    if (watch) emu_watch_word(watch, s, i);
     switch (i->op) {
       case EMU_OP_NOP: break;
       case EMU_OP_LI: set(s, i->rd, i->imm); break;
@@ -171,11 +173,19 @@ static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
   return 0;
 }
 
+static int run_watched(emu_machine *m, emu_stream *s, const emu_insn *code, int32_t words, int64_t *spent) {
+  return run_scalars(m, s, code, words, spent, m->watch);
+}
+
+static int run_unwatched(emu_machine *m, emu_stream *s, const emu_insn *code, int32_t words, int64_t *spent) {
+  return run_scalars(m, s, code, words, spent, NULL);
+}
+
 int emu_stream_run(emu_machine *m, emu_stream *s) {
   emu_insn *code = m->code[s->kind];
   for (;;) {
     int64_t scalars = 0;
-    int rc = run_scalars(m, s, code, m->words[s->kind], &scalars);
+    int rc = (m->watch ? run_watched : run_unwatched)(m, s, code, m->words[s->kind], &scalars);
     if (rc < 0 || (scalars && (rc = spend_scalars(m, s, scalars)) < 0)) return rc;
     emu_insn *i = &code[s->pc];
     if (i->op == EMU_OP_HALT) {

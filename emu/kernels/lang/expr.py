@@ -185,7 +185,20 @@ def clamp(value: Value, lo: Const | None = None, hi: Const | None = None) -> Val
         hi = value.hi if hi is None else smaller(hi, value.hi)
     if value.lo is not None:
         lo = value.lo if lo is None else larger(lo, value.lo)
-    return Expr(value.const, value.terms, lo, hi)
+    const = value.const if hi is None else _alike(value, low, hi, live)
+    return Expr(const, value.terms, lo, hi)
+
+
+def _alike(value: Expr, low: Const, hi: Const, live: Const) -> Const:
+    """The constant of a form clamped from above, the same on all cores that are at the clamp in every iteration: a core far from a ragged
+    edge and one that is farther then have equal parameters, and fold."""
+    reach: Const = 0  # how far the terms take it down on any core, at most
+    for index, c in value.terms:
+        reach = reach + smaller(c * larger(index.last, 0), 0)
+    level = hi - lowest(reach)
+    touched = combine(lambda a, b: int(a < b), low, hi)
+    ragged = smaller(touched, live)
+    return ragged * value.const + (1 - ragged) * level
 
 
 def minimum(a: Value, b: Value) -> Value:

@@ -1,0 +1,43 @@
+/* What fast-forward's parts share: forward.c (search and skip), snapshot.c (states), tangent.c (loops whose registers change). */
+#ifndef EMU_FORWARD_H
+#define EMU_FORWARD_H
+#include "machine.h"
+
+#define EMU_STATES_KEPT 4 /* for each nest level */
+
+typedef struct {
+  int64_t nwords, hash, releases, instructions, syncs, total_bytes[VIAS], now;
+  int valid;
+  int64_t *words, *counters, *label_stalls;
+  emu_stream *streams;
+  emu_barrier barriers[EMU_BARRIERS];
+} emu_state;
+
+struct emu_forward {
+  uint32_t *live[EMU_STREAM_COUNT], used[EMU_STREAM_COUNT]; /* used: descriptors a stream's code names */
+  emu_state kept[EMU_MAX_LOOPS + 1][EMU_STATES_KEPT];
+  int next[EMU_MAX_LOOPS + 1];
+  int32_t vain[EMU_MAX_LOOPS + 1];     /* states listed since the last skip at this level */
+  int64_t listed[EMU_MAX_LOOPS + 1];   /* engine instructions run when one was */
+  int64_t nwords, *words, ncounters, nlabel_stalls;
+  int32_t anchor, hit, waited, last_sp;
+  emu_loop last[EMU_MAX_LOOPS];
+  emu_watch *watch;                    /* tangent.c's, also while nothing is watched */
+  emu_state from;                      /* when the watch began */
+  int64_t watched_fs;                  /* the period that is expected to return */
+  int watched_level;
+};
+
+static inline int64_t emu_live_streams(const emu_machine *m) { return m->c.cores * EMU_STREAM_COUNT; }
+/* snapshot.c: what returns -1 has no memory */
+int64_t emu_token_floor(const emu_machine *m, int64_t core);
+int emu_list_machine(emu_machine *m, emu_forward *f);
+int64_t emu_list_hash(const emu_forward *f);
+int emu_keep_state(emu_machine *m, emu_forward *f, emu_state *k, int64_t hash);
+/* tangent.c */
+emu_watch *emu_watch_new(const emu_machine *m);
+void emu_watch_free(emu_watch *w);
+void emu_watch_begin(emu_machine *m, emu_watch *w, const emu_stream *earlier);
+int64_t emu_watch_end(emu_machine *m, const emu_watch *w, const emu_stream *begin);
+const int64_t *emu_watch_steps(const emu_watch *w, int64_t stream);
+#endif
