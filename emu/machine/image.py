@@ -10,6 +10,7 @@ from functools import cached_property
 
 from emu import _core
 from emu.machine.config import ROLES, SPACES, STREAMS
+from emu.machine.fold import Folding, classes_of
 from isa import Program
 
 
@@ -36,10 +37,9 @@ class Packed:
         return hashed.hexdigest()
 
     @cached_property
-    def relevant(self) -> frozenset[int] | None:
-        """Parameters that can matter to a time; None if a core can learn which one it is, or reach another."""
-        found = _core.relevant_params(self.code, len(self.params), self.labels)
-        return None if found is None else frozenset(found)
+    def classes(self) -> Folding | None:
+        """Equal cores, where no time depends on an address (emu.machine.fold)."""
+        return classes_of(self.params, self.cores, _core.relevant_params(self.code, len(self.params), self.labels))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from emu.chip.schema import Chip
 from emu.errors import ProgramError, UnsupportedError
 from emu.machine.config import core_config, streams_of
 from emu.machine.failure import explain
-from emu.machine.fold import addresses_are_free, fold, unfolded
+from emu.machine.fold import Folding, addresses_are_free, fold
 from emu.machine.image import Image
 from emu.machine.memory import gather_inputs, prepare_outputs, require, shaped
 from emu.machine.result import Run
@@ -31,8 +31,16 @@ class Machine:
             from emu.chip import chip as preset
 
             chip = preset(chip)
-        self.chip, self.fidelity, self.check = chip, fidelity, check
-        core_config(chip, 1, fidelity)  # refuses an unknown fidelity before any program is written
+        self._chip, self._fidelity, self.check = chip, fidelity, check
+        self._config = core_config(chip, 1, fidelity)  # refuses an unknown fidelity before any program is written
+
+    @property
+    def chip(self) -> Chip:
+        return self._chip
+
+    @property
+    def fidelity(self) -> str:
+        return self._fidelity
 
     def run(
         self,
@@ -65,7 +73,8 @@ class Machine:
             require(program, self.chip, max_memory)
         given = gather_inputs(program, inputs or {}, values)
         outputs = prepare_outputs(program, values)
-        config = core_config(self.chip, program.cores, self.fidelity) | {
+        config = self._config | {
+            "cores": program.cores,
             "values": int(values),
             "check": int(self.check if check is None else check),
             "trace_max": TRACE_LIMIT if trace else 0,
@@ -73,28 +82,26 @@ class Machine:
             "max_instructions": max_instructions,
         }
         plain = not (values or config["check"] or trace)
-        raw = self._run(image, config, given, list(outputs.values()), plain and folding, plain and fast_forward)
-        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values)
+        raw, classes = self._run(image, config, given, list(outputs.values()), plain and folding, plain and fast_forward)
+        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes)
 
     def _run(
         self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], Folding | None]:
         packed = image.packed
         config["forward"] = int(forward and addresses_are_free(self.chip))
         classes = fold(packed, self.chip) if folding else None
         params, weights = packed.params, None
         if classes is not None:
             config["cores"] = len(classes.cores)
-            params = [tuple([row[c] for c in classes.cores]) for row in params]
-            weights = list(classes.weights)
+            params, weights = list(classes.params), list(classes.weights)
         tables = packed.buffers, packed.code, packed.semaphores, packed.barriers, params, packed.labels
         try:
-            raw = _core.run(config, *tables, given, outputs, weights)
+            return _core.run(config, *tables, given, outputs, weights), classes
         except _core.CoreFailure as failure:
             if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
                 return self._run(image, config | {"cores": packed.cores}, given, outputs, False, False)
             raise explain(image.program, failure.info) from None
-        return raw if classes is None else unfolded(raw, classes)
 
     def _suits(self, program: Program, verify: bool) -> None:
         if verify:

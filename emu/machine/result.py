@@ -11,6 +11,7 @@ import numpy as np
 from emu import _core
 from emu.chip.schema import Chip
 from emu.machine.config import STREAMS, period_fs
+from emu.machine.fold import Folding, unfolded
 from isa import Program
 
 CAUSES = _core.CAUSE_NAMES
@@ -25,11 +26,12 @@ class Run:
     """
 
     def __init__(
-        self, program: Program, chip: Chip, raw: dict[str, Any], outputs: dict[str, np.ndarray], fidelity: str, values: bool
+        self, program: Program, chip: Chip, raw: dict[str, Any], outputs: dict[str, np.ndarray], fidelity: str, values: bool,
+        folding: Folding | None = None,
     ) -> None:
         self.program, self.chip, self.fidelity, self.values = program, chip, fidelity, values
         self.outputs = outputs
-        self.raw = raw
+        self._raw, self._folding = raw, folding
         self.end_fs: int = raw["end_fs"]
         self.seconds = self.end_fs / 1e15
         self.cycles = self.end_fs // period_fs(chip)
@@ -37,6 +39,11 @@ class Run:
         simulated = raw["executed"] + raw["skipped"]
         self.skipped_fraction = raw["skipped"] / simulated if simulated else 0.0
         """Of the engine instructions of the simulated cores, those that fast-forward did not run one by one."""
+
+    @cached_property
+    def raw(self) -> dict[str, Any]:
+        """The core's answer for all cores."""
+        return self._raw if self._folding is None else unfolded(self._raw, self._folding)
 
     @cached_property
     def counters(self) -> dict[str, int]:

@@ -11,8 +11,8 @@ from emu.models.config import ModelConfig
 from emu.models.graph import Graph
 
 
-def graph_inputs(config: ModelConfig, graph: Graph, tokens: npt.ArrayLike) -> dict[str, np.ndarray]:
-    """An array for every input and table of the graph; `tokens` is [batch, q_len], or flat."""
+def index_inputs(config: ModelConfig, graph: Graph, tokens: npt.ArrayLike) -> dict[str, np.ndarray]:
+    """An array for every input of the graph; `tokens` is [batch, q_len], or flat."""
     ids = np.asarray(tokens)
     if ids.size != graph.batch * graph.q_len or not np.issubdtype(ids.dtype, np.integer):
         raise ModelError(f"{graph.model}: expected {graph.batch} x {graph.q_len} token ids, got {ids.dtype} {list(ids.shape)}")
@@ -20,6 +20,12 @@ def graph_inputs(config: ModelConfig, graph: Graph, tokens: npt.ArrayLike) -> di
         raise ModelError(f"{graph.model}: token ids reach from {ids.min()} to {ids.max()}, the vocabulary from 0 to {config.vocab - 1}")
     positions = np.tile(np.arange(graph.kv_len - graph.q_len, graph.kv_len, dtype=np.int32), graph.batch)
     known = {"tokens": ids.astype(np.int32).reshape(-1), "positions": positions, "types": np.zeros(ids.size, dtype=np.int32)}
+    return {tensor.name: known[tensor.name] for tensor in graph.of_role("input")}
+
+
+def graph_inputs(config: ModelConfig, graph: Graph, tokens: npt.ArrayLike) -> dict[str, np.ndarray]:
+    """An array for every input and table of the graph."""
+    known = index_inputs(config, graph, tokens)
     if config.positions == "rope":
         known["rope_cos"], known["rope_sin"] = rope_tables(config, graph.max_tokens)
     return {tensor.name: known[tensor.name] for tensor in graph.of_role("input", "table")}

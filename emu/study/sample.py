@@ -44,11 +44,11 @@ class Sample:
 
 def inputs_for(model: Model, graph: Graph, seed: int, program_buffers: set[str]) -> dict[str, np.ndarray]:
     """Token ids drawn with the seed, and the other index inputs the program asks for."""
-    from emu.models.inputs import graph_inputs
+    from emu.models.inputs import index_inputs
 
     tokens = np.random.default_rng(seed).integers(0, model.config.vocab, graph.batch * graph.q_len)
-    given = graph_inputs(model.config, graph, tokens)
-    return {name: given[name] for name in given if name in program_buffers and graph.tensors[name].role == "input"}
+    given = index_inputs(model.config, graph, tokens)
+    return {name: array for name, array in given.items() if name in program_buffers}
 
 
 def simulate(
