@@ -105,12 +105,21 @@ static int uneven(const emu_insn *code, const uint32_t *live, int32_t from, int3
   return 0;
 }
 
+/* Registers that can reach a time from where the stream stands; at the end of a body that is also its start. */
+static uint32_t live_now(const emu_machine *m, const emu_stream *s) {
+  const uint32_t *all = m->forward->live[s->kind];
+  uint32_t live = s->state == HALTED ? 0 : all[s->pc];
+  for (int l = 0; l < s->sp; l++)
+    if (s->loop[l].end == s->pc) live |= all[s->loop[l].start];
+  return live;
+}
+
 /* Registers that can reach a time are the same as a period ago, and addresses step evenly: what the words do needs no watching. */
 static int plain(const emu_machine *m, const emu_stream *a, const emu_stream *b, int level) {
-  const uint32_t *all = m->forward->live[b->kind], live = b->state == HALTED ? 0 : all[b->pc];
+  const uint32_t live = live_now(m, b);
   for (int r = 1; r < EMU_REGISTERS; r++)
     if (live >> r & 1 && a->r[r] != b->r[r]) return 0;
-  return !uneven(m->code[b->kind], all, b->loop[level].start, b->loop[level].end);
+  return !uneven(m->code[b->kind], m->forward->live[b->kind], b->loop[level].start, b->loop[level].end);
 }
 
 /* How many times the stream can repeat what it did between a and b: 0 if not at all. *level: the loop that counts the repetitions. */

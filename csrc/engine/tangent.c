@@ -71,13 +71,20 @@ static void limit(emu_watch *w, int64_t n) {
 /* What is now `margin` away from changing comes nearer by `speed` in each period. */
 static void keep_margin(emu_watch *w, __int128 margin, __int128 speed) {
   if (speed <= 0) return;
-  const __int128 n = margin / speed;
+  const __int128 n = margin < 0 ? 0 : margin / speed;
   if (n < w->limit) w->limit = (int64_t)n;
+}
+
+/* Values compare as they would without wrapping only while they stay far from the ends of 64 bits. */
+static void stay_in_range(emu_watch *w, int64_t a, int64_t d) {
+  if (d) keep_margin(w, ((__int128)1 << 62) - (a < 0 ? -(__int128)a : a), d < 0 ? -(__int128)d : d);
 }
 
 /* Tangent of the smaller (the larger) of a and b. */
 static int64_t chosen(emu_watch *w, int larger, int64_t a, int64_t b, int64_t da, int64_t db) {
   const int first = larger ? a >= b : a <= b;
+  stay_in_range(w, a, da);
+  stay_in_range(w, b, db);
   const __int128 apart = larger ? (__int128)a - b : (__int128)b - a, closing = larger ? (__int128)db - da : (__int128)da - db;
   if (first) keep_margin(w, apart, closing);
   else keep_margin(w, -apart, -closing);
@@ -86,6 +93,8 @@ static int64_t chosen(emu_watch *w, int larger, int64_t a, int64_t b, int64_t da
 
 static void branch(emu_watch *w, int op, int64_t a, int64_t b, int64_t da, int64_t db) {
   const __int128 apart = (__int128)a - b, opening = (__int128)da - db;
+  stay_in_range(w, a, da);
+  stay_in_range(w, b, db);
   if (op == EMU_OP_BEQ || op == EMU_OP_BNE) {
     if (!apart && opening) limit(w, 0);
     else if (apart > 0) keep_margin(w, apart - 1, -opening);
