@@ -12,5 +12,6 @@ KvDType = Annotated[str | None, typer.Option(help="Format of the KV cache; as --
 Fidelity = Annotated[str, typer.Option(help="ideal (no contention) or fast (fair share).")]
 Stack = Annotated[str, typer.Option(help="Software around the chip: bare, or a stack of the chip's file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Run everything anew; keep nothing on disk.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Trace = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a timeline that ui.perfetto.dev opens.")]

@@ -7,6 +7,7 @@ import json
 from array import array
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from emu import _core
 from emu.machine.config import ROLES, SPACES, STREAMS
@@ -40,6 +41,14 @@ class Packed:
     def classes(self) -> Folding | None:
         """Equal cores, where no time depends on an address (emu.machine.fold)."""
         return classes_of(self.params, self.cores, _core.relevant_params(self.code, len(self.params), self.labels))
+
+    def run(self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | None) -> dict[str, Any]:
+        """The core's answer: one core of each class, or all of them. Raises CoreFailure."""
+        params, weights = self.params, None
+        if folding is not None:
+            params, weights = list(folding.params), list(folding.weights)
+        tables = self.buffers, self.code, self.semaphores, self.barriers, params, self.labels
+        return _core.run(config, *tables, given, outputs, weights)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from emu import _core
 from emu.chip.schema import Chip
 from emu.errors import ProgramError, UnsupportedError
+from emu.machine import kept
 from emu.machine.config import core_config, streams_of
 from emu.machine.failure import explain
 from emu.machine.fold import Folding, addresses_are_free, fold
@@ -56,6 +57,7 @@ class Machine:
         verify: bool = True,
         folding: bool = False,
         fast_forward: bool = False,
+        reuse: bool = False,
     ) -> Run:
         """Run a program once; an `Image` of it has been packed already, and its program has not changed since.
 
@@ -63,7 +65,8 @@ class Machine:
         are needed either way). `order_seed` runs the streams in another legal order, which must change nothing. `verify=False` skips the
         static proofs for a program the compiler has just made. `folding` simulates equal cores once and `fast_forward` skips whole
         periods of loops: both give the same times and counts to the femtosecond and the event (timing-only runs without check or trace;
-        elsewhere they do nothing), but bytes that were never written are then no longer looked for. Raises ProgramError, CapacityError,
+        elsewhere they do nothing), but bytes that were never written are then no longer looked for. `reuse` allows the answer of an equal
+        timing-only run to be taken from the user's cache (emu.caching), and puts it there. Raises ProgramError, CapacityError,
         UnsupportedError.
         """
         given_image, program = (program, program.program) if isinstance(program, Image) else (None, program)
@@ -82,25 +85,24 @@ class Machine:
             "max_instructions": max_instructions,
         }
         plain = not (values or config["check"] or trace)
-        raw, classes = self._run(image, config, given, list(outputs.values()), plain and folding, plain and fast_forward)
+        short = plain and folding, plain and fast_forward
+        raw, classes = self._run(image, config, given, list(outputs.values()), *short, plain and reuse)
         return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes)
 
     def _run(
-        self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool
+        self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool, reuse: bool
     ) -> tuple[dict[str, Any], Folding | None]:
-        packed = image.packed
         config["forward"] = int(forward and addresses_are_free(self.chip))
-        classes = fold(packed, self.chip) if folding else None
-        params, weights = packed.params, None
+        classes = fold(image.packed, self.chip) if folding else None
         if classes is not None:
             config["cores"] = len(classes.cores)
-            params, weights = list(classes.params), list(classes.weights)
-        tables = packed.buffers, packed.code, packed.semaphores, packed.barriers, params, packed.labels
         try:
-            return _core.run(config, *tables, given, outputs, weights), classes
+            if reuse:
+                return kept.run(image.packed, config, given, classes), classes
+            return image.packed.run(config, given, outputs, classes), classes
         except _core.CoreFailure as failure:
             if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
-                return self._run(image, config | {"cores": packed.cores}, given, outputs, False, False)
+                return self._run(image, config | {"cores": image.packed.cores}, given, outputs, False, False, False)
             raise explain(image.program, failure.info) from None
 
     def _suits(self, program: Program, verify: bool) -> None:

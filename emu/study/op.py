@@ -144,7 +144,7 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
     if library.mode == "whole-layer":
         tiling = choose_gemm(chip, shape, area)
         image = gemm_image(chip, shape, area, tiling)
-        run = Machine(chip, fidelity).run(image, values=False, verify=False, folding=True, fast_forward=True)
+        run = Machine(chip, fidelity).run(image, values=False, verify=False, folding=True, fast_forward=True, reuse=True)
         return run, {**vars(tiling), "candidates_run": 3}
     if format_bytes(shape.fmt) < 2:
         raise UnsupportedError(f"stack {stack!r} with {shape.fmt}: its quantising kernel is not emulated yet; use stack 'bare' or bf16")
@@ -173,7 +173,7 @@ def attention(
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     tiling = choose_attention(chip, graph, op, area)
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
-    run = Machine(chip, fidelity).run(lowered.image, values=False, verify=False, folding=True, fast_forward=True)
+    run = Machine(chip, fidelity).run(lowered.image, values=False, verify=False, folding=True, fast_forward=True, reuse=True)
     bound = op_bound(op, graph, chip)
     return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, dict(vars(tiling)), stack)
 

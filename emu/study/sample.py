@@ -58,7 +58,7 @@ def simulate(
     lowered = lower(graph, chip, choice, layers)
     given = inputs_for(model, graph, seed, {b.name for b in lowered.program.buffers})
     machine = Machine(chip, fidelity)
-    return lowered, machine.run(lowered.image, given, values=False, verify=False, trace=trace, folding=True, fast_forward=True)
+    return lowered, machine.run(lowered.image, given, values=False, verify=False, trace=trace, folding=True, fast_forward=True, reuse=True)
 
 
 def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int) -> Sample:

@@ -1,0 +1,72 @@
+"""Whether runs may be answered from disk, where they lie and how much room they get: the environment, and a switch in the program.
+
+    EMU_CACHE=0        neither read nor write
+    EMU_CACHE_DIR      another folder than the user's cache folder
+    EMU_CACHE_MB       its bound, in MB (256)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from emu.errors import CacheError
+
+MEGABYTES = 256
+MOST_MEGABYTES = 1 << 20
+ON, OFF = ("1", "on", "true", "yes"), ("0", "off", "false", "no")
+
+_wanted: ContextVar[bool] = ContextVar("emu_caching", default=True)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The folder, its bound, and whether the user named it: only then is it an error that it cannot be written."""
+
+    folder: Path
+    bound_bytes: int
+    named: bool
+
+
+@contextmanager
+def caching(on: bool) -> Iterator[None]:
+    """Within it no run is read from disk or written there, unless `on`; the environment's `EMU_CACHE=0` stands above it."""
+    token = _wanted.set(on and _wanted.get())
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def settings() -> Settings | None:
+    """What holds now; None if the cache is off. Raises CacheError for a variable that says nothing sensible."""
+    if not _wanted.get() or not _switch(os.environ.get("EMU_CACHE", "")):
+        return None
+    named = os.environ.get("EMU_CACHE_DIR", "")
+    return Settings(Path(named).expanduser() if named else _users(), _megabytes(os.environ.get("EMU_CACHE_MB", "")) * 10**6, bool(named))
+
+
+def _users() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("emu", appauthor=False)
+
+
+def _switch(text: str) -> bool:
+    word = text.strip().lower()
+    if word and word not in ON + OFF:
+        raise CacheError(f"EMU_CACHE={text[:80]!r}: expected 0 (no cache) or 1")
+    return word not in OFF
+
+
+def _megabytes(text: str) -> int:
+    word = text.strip()
+    if not word:
+        return MEGABYTES
+    if not (word.isascii() and word.isdigit() and len(word) <= 8 and 1 <= int(word) <= MOST_MEGABYTES):
+        raise CacheError(f"EMU_CACHE_MB={text[:80]!r}: expected whole megabytes, 1 to {MOST_MEGABYTES}; EMU_CACHE=0 switches the cache off")
+    return int(word)

@@ -1,0 +1,132 @@
+"""Answers of the core that were kept: by everything the core was given, never by what it was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emu import _core
+from emu.caching import Settings, settings
+from emu.machine.fold import Folding
+from emu.machine.image import Packed
+from emu.machine.store import Store
+
+SCHEMA = 1
+WORTH_S = 0.005
+"""CPU seconds above which an answer is kept: a look-up costs a tenth of that."""
+LARGEST_COUNT = 1 << 80
+
+_FIGURES = ("end_fs", "instructions", "executed", "skipped")
+_TABLES = ("stalls", "root_stalls")
+_LISTS = ("counters", "label_stalls", "releases")
+_NAMES = _core.counter_names()
+_KINDS = 8
+_IMPORTED = os.stat(_core.__file__)  # type: ignore[attr-defined]
+
+
+def run(packed: Packed, config: dict[str, Any], given: Sequence[tuple[int, np.ndarray]], folding: Folding | None) -> dict[str, Any]:
+    """What the core answers to a timing-only run, from disk if it has answered it before. Raises what the core raises."""
+    store = _store()
+    if store is None:
+        return packed.run(config, given, [], folding)
+    key = _key(packed, config, given, folding)
+    shape = config["cores"], sorted(packed.code), packed.labels
+    if (data := store.get(key)) is not None:
+        if (found := decoded(data, *shape)) is not None:
+            return found
+        store.drop(key)
+    begin = time.thread_time()
+    raw = packed.run(config, given, [], folding)
+    if time.thread_time() - begin > WORTH_S:
+        store.put(key, encoded(raw, *shape))
+    return raw
+
+
+def _store() -> Store | None:
+    asked = settings()
+    return _opened(asked) if asked is not None and _build() is not None else None
+
+
+@lru_cache(4)
+def _opened(asked: Settings) -> Store | None:
+    store = Store(asked.folder / "runs", asked.bound_bytes, asked.named)
+    return store if store.usable else None
+
+
+@cache
+def _build() -> str | None:
+    """Digest of the compiled core; None if its file is no longer the one that was loaded."""
+    path = Path(_core.__file__)  # type: ignore[attr-defined]
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        about = path.stat()
+    except OSError:
+        return None
+    same = all(getattr(about, name) == getattr(_IMPORTED, name) for name in ("st_ino", "st_size", "st_mtime_ns"))
+    return digest if same else None
+
+
+def _key(packed: Packed, config: dict[str, Any], given: Sequence[tuple[int, np.ndarray]], folding: Folding | None) -> str:
+    simulated = None if folding is None else [folding.cores, folding.weights]
+    inputs = [(offset, len(data)) for offset, data in given]
+    about = [SCHEMA, _build(), packed.digest, simulated, config, inputs]
+    hashed = hashlib.sha256(json.dumps(about, sort_keys=True, separators=(",", ":")).encode())
+    for _, data in given:
+        hashed.update(data.tobytes())
+    return hashed.hexdigest()
+
+
+def encoded(raw: dict[str, Any], cores: int, kinds: list[int], labels: int) -> bytes:
+    """An answer as JSON: tables of stalls without their keys, which follow from the program."""
+    kept: dict[str, Any] = {name: raw[name] for name in _FIGURES + _LISTS}
+    kept |= {name: [raw[name][at] for at in product(range(cores), kinds)] for name in _TABLES}
+    return json.dumps(kept, separators=(",", ":")).encode()
+
+
+def decoded(data: bytes, cores: int, kinds: list[int], labels: int) -> dict[str, Any] | None:
+    """The answer, if the bytes are one to such a program; whoever wrote them, they can do no more than state wrong figures."""
+    try:
+        kept = json.loads(data)
+        rows = cores * len(kinds)
+        causes = len(_core.CAUSE_NAMES)
+        if not isinstance(kept, dict) or kept.keys() != {*_FIGURES, *_LISTS, *_TABLES}:
+            return None
+        releases, stalls = kept["releases"], kept["label_stalls"]
+        right = (
+            _counts([kept[name] for name in _FIGURES], len(_FIGURES))
+            and _table(kept["counters"], labels, len(_NAMES))
+            and all(_table(kept[name], rows, causes) for name in _TABLES)
+            and _listed(stalls, labels)
+            and all(_table(of, _KINDS, causes) for of in stalls)
+            and isinstance(releases, list)
+            and all(_counts(row, 3) and row[1] < labels for row in releases)
+        )
+    except (ValueError, RecursionError):
+        return None
+    if not right:
+        return None
+    answer: dict[str, Any] = {name: kept[name] for name in _FIGURES}
+    answer |= {"names": list(_NAMES), "counters": kept["counters"], "label_stalls": stalls}
+    answer |= {name: dict(zip(product(range(cores), kinds), map(tuple, kept[name]))) for name in _TABLES}
+    return answer | {"releases": [tuple(row) for row in releases], "records": []}
+
+
+def _listed(node: Any, length: int) -> bool:
+    return isinstance(node, list) and len(node) == length
+
+
+def _counts(node: Any, length: int) -> bool:
+    return _listed(node, length) and all(type(n) is int and 0 <= n < LARGEST_COUNT for n in node)
+
+
+def _table(node: Any, rows: int, columns: int) -> bool:
+    return _listed(node, rows) and all(_counts(row, columns) for row in node)
