@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from emu.errors import CacheError
 
 MEGABYTES = 256
 MOST_MEGABYTES = 1 << 20
+READ = ("EMU_CACHE", "EMU_CACHE_DIR", "EMU_CACHE_MB", "XDG_CACHE_HOME", "HOME")
 ON, OFF = ("1", "on", "true", "yes"), ("0", "off", "false", "no")
 
 _wanted: ContextVar[bool] = ContextVar("emu_caching", default=True)
@@ -44,10 +46,14 @@ def caching(on: bool) -> Iterator[None]:
 
 def settings() -> Settings | None:
     """What holds now; None if the cache is off. Raises CacheError for a variable that says nothing sensible."""
-    if not _wanted.get() or not _switch(os.environ.get("EMU_CACHE", "")):
+    return _read(*(os.environ.get(name, "") for name in READ)) if _wanted.get() else None
+
+
+@lru_cache(4)
+def _read(switch: str, named: str, megabytes: str, *home: str) -> Settings | None:
+    if not _switch(switch):
         return None
-    named = os.environ.get("EMU_CACHE_DIR", "")
-    return Settings(Path(named).expanduser() if named else _users(), _megabytes(os.environ.get("EMU_CACHE_MB", "")) * 10**6, bool(named))
+    return Settings(Path(named).expanduser() if named else _users(), _megabytes(megabytes) * 10**6, bool(named))
 
 
 def _users() -> Path:

@@ -212,6 +212,7 @@ def test_a_folder_asked_for_that_cannot_be_written_is_an_error(folder, monkeypat
 def test_the_users_folder_that_cannot_be_written_is_no_cache(folder, core, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.delenv("EMU_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *a, **k: tmp_path / "file")
     assert once().raw == once().raw and len(core) == 2
 
