@@ -9,13 +9,13 @@ from typing import Any
 
 from emu.chip.schema import Chip
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
-from emu.kernels.lang import Tracer
+from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.limits import Limits, limits_of
 from emu.machine import Machine
 from emu.machine.image import Image
 from emu.mapper.area import Area, divide
-from emu.mapper.gemm import GemmShape, ranked
-from emu.mapper.lower import gemm_shape, lower
+from emu.mapper.gemm import GemmShape, ranked, rated
+from emu.mapper.lower import gemm_shape, lower, norms_before
 from emu.mapper.tilings import decode_tilings, prefill_tilings
 from emu.models import Attention, Gemm, Graph
 from isa import Program
@@ -34,12 +34,14 @@ def gemm_program(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling) -
     return gemm_image(chip, shape, area, tiling).program
 
 
-def gemm_image(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling) -> Image:
-    return _gemm_image(limits_of(chip), shape, area, tiling).copy()
+def gemm_image(chip: Chip, shape: GemmShape, area: Area, tiling: GemmTiling, pause: int = 0) -> Image:
+    """The same for the core. With a `pause`, four times: with its weights still to come, again at once, and both once more after so many
+    trips to memory, with a ring full of them. So a tiling for a layer is good whatever the operations beside it leave it."""
+    return _gemm_image(limits_of(chip), shape, area, tiling, pause).copy()
 
 
 @lru_cache(KEPT)
-def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling) -> Image:
+def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling, pause: int) -> Image:
     k = Tracer(limits, "gemm")
     blocks = -(-shape.n // area.block)
     wide = "bf16" if shape.out_fmt in ("fp8_e4m3", "fp8_e5m2", "int8") else shape.out_fmt
@@ -51,21 +53,39 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     residual = k.hbm("residual", out.shape, wide, "in") if shape.residual else None
     k.weight_ring(area.slot_bytes, area.slots)
     activation = "silu" if shape.activation == "swiglu" else shape.activation
-    with k.op("gemm"):
-        gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, 1.0 / 128 if shape.scale else None))
+    for _ in k.loop(2 if pause else 1):
+        for _ in k.loop(2 if pause else 1):
+            with k.op("gemm"):
+                gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, 1.0 / 128 if shape.scale else None))
+        if pause:
+            _pause(k, x, pause)
     return Image.of(k.program())
+
+
+def _pause(k: Tracer, x: Tensor, trips: int) -> None:
+    """As many trips to memory, one after another: a time in which nothing happens but that the ring fills."""
+    with k.op("pause"):
+        for _ in k.loop(trips):
+            one = k.fetch(x.at((0, 0), (1, min(16, x.shape[1]))), name="one")
+            k.mov(k.tile(one.shape, "fp32", name="seen"), one)
+
+
+def _pause_trips(chip: Chip, area: Area) -> int:
+    """Trips to memory in which the rings of all cores fill."""
+    return 1 + int(area.slot_bytes * area.slots * chip.core_count / chip.hbm.bandwidth_bytes_per_s / max(chip.hbm.latency_s, 1e-8))
 
 
 def time_fs(chip: Chip, program: Program | Image) -> int:
     return Machine(chip).run(program, values=False, verify=False, folding=True, fast_forward=True, reuse=True).end_fs
 
 
-def choose_gemm(chip: Chip, shape: GemmShape, area: Area) -> GemmTiling:
-    """The quickest of the best-ranked tilings."""
-    key = (chip.digest, shape, area)
+def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -> GemmTiling:
+    """The quickest of the best-ranked tilings, by itself or `among` others in a layer, where its weights may have been fetched ahead."""
+    key = (chip.digest, shape, area, among)
     if key not in _gemms:
-        best = ranked(shape, chip, area)[:SIMULATED]
-        timed = [(time_fs(chip, gemm_image(chip, shape, area, t)), j) for j, t in enumerate(best)]
+        best = ranked(shape, chip, area, SIMULATED, among)
+        pause = _pause_trips(chip, area) if among else 0
+        timed = [(time_fs(chip, gemm_image(chip, shape, area, t, pause)), j) for j, t in enumerate(best)]
         fs, j = min(timed)
         _gemms[key] = (best[j], fs)
     return _gemms[key][0]
@@ -95,12 +115,17 @@ def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = No
     """A tiling for every gemm and attention of the graph, by op name."""
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     choice: dict[str, Any] = {}
+    normed = {op.name for _, op in norms_before(graph, chip)}
     for op, _ in graph.ops():
         if isinstance(op, Gemm) and op.name not in choice:
             if progress:
                 progress(f"mapping {op.name} ({op.m} x {op.n} x {op.k})")
             shape = gemm_shape(op, graph)
-            choice[op.name] = choose_gemm(chip, replace(shape, n=-(-shape.n // area.block) * area.block), area)
+            shape = replace(shape, n=-(-shape.n // area.block) * area.block)
+            fused = replace(shape, norm=True)
+            if op.name in normed and rated(fused, chip, area, 1, among=True):
+                shape = fused
+            choice[op.name] = choose_gemm(chip, shape, area, True)
         elif isinstance(op, Attention):
             if progress:
                 progress(f"mapping {op.name}")

@@ -15,11 +15,13 @@ from emu.kernels.lang import Tracer
 from emu.kernels.split_k import add_parts, gemm_parts
 from emu.machine import Machine, Run
 from emu.mapper.area import Area
-from emu.mapper.gemm import GemmShape, analytic_cycles, candidates
+from emu.mapper.gemm import GemmShape, rated
 from isa import Program
 
 SIMULATED = 3
 """Candidates that are run, and the best one with an undivided sum besides."""
+LISTED = 4096
+"""Kernels listed for one number of parts: all of them."""
 MOST_ADDED = 2048
 """Elements that one tile of the second pass adds up, at most."""
 
@@ -59,10 +61,10 @@ def _ranked(chip: Chip, shape: GemmShape, area: Area, stack: Stack) -> Iterator[
     """Analytic cycles and kernel, for every tile of the menu and every power of two of parts."""
     for split_k in (1 << j for j in range(stack.split_k_limit.bit_length())):
         part = shape if split_k == 1 else replace(shape, k=-(-shape.k // split_k), out_fmt="fp32")
-        for t in candidates(part, chip, area, tuple(stack.tiles), chip.core_count // split_k):
+        for kernel, t in rated(part, chip, area, LISTED, tuple(stack.tiles), chip.core_count // split_k, split_k):
             if split_k <= -(-shape.k // t.tile_k):
                 g = LibraryGemm(t, split_k)
-                cycles = analytic_cycles(part, chip, t, split_k) + g.launch_s(chip, stack) * chip.core.clock_hz
+                cycles = kernel + g.launch_s(chip, stack) * chip.core.clock_hz
                 yield cycles + (0 if split_k == 1 else _adding_cycles(chip, shape, split_k)), g
 
 

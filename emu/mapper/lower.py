@@ -82,8 +82,8 @@ def _readers(ops: Sequence[Op], before: Op, graph: Graph) -> int:
     return count
 
 
-def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> Iterator[tuple[Norm, Gemm]]:
-    """Norms that the gemm behind them does on its own way in. Every core then repeats them, which pays while that takes less time than
+def norms_before(graph: Graph, chip: Chip) -> Iterator[tuple[Norm, Gemm]]:
+    """Norms that the gemm behind them could do on its own way in. Every core then repeats them, which pays while that takes less time than
     meeting at a barrier and going through device memory once more."""
     core = chip.core
     round_trip = 2 * (chip.hbm.latency_s * core.clock_hz + core.dma.start_cycles)
@@ -91,14 +91,20 @@ def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any])
         for before, op in zip(ops, ops[1:]):
             if not isinstance(before, Norm) or not isinstance(op, Gemm) or before.output != op.input or before.wide is not None:
                 continue
-            readers = _readers(ops, before, graph)
-            tiling = choice[op.name]
-            size = format_bytes(graph.tensors[op.input].fmt)
-            need = tiling.tile_m * op.k * (4 * 2 + (size + 2) * tiling.depth_a) + 3 * 4 * op.k
-            need += (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(gemm_shape(op, graph), tiling.tile_n) + 8192
-            cost = tiling.tile_m * op.k * (4 / core.vector.per_clk["mul"] + 2 / core.vector.per_clk["reduce"])
-            if readers == 1 and tiling.a_resident and op.m <= tiling.tile_m and need <= area.free_bytes and cost < round_trip:
+            cost = op.m * op.k * (4 / core.vector.per_clk["mul"] + 2 / core.vector.per_clk["reduce"])
+            if _readers(ops, before, graph) == 1 and op.m <= core.matrix.max_m and cost < round_trip:
                 yield before, op
+
+
+def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> Iterator[tuple[Norm, Gemm]]:
+    """Norms that the gemm behind them does: its tiling holds whole rows of x, and the norm's scratch fits beside them."""
+    for before, op in norms_before(graph, chip):
+        tiling = choice[op.name]
+        size = format_bytes(graph.tensors[op.input].fmt)
+        need = tiling.tile_m * op.k * (4 * 2 + (size + 2) * tiling.depth_a) + 3 * 4 * op.k
+        need += (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(gemm_shape(op, graph), tiling.tile_n) + 8192
+        if tiling.a_resident and op.m <= tiling.tile_m and need <= area.free_bytes:
+            yield before, op
 
 
 class Lowering:

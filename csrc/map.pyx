@@ -1,0 +1,57 @@
+# The border between Python and csrc/map: named numbers in, tuples out.
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+
+
+cdef extern from "map/map.h" nogil:
+    ctypedef struct emu_map_chip:
+        int64_t cores, quantum_m, quantum_n, max_m, max_n, max_k, fragment_m, fragment_n
+        int64_t block, slot, slots, free, acc, cached
+        double macs, load, interval, mm_port, queue, dma, hbm, trip, startup
+
+    ctypedef struct emu_map_shape:
+        int64_t m, n, k, size, out_size, weights, instructions, outs, row, bias, norm
+        double element
+
+    ctypedef struct emu_map_tiling:
+        int64_t tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m
+
+    ctypedef struct emu_map_terms:
+        double compute, vector, streams, memory, late_streams, late_memory, exposed, need
+
+    ctypedef struct emu_map_rated:
+        double cycles
+        emu_map_terms terms
+        emu_map_tiling tiling
+
+    ctypedef struct emu_map_ask:
+        const int64_t *menu
+        int64_t menu_length, cores, beside, among, all
+
+    int64_t emu_map_rank(const emu_map_chip *, const emu_map_shape *, const emu_map_ask *, emu_map_rated *, int64_t)
+
+
+def rank(chip, shape, menu=(), int64_t cores=0, int64_t beside=1, bint among=False, bint everything=False, int64_t limit=256):
+    """(cycles, terms, tiling) of the best tilings, quickest first; `chip` and `shape` are dicts of the numbers that map.h names."""
+    cdef emu_map_chip c = chip
+    cdef emu_map_shape s = shape
+    cdef emu_map_ask ask
+    cdef int64_t flat[256]
+    cdef int64_t count, j
+    if 2 * len(menu) > 256:
+        raise ValueError(f"a menu of {len(menu)} tiles; 128 at most")
+    for j, (n, m) in enumerate(menu):
+        flat[2 * j], flat[2 * j + 1] = n, m
+    ask.menu, ask.menu_length, ask.cores, ask.beside = flat, len(menu), cores or c.cores, beside
+    ask.among, ask.all = among, everything
+    cdef emu_map_rated *found = <emu_map_rated *>malloc(limit * sizeof(emu_map_rated))
+    if found == NULL:
+        raise MemoryError("no memory for tilings")
+    try:
+        with nogil:
+            count = emu_map_rank(&c, &s, &ask, found, limit)
+        if count < 0:
+            raise MemoryError("no memory for tilings")
+        return [(found[j].cycles, found[j].terms, found[j].tiling) for j in range(count)]
+    finally:
+        free(found)

@@ -1,0 +1,81 @@
+/* Which tilings of a gemm there are, how long each would take by analysis, and which are worth running. docs/decisions, "mapper". */
+#ifndef EMU_MAP_H
+#define EMU_MAP_H
+
+#include <stdint.h>
+
+/* What the time and the fit of a tiling depend on. Rates per clock of a core, times in clocks, sizes in bytes. */
+typedef struct {
+  int64_t cores, quantum_m, quantum_n, max_m, max_n, max_k, fragment_m, fragment_n;
+  int64_t block, slot, slots, free, acc; /* columns that lie together; the weight ring; scratchpad and accumulators left */
+  double macs, load, interval, mm_port;  /* of one repeat of mm: its rate, stationary load, shortest interval; bytes of its operands per clock */
+  double queue, dma, hbm, trip;          /* bytes per clock of one queue, of a core, of device memory; clocks of a transfer beside its bytes */
+  double startup; /* of a vector instruction */
+  int64_t cached; /* whether a cache of the whole chip catches what cores share */
+} emu_map_chip;
+
+/* A gemm; `norm`: rows of x are normalised on the way in, which takes whole rows, kept, of a single tile. `weights` products share x. The epilogue takes `element` clocks of the vector engine for an element of the output, in
+   `instructions` instructions, keeps `row` bytes of scratchpad for it, and moves it `outs` times to or from memory. */
+typedef struct {
+  int64_t m, n, k, size, out_size, weights, instructions, outs, row, bias, norm;
+  double element;
+} emu_map_shape;
+
+enum { KEEP_NOTHING, KEEP_A };
+
+/* Fields in the order in which ties are broken. */
+typedef struct {
+  int64_t tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m;
+} emu_map_tiling;
+
+enum { MAP_FIELDS = 9 };
+
+/* What a tiling costs its slowest core, in clocks: `late` are streams and memory where the ring was full of its weights when it began;
+   `need` is bytes of scratchpad. A tiling that is no better in any of these than another is not worth a run. */
+typedef struct {
+  double compute, vector, streams, memory, late_streams, late_memory, exposed, need;
+} emu_map_terms;
+
+enum { MAP_TERMS = 8 };
+
+typedef struct {
+  double cycles;
+  emu_map_terms terms;
+  emu_map_tiling tiling;
+} emu_map_rated;
+
+/* What to enumerate: every grid and size, or the tiles of a library's menu dealt out in the fewest waves; how many gemms run side by side. */
+typedef struct {
+  const int64_t *menu; /* pairs of n and m */
+  int64_t menu_length, cores, beside;
+  int64_t among; /* it stands in a layer, where its first weights may be fetched before it begins */
+  int64_t all;   /* neither pruned nor bounded */
+} emu_map_ask;
+
+enum { MAP_PARITIES = 5 };
+
+/* Sizes up to `most` in steps of `quantum`: each the smallest that makes its number of tiles, or the smallest multiple of 2, 4 ..
+   2^(MAP_PARITIES - 1) quanta that does. Ascending. Returns how many. */
+int64_t emu_map_sizes(int64_t total, int64_t quantum, int64_t most, int64_t *sizes, int64_t room);
+
+/* Clocks that the matrix engine needs for one output tile, all its products, in `slices` instructions each. */
+double emu_map_tile_clocks(const emu_map_chip *chip, const emu_map_shape *shape, int64_t tile_m, int64_t tile_n, int64_t slices);
+
+/* Clocks of the slowest core. */
+double emu_map_time(const emu_map_chip *chip, const emu_map_shape *shape, const emu_map_ask *ask, const emu_map_tiling *t, emu_map_terms *terms);
+
+/* The best `limit` tilings, quickest first, none dominated by another. Returns how many, -1 without memory. */
+int64_t emu_map_rank(const emu_map_chip *chip, const emu_map_shape *shape, const emu_map_ask *ask, emu_map_rated *found, int64_t limit);
+
+/* Fewest elements between a fast memory of `storage` elements and a slow one for a gemm. Sizes and loop order that reach it in `best`. */
+typedef struct {
+  int64_t tile_m, tile_n, tile_k, order; /* order: which loop is outermost, next, innermost, as digits 0 m, 1 n, 2 k */
+} emu_map_blocking;
+
+double emu_map_traffic(int64_t m, int64_t n, int64_t k, int64_t storage, emu_map_blocking *best);
+
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t most_of(int64_t a, int64_t b) { return a > b ? a : b; }
+
+#endif
