@@ -71,8 +71,9 @@ def _pause(k: Tracer, x: Tensor, trips: int) -> None:
 
 
 def _pause_trips(chip: Chip, area: Area) -> int:
-    """Trips to memory in which the rings of all cores fill."""
-    return 1 + int(area.slot_bytes * area.slots * chip.core_count / chip.hbm.bandwidth_bytes_per_s / max(chip.hbm.latency_s, 1e-8))
+    """Trips to memory in which the rings of all cores fill; a power of two, so that another bandwidth seldom is another program."""
+    fill_s = area.slot_bytes * area.slots * chip.core_count / chip.hbm.bandwidth_bytes_per_s
+    return 1 << int(fill_s / max(chip.hbm.latency_s, 1e-8)).bit_length()
 
 
 def time_fs(chip: Chip, program: Program | Image) -> int:
