@@ -28,6 +28,11 @@ cdef extern from "map/map.h" nogil:
         const int64_t *menu
         int64_t menu_length, cores, beside, among, all
 
+    ctypedef struct emu_map_blocking:
+        int64_t tile[3]
+        int64_t order[3]
+
+    int64_t emu_map_traffic(const int64_t *, int64_t, emu_map_blocking *)
     int64_t emu_map_rank(const emu_map_chip *, const emu_map_shape *, const emu_map_ask *, emu_map_rated *, int64_t)
 
 
@@ -55,3 +60,15 @@ def rank(chip, shape, menu=(), int64_t cores=0, int64_t beside=1, bint among=Fal
         return [(found[j].cycles, found[j].terms, found[j].tiling) for j in range(count)]
     finally:
         free(found)
+
+
+def traffic(int64_t m, int64_t n, int64_t k, int64_t storage):
+    """(elements, tile sizes, order of the loops) of the blocking that moves least; 0 elements if none fits."""
+    cdef int64_t extent[3]
+    cdef emu_map_blocking best
+    cdef int64_t elements
+    extent[0], extent[1], extent[2] = m, n, k
+    best.tile[0] = best.tile[1] = best.tile[2] = best.order[0] = best.order[1] = best.order[2] = 0
+    with nogil:
+        elements = emu_map_traffic(extent, storage, &best)
+    return elements, tuple(best.tile), tuple(best.order)

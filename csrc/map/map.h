@@ -1,4 +1,4 @@
-/* Which tilings of a gemm there are, how long each would take by analysis, and which are worth running. docs/decisions, "mapper". */
+/* Which tilings of a gemm there are, how long each would take by analysis, and which are worth running. docs/decisions says more. */
 #ifndef EMU_MAP_H
 #define EMU_MAP_H
 
@@ -14,8 +14,9 @@ typedef struct {
   int64_t cached; /* whether a cache of the whole chip catches what cores share */
 } emu_map_chip;
 
-/* A gemm; `norm`: rows of x are normalised on the way in, which takes whole rows, kept, of a single tile. `weights` products share x. The epilogue takes `element` clocks of the vector engine for an element of the output, in
-   `instructions` instructions, keeps `row` bytes of scratchpad for it, and moves it `outs` times to or from memory. */
+/* A gemm, or `weights` of them that share x. The epilogue takes `element` clocks of the vector engine for an element of the output, in
+   `instructions` instructions, keeps `row` bytes of scratchpad for it, and moves it `outs` times to or from memory. `norm`: rows of x are
+   normalised on the way in, which takes whole rows, kept, in one tile of rows. */
 typedef struct {
   int64_t m, n, k, size, out_size, weights, instructions, outs, row, bias, norm;
   double element;
@@ -52,11 +53,10 @@ typedef struct {
   int64_t all;   /* neither pruned nor bounded */
 } emu_map_ask;
 
-enum { MAP_PARITIES = 5 };
-
 /* Sizes up to `most` in steps of `quantum`: each the smallest that makes its number of tiles, or the smallest multiple of 2, 4 ..
-   2^(MAP_PARITIES - 1) quanta that does. Ascending. Returns how many. */
-int64_t emu_map_sizes(int64_t total, int64_t quantum, int64_t most, int64_t *sizes, int64_t room);
+   2^(parities - 1) quanta that does. Ascending. Returns how many. */
+enum { MAP_PARITIES = 5, MAP_SIZES = 8192 };
+int64_t emu_map_sizes(int64_t total, int64_t quantum, int parities, int64_t most, int64_t *sizes, int64_t room);
 
 /* Clocks that the matrix engine needs for one output tile, all its products, in `slices` instructions each. */
 double emu_map_tile_clocks(const emu_map_chip *chip, const emu_map_shape *shape, int64_t tile_m, int64_t tile_n, int64_t slices);
@@ -67,15 +67,16 @@ double emu_map_time(const emu_map_chip *chip, const emu_map_shape *shape, const 
 /* The best `limit` tilings, quickest first, none dominated by another. Returns how many, -1 without memory. */
 int64_t emu_map_rank(const emu_map_chip *chip, const emu_map_shape *shape, const emu_map_ask *ask, emu_map_rated *found, int64_t limit);
 
-/* Fewest elements between a fast memory of `storage` elements and a slow one for a gemm. Sizes and loop order that reach it in `best`. */
+/* Tile sizes and the order of the loops over them, outermost first: 0 m, 1 n, 2 k. */
 typedef struct {
-  int64_t tile_m, tile_n, tile_k, order; /* order: which loop is outermost, next, innermost, as digits 0 m, 1 n, 2 k */
+  int64_t tile[3], order[3];
 } emu_map_blocking;
 
-double emu_map_traffic(int64_t m, int64_t n, int64_t k, int64_t storage, emu_map_blocking *best);
+/* Fewest elements that a gemm moves between a slow memory and a fast one of `storage` elements, partial sums included; 0 if not even
+   three elements fit. Any sizes, one tile of each operand at a time, kept while the loops inside do not change it. */
+int64_t emu_map_traffic(const int64_t *extent, int64_t storage, emu_map_blocking *best);
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t most_of(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

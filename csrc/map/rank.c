@@ -4,7 +4,7 @@
 
 #include "map.h"
 
-enum { SIZES = 2048, RESERVE = 4096 /* bytes of scratchpad for what kernels keep besides tiles */ };
+enum { RESERVE = 4096 }; /* bytes of scratchpad for what kernels keep besides tiles */
 static const double WORSE = 1.3; /* tilings this many times the best are not kept: beyond the error of the analysis */
 
 typedef struct {
@@ -152,9 +152,9 @@ static int dominated(const emu_map_rated *found, int64_t count, const emu_map_te
 static void every_tile(search *f) {
   const emu_map_chip *c = f->chip;
   const emu_map_shape *s = f->shape;
-  int64_t widths[SIZES], heights[SIZES];
-  const int64_t wide = emu_map_sizes(ceil_div(s->n, c->block), 1, c->max_n / c->block, widths, SIZES);
-  const int64_t high = emu_map_sizes(s->m, c->quantum_m, c->max_m, heights, SIZES);
+  int64_t widths[MAP_SIZES], heights[MAP_SIZES];
+  const int64_t wide = emu_map_sizes(ceil_div(s->n, c->block), 1, 1, c->max_n / c->block, widths, MAP_SIZES);
+  const int64_t high = emu_map_sizes(s->m, c->quantum_m, MAP_PARITIES, c->max_m, heights, MAP_SIZES);
   for (int64_t j = high - 1; j >= 0; j--) /* large ones first: they are the better ones, and bound the others */
     for (int64_t i = wide - 1; i >= 0; i--) tile(f, heights[j], widths[i] * c->block);
 }
