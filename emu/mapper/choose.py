@@ -23,7 +23,9 @@ from isa import Program
 SIMULATED = 3
 """Candidates of one op that are run; a budget in candidates, not seconds, so the same choice is made on every machine."""
 KEPT = 512
-"""Programs of single gemms kept in memory, of about 50 KB each."""
+"""Programs of single gemms kept in memory, of about 25 KB each."""
+REMEMBERED = 4096
+"""Choices of each kind that a process remembers; the oldest go."""
 
 _gemms: dict[tuple[Any, ...], tuple[GemmTiling, int]] = {}
 _attentions: dict[tuple[Any, ...], Any] = {}
@@ -88,7 +90,7 @@ def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -
         pause = _pause_trips(chip, area) if among else 0
         timed = [(time_fs(chip, gemm_image(chip, shape, area, t, pause)), j) for j, t in enumerate(best)]
         fs, j = min(timed)
-        _gemms[key] = (best[j], fs)
+        _remember(_gemms, key, (best[j], fs))
     return _gemms[key][0]
 
 
@@ -108,8 +110,14 @@ def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any
         alone = _attention_alone(graph, op)
         inputs_as_given = replace(alone, tensors={n: replace(t, role="kv") if n == "qkv" else t for n, t in graph.tensors.items()})
         timed = [(time_fs(chip, lower(inputs_as_given, chip, {op.name: t}, 1).image), j) for j, t in enumerate(few)]
-        _attentions[key] = few[min(timed)[1]]
+        _remember(_attentions, key, few[min(timed)[1]])
     return _attentions[key]
+
+
+def _remember(table: dict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any) -> None:
+    table[key] = value
+    while len(table) > REMEMBERED:
+        table.pop(next(iter(table)), None)
 
 
 def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = None) -> dict[str, Any]:

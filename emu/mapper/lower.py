@@ -31,7 +31,7 @@ from isa import Program
 
 MERGE = "_merge"
 KEPT = 128
-"""Programs kept in memory, of about 200 KB each."""
+"""Programs kept in memory, of about 150 KB each."""
 
 
 @dataclass(frozen=True)

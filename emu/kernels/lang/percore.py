@@ -63,7 +63,7 @@ def uniform(values: Iterable[int]) -> Const:
     """A plain int if all cores agree."""
     column = tuple(values)
     first = column[0]
-    return first if all(v == first for v in column) else PerCore(column)
+    return first if column.count(first) == len(column) else PerCore(column)
 
 
 def combine(function: Callable[[int, int], int], a: Const, b: Const) -> Const:
