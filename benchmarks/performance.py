@@ -20,6 +20,7 @@ from blocks import ROOT, replace
 import emu
 
 RUNS = 3
+POINTS = 100
 PAGE = """\
 # Performance
 
@@ -34,6 +35,8 @@ CPU seconds are user + system time of a new process, the least of {runs} runs.
 | the same with batch 8 | {cold[8]:.1f} CPU s | 10 s |
 | engine instructions per CPU second (`benchmarks/engine_speed.py`), GEMM 8192^3, no short-cuts | {engine[1]} | 5 million |
 | the same, a prefill layer of llama-3-8b | {engine[0]} | 5 million |
+| llama-3-70b in fp8 with one figure of the chip changed, warm process (`benchmarks/sweep.py`, {points} points at each of batch 1, \
+8, 64 and prompt 512, 4096): the slowest case's median; the slowest point | {median:.2f}; {worst:.2f} CPU s | 0.2; 1 s |
 | `import emu` | {import_ms:.0f} ms | 50 ms |
 | `emu --help`, whole process | {help_ms:.0f} ms | 500 ms |
 
@@ -92,6 +95,13 @@ def engine_speed() -> tuple[str, str]:
     return f"{layer['instructions_per_cpu_s'] / 1e6:.1f} million", f"{layer['gemm']['instructions_per_cpu_s'] / 1e6:.1f} million"
 
 
+def sweep() -> dict[str, float]:
+    """The slowest case's median and the slowest point of benchmarks/sweep.py."""
+    _, out = cpu_seconds(str(ROOT / "benchmarks" / "sweep.py"), "--json", "--points", str(POINTS), runs=1)
+    cases = json.loads(out)
+    return {"points": POINTS, "median": max(c["median_s"] for c in cases), "worst": max(c["worst_s"] for c in cases)}
+
+
 def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().split("\n") if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -111,7 +121,7 @@ def main() -> None:
         "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip(),
         "machine": machine(), "python": platform.python_version(), "runs": RUNS,
         "cold": {batch: seconds for batch, (seconds, _) in cold.items()},
-        "engine": engine_speed(),
+        "engine": engine_speed(), **sweep(),
         "import_ms": (cpu_seconds("-c", "import emu", runs=5)[0] - start) * 1e3,
         "help_ms": cpu_seconds("-m", "emu", "--help", runs=5)[0] * 1e3,
         "gemm": gemm["mfu"], "decode": one["tpot_s"] / read, "bandwidth": chip.hbm.bandwidth_bytes_per_s / 1e12,

@@ -36,7 +36,7 @@ class Settings:
 
 @contextmanager
 def caching(on: bool) -> Iterator[None]:
-    """Within it no run is read from disk or written there, unless `on`; the environment's `EMU_CACHE=0` stands above it."""
+    """Within it, in this thread, no run is read from disk or written there unless `on`; `EMU_CACHE=0` stands above it."""
     token = _wanted.set(on and _wanted.get())
     try:
         yield
@@ -53,7 +53,14 @@ def settings() -> Settings | None:
 def _read(switch: str, named: str, megabytes: str, *home: str) -> Settings | None:
     if not _switch(switch):
         return None
-    return Settings(Path(named).expanduser() if named else _users(), _megabytes(megabytes) * 10**6, bool(named))
+    return Settings(_named(named) if named else _users(), _megabytes(megabytes) * 10**6, bool(named))
+
+
+def _named(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, OSError) as error:  # ~ of nobody; a current folder that is gone
+        raise CacheError(f"EMU_CACHE_DIR={text[:200]!r}: {error}; name another folder, or set EMU_CACHE=0") from None
 
 
 def _users() -> Path:

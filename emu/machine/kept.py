@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -30,7 +29,19 @@ _TABLES = ("stalls", "root_stalls")
 _LISTS = ("counters", "label_stalls", "releases")
 _NAMES = _core.counter_names()
 _KINDS = 8
-_IMPORTED = os.stat(_core.__file__)  # type: ignore[attr-defined]
+_CORE = Path(_core.__file__)  # type: ignore[attr-defined]
+
+
+def _state() -> tuple[int, ...] | None:
+    """What changes when the core's file is replaced or written."""
+    try:
+        about = _CORE.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+_LOADED = _state()
 
 
 def run(packed: Packed, config: dict[str, Any], given: Sequence[tuple[int, np.ndarray]], folding: Folding | None) -> dict[str, Any]:
@@ -65,14 +76,11 @@ def _opened(asked: Settings) -> Store | None:
 @cache
 def _build() -> str | None:
     """Digest of the compiled core; None if its file is no longer the one that was loaded."""
-    path = Path(_core.__file__)  # type: ignore[attr-defined]
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        about = path.stat()
+        digest = hashlib.sha256(_CORE.read_bytes()).hexdigest()
     except OSError:
         return None
-    same = all(getattr(about, name) == getattr(_IMPORTED, name) for name in ("st_ino", "st_size", "st_mtime_ns"))
-    return digest if same else None
+    return digest if _state() == _LOADED else None
 
 
 def _key(packed: Packed, config: dict[str, Any], given: Sequence[tuple[int, np.ndarray]], folding: Folding | None) -> str:

@@ -167,15 +167,13 @@ def test_another_core_has_other_answers(folder, core, monkeypatch):
 
 
 def test_a_core_rebuilt_under_a_running_process_is_not_trusted(folder, monkeypatch, tmp_path):
-    kept._build.cache_clear()
-    other = tmp_path / "core.so"
-    other.write_bytes(b"x")
-    monkeypatch.setattr(kept, "_IMPORTED", os.stat(other))
-    try:
-        once()
-        assert not entries(folder)
-    finally:
+    for other in (tmp_path / "core.so", tmp_path / "gone.so"):
         kept._build.cache_clear()
+        (tmp_path / "core.so").write_bytes(b"x")
+        monkeypatch.setattr(kept, "_CORE", other)
+        once()
+    kept._build.cache_clear()
+    assert not entries(folder)
 
 
 # --- the switch
@@ -206,6 +204,12 @@ def test_a_folder_asked_for_that_cannot_be_written_is_an_error(folder, monkeypat
     where = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "below", "null": Path("/dev/null")}[kind]
     monkeypatch.setenv("EMU_CACHE_DIR", str(where))
     with pytest.raises(emu.CacheError, match="cannot be written.*EMU_CACHE=0"):
+        once()
+
+
+def test_a_folder_of_nobody_is_an_error(folder, monkeypatch):
+    monkeypatch.setenv("EMU_CACHE_DIR", "~no such user/cache")
+    with pytest.raises(emu.CacheError, match="EMU_CACHE_DIR='~no such user/cache': .*EMU_CACHE=0"):
         once()
 
 

@@ -67,6 +67,8 @@ def varied(changes: dict[str, Any]) -> emu.Chip:
 def forget() -> None:
     lowering._compiled.cache_clear()
     choosing._gemm_image.cache_clear()
+    choosing._gemms.clear()
+    choosing._attentions.clear()
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -107,6 +109,22 @@ def test_gemms_alone_are_kept_likewise(changes, m, n, k):
         assume(False)
     forget()
     assert gemm_program(chip, shape, area, tiling).digest == kept
+
+
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(st.lists(changed(UNREAD | JUDGED | READ), min_size=1, max_size=2), st.sampled_from(["bf16", "fp8"]))
+def test_a_sweep_gives_what_each_point_gives_by_itself(points, dtype):
+    def asked(chip):
+        try:
+            return emu.estimate(MODEL, chip, batch=2, prompt=20, generate=2, dtype=dtype).to_dict()
+        except EmuError as error:
+            return str(error)
+
+    chips = [varied(changes) for changes in points]
+    warm = [asked(chip) for chip in (TINY, *chips)][1:]
+    for chip, one in zip(chips, warm):
+        forget()
+        assert asked(chip) == one
 
 
 def test_a_figure_that_is_read_gives_another_program():
