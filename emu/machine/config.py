@@ -35,12 +35,10 @@ def streams_of(chip: Chip) -> tuple[str, ...]:
 
 def ports(chip: Chip) -> list[int]:
     """[engine][space][write] bytes per clock; a DMA queue reaches every space it has no port entry for at its own width."""
-    table = []
-    for engine in ENGINES:
-        for space in SPACES:
-            for access in ("read", "write"):
-                table.append(chip.core.port_bytes_per_clk(engine, space, access) if space in ("sram", "acc") else 0)
-    return table
+    widths: dict[tuple[str, str], tuple[int, int]] = {
+        (p.engine, p.space): (p.read_bytes_per_clk, p.write_bytes_per_clk) for p in chip.core.ports
+    }
+    return [width for engine in ENGINES for space in SPACES for width in widths.get((engine, space), (0, 0))]
 
 
 def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
