@@ -7,14 +7,14 @@ cdef extern from "map/map.h" nogil:
     ctypedef struct emu_map_chip:
         int64_t cores, quantum_m, quantum_n, max_m, max_n, max_k, fragment_m, fragment_n
         int64_t block, slot, slots, free, acc, cached
-        double macs, load, interval, mm_port, queue, dma, hbm, trip, startup
+        double macs, load, interval, mm_port, queue, dma, hbm, trip, startup, add, barrier
 
     ctypedef struct emu_map_shape:
         int64_t m, n, k, size, out_size, weights, instructions, outs, row, bias, norm
         double element
 
     ctypedef struct emu_map_tiling:
-        int64_t tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m
+        int64_t split_k, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m
 
     ctypedef struct emu_map_terms:
         double compute, vector, streams, memory, late_streams, late_memory, exposed, need
@@ -26,7 +26,7 @@ cdef extern from "map/map.h" nogil:
 
     ctypedef struct emu_map_ask:
         const int64_t *menu
-        int64_t menu_length, cores, beside, among, all
+        int64_t menu_length, cores, beside, parts, among, all
 
     ctypedef struct emu_map_blocking:
         int64_t tile[3]
@@ -36,7 +36,7 @@ cdef extern from "map/map.h" nogil:
     int64_t emu_map_rank(const emu_map_chip *, const emu_map_shape *, const emu_map_ask *, emu_map_rated *, int64_t)
 
 
-def rank(chip, shape, menu=(), int64_t cores=0, int64_t beside=1, bint among=False, bint everything=False, int64_t limit=256):
+def rank(chip, shape, menu=(), int64_t cores=0, int64_t beside=1, int64_t parts=1, bint among=False, bint everything=False, int64_t limit=256):
     """(cycles, terms, tiling) of the best tilings, quickest first; `chip` and `shape` are dicts of the numbers that map.h names."""
     cdef emu_map_chip c = chip
     cdef emu_map_shape s = shape
@@ -48,7 +48,7 @@ def rank(chip, shape, menu=(), int64_t cores=0, int64_t beside=1, bint among=Fal
     for j, (n, m) in enumerate(menu):
         flat[2 * j], flat[2 * j + 1] = n, m
     ask.menu, ask.menu_length, ask.cores, ask.beside = flat, len(menu), cores or c.cores, beside
-    ask.among, ask.all = among, everything
+    ask.parts, ask.among, ask.all = parts, among, everything
     cdef emu_map_rated *found = <emu_map_rated *>malloc(limit * sizeof(emu_map_rated))
     if found == NULL:
         raise MemoryError("no memory for tilings")

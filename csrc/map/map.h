@@ -10,7 +10,7 @@ typedef struct {
   int64_t block, slot, slots, free, acc; /* columns that lie together; the weight ring; scratchpad and accumulators left */
   double macs, load, interval, mm_port;  /* of one repeat of mm: its rate, stationary load, shortest interval; bytes of its operands per clock */
   double queue, dma, hbm, trip;          /* bytes per clock of one queue, of a core, of device memory; clocks of a transfer beside its bytes */
-  double startup; /* of a vector instruction */
+  double startup, add, barrier; /* of a vector instruction; elements added per clock; clocks of a barrier */
   int64_t cached; /* whether a cache of the whole chip catches what cores share */
 } emu_map_chip;
 
@@ -26,10 +26,10 @@ enum { KEEP_NOTHING, KEEP_A };
 
 /* Fields in the order in which ties are broken. */
 typedef struct {
-  int64_t tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m;
+  int64_t split_k, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m;
 } emu_map_tiling;
 
-enum { MAP_FIELDS = 9 };
+enum { MAP_FIELDS = 10 };
 
 /* What a tiling costs its slowest core, in clocks: `late` are streams and memory where the ring was full of its weights when it began;
    `need` is bytes of scratchpad. A tiling that is no better in any of these than another is not worth a run. */
@@ -49,6 +49,7 @@ typedef struct {
 typedef struct {
   const int64_t *menu; /* pairs of n and m */
   int64_t menu_length, cores, beside;
+  int64_t parts; /* of the sum over k, at most; they are added in a second pass, which has no epilogue */
   int64_t among; /* it stands in a layer, where its first weights may be fetched before it begins */
   int64_t all;   /* neither pruned nor bounded */
 } emu_map_ask;
@@ -58,8 +59,15 @@ typedef struct {
 enum { MAP_PARITIES = 5, MAP_SIZES = 8192 };
 int64_t emu_map_sizes(int64_t total, int64_t quantum, int parities, int64_t most, int64_t *sizes, int64_t room);
 
-/* Clocks that the matrix engine needs for one output tile, all its products, in `slices` instructions each. */
-double emu_map_tile_clocks(const emu_map_chip *chip, const emu_map_shape *shape, int64_t tile_m, int64_t tile_n, int64_t slices);
+/* Clocks that the matrix engine needs for one output tile, or for the largest part of its sum where that is divided. */
+double emu_map_tile_clocks(const emu_map_chip *chip, const emu_map_shape *shape, const emu_map_tiling *t);
+
+/* The largest part of the sum over k that a core has. */
+static inline int64_t emu_map_share(const emu_map_shape *s, const emu_map_tiling *t) {
+  const int64_t tile_k = t->tile_k < s->k ? t->tile_k : s->k, slices = (s->k + tile_k - 1) / tile_k;
+  const int64_t mine = (slices + t->split_k - 1) / t->split_k * tile_k;
+  return mine < s->k ? mine : s->k;
+}
 
 /* Clocks of the slowest core. */
 double emu_map_time(const emu_map_chip *chip, const emu_map_shape *shape, const emu_map_ask *ask, const emu_map_tiling *t, emu_map_terms *terms);

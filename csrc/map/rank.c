@@ -20,7 +20,7 @@ typedef struct {
 static int compare(const void *a, const void *b) {
   const emu_map_rated *x = a, *y = b;
   if (x->cycles != y->cycles) return x->cycles < y->cycles ? -1 : 1;
-  const int64_t *p = &x->tiling.tile_m, *q = &y->tiling.tile_m;
+  const int64_t *p = &x->tiling.split_k, *q = &y->tiling.split_k;
   for (int j = 0; j < MAP_FIELDS; j++)
     if (p[j] != q[j]) return p[j] < q[j] ? -1 : 1;
   return 0;
@@ -87,13 +87,14 @@ static void on_grid(search *f, const emu_map_tiling *t, double need, int64_t spl
 
 /* Every grid; of those that deal equally, the one of fewest cores. Fewer columns of cores read x less often. */
 static void grids(search *f, const emu_map_tiling *t, double need, int64_t rows, int64_t columns) {
-  const double clocks = emu_map_tile_clocks(f->chip, f->shape, t->tile_m, t->tile_n, ceil_div(f->shape->k, t->tile_k));
+  const double clocks = emu_map_tile_clocks(f->chip, f->shape, t);
+  const int64_t cores = f->ask->cores / t->split_k;
   int64_t before = 0;
-  for (int64_t split_m = 1; split_m <= least(rows, f->ask->cores); split_m++) {
+  for (int64_t split_m = 1; split_m <= least(rows, cores); split_m++) {
     const int64_t mine_m = ceil_div(rows, split_m);
     if (mine_m == before) continue;
     before = mine_m;
-    for (int64_t split_n = least(columns, f->ask->cores / split_m); split_n >= 1;) {
+    for (int64_t split_n = least(columns, cores / split_m); split_n >= 1;) {
       const int64_t mine_n = ceil_div(columns, split_n);
       split_n = ceil_div(columns, mine_n);
       if (!f->ask->all && (double)(mine_m * mine_n) * clocks > f->best * WORSE) break;
@@ -113,9 +114,23 @@ static void waves(search *f, const emu_map_tiling *t, double need, int64_t rows,
 }
 
 /* Even dealt out evenly, with nothing but its products, this tile would take too long. */
-static int hopeless(const search *f, int64_t tile_m, int64_t tile_n, int64_t slices) {
-  const double tiles = (double)(ceil_div(f->shape->m, tile_m) * ceil_div(f->shape->n, tile_n));
-  return !f->ask->all && tiles / (double)f->ask->cores * emu_map_tile_clocks(f->chip, f->shape, tile_m, tile_n, slices) > f->best * WORSE;
+static int hopeless(const search *f, const emu_map_tiling *t) {
+  const double tiles = (double)(ceil_div(f->shape->m, t->tile_m) * ceil_div(f->shape->n, t->tile_n) * t->split_k);
+  return !f->ask->all && tiles / (double)f->ask->cores * emu_map_tile_clocks(f->chip, f->shape, t) > f->best * WORSE;
+}
+
+/* Sums divided among cores that would be idle; each number of slices of a part once. The second pass must hold a few columns of all. */
+static void divided(search *f, emu_map_tiling t, int64_t rows, int64_t columns) {
+  const int64_t slices = ceil_div(f->shape->k, t.tile_k), most = least(f->ask->parts, f->ask->cores);
+  int64_t before = slices;
+  double need;
+  t.keep = KEEP_NOTHING;
+  for (t.split_k = 2; t.split_k <= most && rows * columns * t.split_k < 2 * f->ask->cores; t.split_k++) {
+    const int64_t mine = ceil_div(slices, t.split_k);
+    if (mine == before || (8 * t.split_k + 12) * f->chip->block + RESERVE > f->chip->free) continue;
+    before = mine;
+    if (!hopeless(f, &t) && fit(f, &t, &need)) grids(f, &t, need, rows, columns);
+  }
 }
 
 static void tile(search *f, int64_t tile_m, int64_t tile_n) {
@@ -124,15 +139,16 @@ static void tile(search *f, int64_t tile_m, int64_t tile_n) {
   const int64_t accs = 4 * tile_m * tile_n * s->weights, rows = ceil_div(s->m, tile_m), columns = ceil_div(s->n, tile_n);
   const int64_t fits = least(c->slot / (tile_n * s->size) / c->max_k, ceil_div(s->k, c->max_k)); /* repeats of mm that a slot feeds */
   if (accs > c->acc || !fits || (s->norm && rows > 1)) return;
-  emu_map_tiling t = {.tile_m = tile_m, .tile_n = tile_n, .depth_acc = 2 * accs <= c->acc ? 2 : 1};
+  emu_map_tiling t = {.split_k = 1, .tile_m = tile_m, .tile_n = tile_n, .depth_acc = 2 * accs <= c->acc ? 2 : 1};
   double need;
   for (int64_t part = 1; part <= (f->ask->menu_length ? 1 : 4) && part <= fits; part *= 2) {
     t.tile_k = fits / part * c->max_k;
-    if (hopeless(f, tile_m, tile_n, ceil_div(s->k, t.tile_k))) continue;
     if (f->ask->menu_length) {
-      if (fit(f, &t, &need)) waves(f, &t, need, rows, columns);
+      if (!hopeless(f, &t) && fit(f, &t, &need)) waves(f, &t, need, rows, columns);
       continue;
     }
+    divided(f, t, rows, columns);
+    if (hopeless(f, &t)) continue;
     for (t.keep = s->norm ? KEEP_A : KEEP_NOTHING; t.keep <= KEEP_A; t.keep++)
       if (fit(f, &t, &need)) grids(f, &t, need, rows, columns);
   }

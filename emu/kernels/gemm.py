@@ -17,6 +17,7 @@ class GemmTiling:
 
     a_resident: all of K of a row tile is loaded once and kept for all column tiles; else x is streamed with the weights.
     chunk_m: rows the epilogue works on at a time (0: tile_m); it must divide tile_m.
+    split_k: parts of the sum over K, each on a grid of its own; the kernel is then `gemm_divided`.
     depth_w counts if the kernel makes its own weight ring."""
 
     tile_m: int
@@ -30,6 +31,7 @@ class GemmTiling:
     depth_acc: int = 2
     depth_out: int = 2
     chunk_m: int = 0
+    split_k: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _check(x: Tensor, w: Tensor, out: Tensor, t: GemmTiling, epilogue: Epilogue,
     for weights in (w, epilogue.gate):
         if weights is not None and weights.shape[-2] != x.shape[1]:
             raise UnsupportedError(f"{weights.name} {weights.shape} does not fit {x.name} {x.shape}: both must have the same K")
+    if t.split_k > 1:
+        raise UnsupportedError(f"split_k {t.split_k}: a divided sum takes two passes, gemm_divided")
     if norm is not None and not t.a_resident:
         raise UnsupportedError("a norm in front of a gemm needs whole rows on chip: a_resident=True")
     if t.tile_m % (t.chunk_m or t.tile_m):

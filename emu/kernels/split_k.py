@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emu.errors import UnsupportedError
-from emu.kernels.gemm import GemmTiling, fetch_weights
+from emu.kernels.gemm import Epilogue, GemmTiling, fetch_weights
 from emu.kernels.lang import Tensor, Tracer, format_bytes, kernel
 from emu.kernels.shard import grid
 
@@ -56,3 +56,20 @@ def add_parts(k: Tracer, parts: Tensor, out: Tensor, width: int) -> None:
             k.add(total, total, tile[s + 1])
         k.mov(y, total)
         k.store(target.at((at,), (width,)), y)
+
+
+def gemm_divided(k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: GemmTiling, width: int, epilogue: Epilogue | None = None) -> None:
+    """x @ w in `tiling.split_k` parts and, behind a barrier, their sum in the order of K: two operations, "gemm" and "add".
+
+    `width` elements are added at a time. The order of the additions is fixed by split_k and tile_k, so the bits are too; they are not those
+    of an undivided sum."""
+    fused = [name for name in ("bias", "gate", "residual", "scale") if getattr(epilogue, name, None) is not None]
+    if epilogue is not None and epilogue.activation != "none":
+        fused.append(epilogue.activation)
+    if fused:
+        raise UnsupportedError(f"split_k {tiling.split_k}: the pass that adds the parts cannot take over {' and '.join(fused)}")
+    parts = k.hbm("parts", (tiling.split_k, *out.shape), "fp32")
+    with k.op("gemm"):
+        gemm_parts(k, x, w, parts, tiling)
+    with k.op("add"):
+        add_parts(k, parts, out, width)

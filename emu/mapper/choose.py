@@ -11,12 +11,13 @@ from emu.chip.schema import Chip
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.limits import Limits, limits_of
+from emu.kernels.split_k import gemm_divided
 from emu.machine import Machine
 from emu.machine.image import Image
 from emu.mapper.area import Area, divide
-from emu.mapper.gemm import GemmShape, ranked, rated
+from emu.mapper.gemm import GemmShape, most_parts, ranked, rated
 from emu.mapper.lower import gemm_shape, lower, norms_before
-from emu.mapper.tilings import decode_tilings, prefill_tilings
+from emu.mapper.tilings import added_at_once, decode_tilings, prefill_tilings
 from emu.models import Attention, Gemm, Graph
 from isa import Program
 
@@ -55,6 +56,9 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     residual = k.hbm("residual", out.shape, wide, "in") if shape.residual else None
     k.weight_ring(area.slot_bytes, area.slots)
     activation = "silu" if shape.activation == "swiglu" else shape.activation
+    if tiling.split_k > 1:
+        gemm_divided(k, x, w, out, tiling, added_at_once(limits.cores, area, shape.m * out.shape[1], tiling.split_k))
+        return Image.of(k.program())
     for _ in k.loop(2 if pause else 1):
         for _ in k.loop(2 if pause else 1):
             with k.op("gemm"):
@@ -82,16 +86,20 @@ def time_fs(chip: Chip, program: Program | Image) -> int:
     return Machine(chip).run(program, values=False, verify=False, folding=True, fast_forward=True, reuse=True).end_fs
 
 
-def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -> GemmTiling:
-    """The quickest of the best-ranked tilings, by itself or `among` others in a layer, where its weights may have been fetched ahead."""
+def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -> tuple[GemmTiling, int]:
+    """The quickest of the best-ranked tilings, by itself or `among` others in a layer, where its weights may have been fetched ahead; and
+    how many were run."""
     key = (chip.digest, shape, area, among)
     if key not in _gemms:
         best = ranked(shape, chip, area, SIMULATED, among)
+        parts = 1 if among else most_parts(chip, shape)
+        if parts > 1:  # and what divides the sum, beside the best that does not
+            best = list(dict.fromkeys([*ranked(shape, chip, area, SIMULATED, parts=parts), best[0]]))
         pause = _pause_trips(chip, area) if among else 0
         timed = [(time_fs(chip, gemm_image(chip, shape, area, t, pause)), j) for j, t in enumerate(best)]
-        fs, j = min(timed)
-        _remember(_gemms, key, (best[j], fs))
-    return _gemms[key][0]
+        _, j = min(timed)
+        _remember(_gemms, key, (best[j], len(best)))
+    return _gemms[key]
 
 
 def _attention_alone(graph: Graph, op: Attention) -> Graph:
@@ -134,7 +142,7 @@ def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = No
             fused = replace(shape, norm=True)
             if op.name in normed and rated(fused, chip, area, 1, among=True):
                 shape = fused
-            choice[op.name] = choose_gemm(chip, shape, area, True)
+            choice[op.name], _ = choose_gemm(chip, shape, area, True)
         elif isinstance(op, Attention):
             if progress:
                 progress(f"mapping {op.name}")

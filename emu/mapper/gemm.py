@@ -61,7 +61,7 @@ def chip_numbers(chip: Chip, area: Area, fmt: str) -> dict[str, float]:
         "dma": dma.bytes_per_clk,
         "hbm": chip.hbm.bandwidth_bytes_per_s * chip.hbm.achieved_fraction / core.clock_hz,
         "trip": latency + dma.start_cycles,
-        "startup": core.vector.startup_cycles,
+        "startup": core.vector.startup_cycles, "add": core.vector.per_clk["add"], "barrier": chip.sync.barrier_cycles,
         "cached": any(level.kind == "cache" and level.scope == "chip" for level in chip.levels),
     }  # fmt: skip
 
@@ -80,6 +80,12 @@ def shape_numbers(chip: Chip, shape: GemmShape) -> dict[str, float]:
     }  # fmt: skip
 
 
+def most_parts(chip: Chip, shape: GemmShape) -> int:
+    """Into how many parts the sum of a gemm may be divided: the second pass only adds, so nothing may be fused with it."""
+    plain = shape.activation == "none" and not (shape.gates or shape.bias or shape.residual or shape.scale or shape.norm)
+    return chip.core_count if plain else 1
+
+
 def _menu(shape: GemmShape, chip: Chip, area: Area, menu: Menu) -> list[tuple[int, int]]:
     """The tiles of a menu that the matrix engine takes, cut to the shape."""
     matrix, columns = chip.core.matrix, -(-shape.n // area.block) * area.block
@@ -89,31 +95,33 @@ def _menu(shape: GemmShape, chip: Chip, area: Area, menu: Menu) -> list[tuple[in
 
 
 def rated(
-    shape: GemmShape, chip: Chip, area: Area, limit: int = 256, menu: Menu = (), cores: int = 0, beside: int = 1, among: bool = False,
-    everything: bool = False,
+    shape: GemmShape, chip: Chip, area: Area, limit: int = 256, menu: Menu = (), cores: int = 0, beside: int = 1, parts: int = 1,
+    among: bool = False, everything: bool = False,
 ) -> list[tuple[float, GemmTiling]]:
     """Analytic cycles and tiling of the best `limit` that fit, the quickest first, ties in the order of their fields, none of them no
     better than another in every term (`everything`: all that fit).
 
     A menu restricts the output tiles to a library's, which streams both operands and deals out whole tiles in waves; `cores` (0: all) are
-    those that share one sum, `beside` such sums run at once. `among`: the gemm stands in a layer, where weights are fetched ahead."""
+    those that share one sum, `beside` such sums run at once. `parts`: the sum over k may be divided into so many, which a second
+    pass adds; `among`: the gemm stands in a layer, where weights are fetched ahead."""
     tiles = _menu(shape, chip, area, menu) if menu else []
     if menu and not tiles:
         return []
-    found = _map.rank(chip_numbers(chip, area, shape.fmt), shape_numbers(chip, shape), tiles, cores, beside, among, everything, limit)
+    numbers = chip_numbers(chip, area, shape.fmt), shape_numbers(chip, shape)
+    found = _map.rank(*numbers, tiles, cores, beside, parts, among, everything, limit)
     return [(cycles, _tiling(t, area)) for cycles, _, t in found]
 
 
 def _tiling(t: dict[str, int], area: Area) -> GemmTiling:
     return GemmTiling(
         t["tile_m"], t["tile_n"], t["tile_k"], t["split_m"], t["split_n"], bool(t["keep"]), t["depth_a"], area.slots, t["depth_acc"], 2,
-        t["chunk_m"],
+        t["chunk_m"], t["split_k"],
     )  # fmt: skip
 
 
-def ranked(shape: GemmShape, chip: Chip, area: Area, limit: int = 256, among: bool = False) -> list[GemmTiling]:
+def ranked(shape: GemmShape, chip: Chip, area: Area, limit: int = 256, among: bool = False, parts: int = 1) -> list[GemmTiling]:
     """The best tilings that fit, the quickest by the analytic time first. Raises CapacityError if none does."""
-    found = rated(shape, chip, area, limit, among=among)
+    found = rated(shape, chip, area, limit, parts=parts, among=among)
     if not found:
         need = (chip.core.matrix.max_k + shape.m) * area.block * format_bytes(shape.fmt)
         raise CapacityError(

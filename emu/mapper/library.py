@@ -12,18 +12,17 @@ from emu.chip.surroundings import Stack
 from emu.errors import CapacityError
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.lang import Tracer
-from emu.kernels.split_k import add_parts, gemm_parts
+from emu.kernels.split_k import gemm_divided
 from emu.machine import Machine, Run
 from emu.mapper.area import Area
 from emu.mapper.gemm import GemmShape, rated
+from emu.mapper.tilings import added_at_once
 from isa import Program
 
 SIMULATED = 3
 """Candidates that are run, and the best one with an undivided sum besides."""
 LISTED = 4096
 """Kernels listed for one number of parts: all of them."""
-MOST_ADDED = 2048
-"""Elements that one tile of the second pass adds up, at most."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,6 @@ def _adding_cycles(chip: Chip, shape: GemmShape, split_k: int) -> float:
     return trip + mine * (4 / chip.core.dma.bytes_per_clk + 1 / chip.core.vector.per_clk["add"])
 
 
-def _added_at_once(chip: Chip, area: Area, elements: int, split_k: int) -> int:
-    """A core's share in one tile where it fits: two tiles of parts, a sum and two outputs lie in the scratchpad."""
-    room = (area.free_bytes - 1024) // (2 * 4 * split_k + 4 + 2 * 4) // 64 * 64
-    return min(MOST_ADDED, room, -(-elements // chip.core_count // 64) * 64)
-
-
 def library_program(chip: Chip, shape: GemmShape, area: Area, g: LibraryGemm) -> Program:
     """The kernel alone, or the two of a divided sum with a barrier between them, so that the parts may still be in the cache."""
     k = Tracer(chip, "gemm")
@@ -89,15 +82,12 @@ def library_program(chip: Chip, shape: GemmShape, area: Area, g: LibraryGemm) ->
     x = k.hbm("x", (shape.m, shape.k), shape.fmt, "in")
     w = k.hbm("w", (blocks, shape.k, area.block), shape.fmt, "weight")
     out = k.hbm("y", (shape.m, columns), shape.out_fmt, "out")
-    parts = k.hbm("parts", (g.split_k, shape.m, columns), "fp32", "temp") if g.split_k > 1 else None
     t = g.tiling
     k.weight_ring(area.slot_bytes, area.slots)
-    if parts is None:
+    if g.split_k == 1:
         k.begin_only_op()
         gemm(k, x, w, out, t, Epilogue(scale=1.0 / 128 if shape.scale else None))
-        return k.program()
-    with k.op("gemm"):
-        gemm_parts(k, x, w, parts, t)
-    with k.op("add"):
-        add_parts(k, parts, out, _added_at_once(chip, area, shape.m * columns, g.split_k))
+    else:
+        width = added_at_once(chip.core_count, area, shape.m * columns, g.split_k)
+        gemm_divided(k, x, w, out, replace(t, split_k=g.split_k), width)
     return k.program()

@@ -14,6 +14,9 @@ from emu.kernels.rope import RopeTiling
 from emu.mapper.area import Area
 from emu.models import Attention
 
+MOST_ADDED = 2048
+"""Elements that one tile of the second pass of a divided sum adds up, at most."""
+
 
 def _ceil(a: int, b: int) -> int:
     return -(-a // b)
@@ -39,6 +42,12 @@ def row_tiling(limits: Limits, area: Area, rows: int, width: int, in_fmt: str, o
         depth = 1
         row = width * (format_bytes(in_fmt) + format_bytes(out_fmt) + 4 * wide) + 64
     return RowTiling(fit(limits, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
+
+
+def added_at_once(cores: int, area: Area, elements: int, parts: int) -> int:
+    """A core's share in one tile where it fits: two tiles of parts, a sum and two outputs lie in the scratchpad."""
+    room = (area.free_bytes - 1024) // (2 * 4 * parts + 4 + 2 * 4) // 64 * 64
+    return min(MOST_ADDED, room, _ceil(_ceil(elements, cores), 64) * 64)
 
 
 def deal(cores: int, *units: int) -> tuple[int, ...]:

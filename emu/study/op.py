@@ -142,10 +142,10 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
     """The quickest run of the gemm and how it was mapped: freely, or as the stack's library would."""
     library = chip.stack[stack]
     if library.mode == "whole-layer":
-        tiling = choose_gemm(chip, shape, area)
+        tiling, tried = choose_gemm(chip, shape, area)
         image = gemm_image(chip, shape, area, tiling)
         run = Machine(chip, fidelity).run(image, values=False, verify=False, folding=True, fast_forward=True, reuse=True)
-        return run, {**vars(tiling), "candidates_run": 3}
+        return run, {**vars(tiling), "candidates_run": tried}
     if format_bytes(shape.fmt) < 2:
         raise UnsupportedError(f"stack {stack!r} with {shape.fmt}: its quantising kernel is not emulated yet; use stack 'bare' or bf16")
     best, run, tried = library_gemm(chip, shape, area, library, fidelity)
@@ -175,7 +175,8 @@ def attention(
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
     run = Machine(chip, fidelity).run(lowered.image, values=False, verify=False, folding=True, fast_forward=True, reuse=True)
     bound = op_bound(op, graph, chip)
-    return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, dict(vars(tiling)), stack)
+    mapping = {**vars(tiling), "gap_to_bound": run.seconds / bound.seconds}
+    return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack)
 
 
 def _attention_graph(

@@ -101,7 +101,7 @@ def test_pruning_never_drops_the_best(what, chip, among):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 64), st.integers(1, 300), st.sampled_from(CHIPS[:3]), st.sampled_from([{}, {"residual": True}]))
 def test_no_size_and_no_grid_left_out_is_much_better(m, n, k, chip, kind):
-    """By more than 2 %: every height, width and depth of a tile and every grid of cores, tried one by one. The list leaves out heights that
+    """By more than 5 %: every height, width and depth of a tile and every grid of cores, tried one by one. The list leaves out heights that
     only divide into other numbers of epilogue rows."""
     shape, area = shape_on(chip, m, n, k, kind), divide(chip, "bf16")
     c, s = chip_numbers(chip, area, "bf16"), shape_numbers(chip, shape)
@@ -118,7 +118,7 @@ def test_no_size_and_no_grid_left_out_is_much_better(m, n, k, chip, kind):
             for split_m in range(1, min(chip.core_count, ceil(m / tile_m)) + 1) if deep else ():
                 for split_n in range(1, min(chip.core_count // split_m, ceil(shape.n / tile_n)) + 1):
                     best = min(best, cycles(c, s, False, tile_m, tile_n, tile_k, split_m, split_n, keep, *deep))
-    assert rated(shape, chip, area)[0][0] <= 1.02 * best
+    assert rated(shape, chip, area)[0][0] <= 1.05 * best
 
 
 @settings(max_examples=25, deadline=None)
