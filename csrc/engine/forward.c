@@ -12,7 +12,9 @@
 
 #define IMPATIENT 512   /* steps without a sign of the anchor before another stream becomes it */
 #define MOST_RELEASES 1000000
-#define WORDS_PER_INSTRUCTION 64 /* a state is listed when so many instructions have run that the listing costs less than they did */
+#define ALLOWANCE 200000 /* words listed before anybody asks whether it was worth it */
+#define RARE 16         /* listings that would be worth their cost since the last one: then a state is kept at once */
+#define WORDS_PER_INSTRUCTION 256 /* at first a state is listed when so few instructions have run since the last that both cost about the same twice over */
 
 int emu_forward_prepare(emu_machine *m) {
   emu_forward *f = calloc(1, sizeof *f);
@@ -32,7 +34,8 @@ int emu_forward_prepare(emu_machine *m) {
       if (i->op == EMU_OP_RSIGNAL || i->op == EMU_OP_DMAM || (i->op == EMU_OP_DSET && i->field == AT_SPACE && i->imm == EMU_SP_PEER)) m->c.forward = 0;
     }
   }
-  if (!(f->watch = emu_watch_new(m))) return -1;
+  f->old = calloc((size_t)(m->c.cores * m->nsems + 1), sizeof *f->old);
+  if (!f->old || !(f->watch = emu_watch_new(m))) return -1;
   f->ncounters = (m->folded ? m->c.cores : 1) * m->nlabels * COUNTERS;
   f->nlabel_stalls = m->nlabels * EMU_STREAM_COUNT * CAUSES;
   if (!m->c.forward) emu_forward_free(m);
@@ -44,6 +47,8 @@ static void free_state(emu_state *k) {
   free(k->label_stalls);
   free(k->streams);
   free(k->words);
+  free(k->old);
+  free(k->taken);
 }
 
 void emu_forward_free(emu_machine *m) {
@@ -55,6 +60,7 @@ void emu_forward_free(emu_machine *m) {
   free_state(&f->from);
   emu_watch_free(f->watch);
   free(f->words);
+  free(f->old);
   free(f);
   m->forward = NULL;
 }
@@ -150,6 +156,20 @@ static int barriers_repeat(const emu_machine *m, const emu_state *k, int64_t per
   return 1;
 }
 
+/* Tokens that only count may become more or fewer with each period, as long as all that a period takes are such. */
+static int64_t tokens_last(const emu_machine *m, const emu_forward *f, const emu_state *k) {
+  int64_t n = INT64_MAX;
+  for (int64_t j = 0; j < m->c.cores * m->nsems; j++) {
+    const emu_sem *q = &m->sems[j];
+    const int64_t more = f->old[j] - k->old[j], taken = q->taken - k->taken[j];
+    if (!more) continue;
+    if (q->waiter >= 0 || q->full || k->old[j] < taken || f->old[j] < taken) return 0;
+    const int64_t mine = more < 0 ? (f->old[j] - taken) / -more + 1 : (EMU_MAX_TOKENS - q->count - q->later) / more;
+    if (mine < n) n = mine;
+  }
+  return n;
+}
+
 /* How many more times what happened since k can happen; *watched: only if a watch of one of them says so. */
 static int64_t possible(emu_machine *m, const emu_state *k, int *watched) {
   const int64_t period = m->now - k->now;
@@ -167,6 +187,8 @@ static int64_t possible(emu_machine *m, const emu_state *k, int *watched) {
     *watched |= !plain(m, a, b, level);
   }
   if (!barriers_repeat(m, k, period)) return 0;
+  const int64_t tokens = n == INT64_MAX ? 0 : tokens_last(m, m->forward, k);
+  if (tokens < n) n = tokens;
   const int64_t releases = m->nreleases - k->releases;
   if (releases && n > MOST_RELEASES / releases) n = MOST_RELEASES / releases;
   return n == INT64_MAX ? 0 : n > (EMU_TIME_MAX - m->now) / period ? 0 : n;
@@ -196,6 +218,7 @@ static void shift_stream(emu_machine *m, const emu_stream *a, emu_stream *b, int
     b->r[r] = (int64_t)((uint64_t)b->r[r] + (uint64_t)n * step);
   }
   for (int d = 0; d < EMU_DESCRIPTORS; d++) {
+    if (!(m->forward->used[b->kind] >> d & 1)) continue;
     emu_desc *x = &b->d[d];
     const emu_desc *y = &a->d[d];
     const int ring = walks_ring(m->code[b->kind], loop, d) && x->f[AT_RING_LO] == y->f[AT_RING_LO] && inside_ring(x) && inside_ring(y);
@@ -218,6 +241,7 @@ static void shift_stream(emu_machine *m, const emu_stream *a, emu_stream *b, int
   b->complete += span;
   b->op_start += span;
   b->op_data_end += span;
+  for (int j = 0; j < EMU_QUEUE_MAX; j++) b->begun[j] += span;
 }
 
 static void shift_semaphore(emu_machine *m, emu_sem *q, int64_t floor, int64_t span, int64_t since) {
@@ -231,6 +255,22 @@ static void shift_semaphore(emu_machine *m, emu_sem *q, int64_t floor, int64_t s
   }
   for (uint32_t j = 0; j < q->take_size; j++) q->takes[(q->take_head + j) & (q->take_capacity - 1)].time += span;
   if (q->last_signal > since) q->last_signal += span;
+}
+
+/* n times as many tokens more (fewer) at the head of the ring, where those lie that only count. */
+static void add_tokens(emu_sem *q, int64_t more, int64_t taken) {
+  q->count += (int32_t)more;
+  q->taken += taken;
+  if (more > 0) q->ring[q->head].count += (int32_t)more;
+  while (more < 0) {
+    emu_token *k = &q->ring[q->head];
+    const int64_t part = k->count < -more ? k->count : -more;
+    k->count -= (int32_t)part;
+    more += part;
+    if (k->count) continue;
+    q->head = (q->head + 1) & (q->capacity - 1);
+    q->size--;
+  }
 }
 
 static int shift_releases(emu_machine *m, const emu_state *k, int64_t n, int64_t period) {
@@ -253,7 +293,11 @@ static int shift_releases(emu_machine *m, const emu_state *k, int64_t n, int64_t
 
 static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, const emu_watch *w) {
   const int64_t period = m->now - k->now, span = n * period;
-  for (int64_t j = 0; j < m->c.cores * m->nsems; j++) shift_semaphore(m, &m->sems[j], emu_token_floor(m, j / m->nsems), span, k->now);
+  for (int64_t j = 0; j < m->c.cores * m->nsems; j++) {
+    emu_sem *q = &m->sems[j];
+    shift_semaphore(m, q, emu_token_floor(m, j / m->nsems), span, k->now);
+    add_tokens(q, n * (f->old[j] - k->old[j]), n * (q->taken - k->taken[j]));
+  }
   for (int64_t j = 0; j < emu_live_streams(m); j++) {
     const emu_stream *a = &k->streams[j];
     emu_stream *b = &m->streams[j];
@@ -309,8 +353,18 @@ static int go_on_watching(emu_machine *m, emu_forward *f) {
   return skip(m, f, &f->from, n, f->watch);
 }
 
-/* One of the states kept at this level has returned: skip, or watch the next period first. */
-static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash) {
+/* Whether a state with this hash was listed lately at this level; now it was. */
+static int seen_before(emu_forward *f, int level, int64_t hash) {
+  for (int j = 0; j < EMU_STATES_SEEN; j++)
+    if (f->seen[level][j] == hash) return 1;
+  f->seen[level][f->next_seen[level]] = hash;
+  f->next_seen[level] = (f->next_seen[level] + 1) % EMU_STATES_SEEN;
+  return 0;
+}
+
+/* One of the states kept at this level has returned: skip, or watch the next period first. To keep a state costs more than to list it: it
+   is kept when it is `rare`, so much has happened since the last, or when it was seen before. */
+static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash, int rare) {
   for (int back = 1; back <= EMU_STATES_KEPT; back++) {
     const emu_state *k = &f->kept[level][(f->next[level] + EMU_STATES_KEPT - back) % EMU_STATES_KEPT];
     if (k->hash != hash || !same(f, k)) continue;
@@ -328,6 +382,7 @@ static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash) {
     m->watch = f->watch;
     return 0;
   }
+  if (!seen_before(f, level, hash) && !rare) return 0;
   emu_state *k = &f->kept[level][f->next[level]];
   f->next[level] = (f->next[level] + 1) % EMU_STATES_KEPT;
   return emu_keep_state(m, f, k, hash) ? no_memory(m) : 0;
@@ -340,10 +395,12 @@ int emu_forward_try(emu_machine *m) {
   f->hit = 0;
   const int level = advanced_level(f, &m->streams[f->anchor]);
   if (m->watch) return go_on_watching(m, f);
-  const int doublings = f->vain[level] / 16 < 10 ? f->vain[level] / 16 : 10;
-  if ((m->instructions - f->listed[level]) * WORDS_PER_INSTRUCTION < f->nwords << doublings) return 0;
+  const int doublings = f->spent < ALLOWANCE ? 0 : f->vain[level] / 4 < 12 ? f->vain[level] / 4 : 12;
+  const int64_t worth = (m->instructions - f->listed[level]) * WORDS_PER_INSTRUCTION;
+  if (worth < f->nwords << doublings) return 0;
   f->listed[level] = m->instructions;
   f->vain[level]++;
+  f->spent += f->nwords;
   if (emu_list_machine(m, f)) return no_memory(m);
-  return returned(m, f, level, emu_list_hash(f));
+  return returned(m, f, level, emu_list_hash(f), f->spent < ALLOWANCE || worth >= RARE * f->nwords);
 }

@@ -4,11 +4,12 @@
 #include "machine.h"
 
 #define EMU_STATES_KEPT 4 /* for each nest level */
+#define EMU_STATES_SEEN 16
 
 typedef struct {
   int64_t nwords, hash, releases, instructions, syncs, total_bytes[VIAS], now;
   int valid;
-  int64_t *words, *counters, *label_stalls;
+  int64_t *words, *counters, *label_stalls, *old, *taken; /* of each semaphore: tokens that only count, and all ever taken */
   emu_stream *streams;
   emu_barrier barriers[EMU_BARRIERS];
 } emu_state;
@@ -16,11 +17,13 @@ typedef struct {
 struct emu_forward {
   uint32_t *live[EMU_STREAM_COUNT], used[EMU_STREAM_COUNT]; /* used: descriptors a stream's code names */
   emu_state kept[EMU_MAX_LOOPS + 1][EMU_STATES_KEPT];
-  int next[EMU_MAX_LOOPS + 1];
+  int next[EMU_MAX_LOOPS + 1], next_seen[EMU_MAX_LOOPS + 1];
+  int64_t seen[EMU_MAX_LOOPS + 1][EMU_STATES_SEEN]; /* hashes */
   int32_t vain[EMU_MAX_LOOPS + 1];     /* states listed since the last skip at this level */
   int64_t listed[EMU_MAX_LOOPS + 1];   /* engine instructions run when one was */
-  int64_t nwords, *words, ncounters, nlabel_stalls;
+  int64_t spent, nwords, *words, ncounters, nlabel_stalls;
   int32_t anchor, hit, waited, last_sp;
+  int64_t *old;                        /* of the state listed last */
   emu_loop last[EMU_MAX_LOOPS];
   emu_watch *watch;                    /* tangent.c's, also while nothing is watched */
   emu_state from;                      /* when the watch began */

@@ -8,6 +8,7 @@
 
 #define EMU_MAX_TOKENS 65535
 #define OVERFLOW "semaphore overflow: more than 65535 tokens"
+#define EMU_QUEUE_MAX 16
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -38,7 +39,7 @@ enum emu_error {
   X(accumulate_order) X(accumulate_block_k) X(accumulate_last) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
-  X(dma_start) X(dma_issue) X(dma_bytes_per_clk) X(dma_inflight) \
+  X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) \
   X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
@@ -87,7 +88,7 @@ typedef struct {
   int64_t last_signal;
   uint32_t take_head, take_capacity;
   uint32_t **clocks;
-  int64_t initial;
+  int64_t initial, taken;
 } __attribute__((aligned(64))) emu_sem;
 
 typedef struct { int64_t left; int32_t start, end; } emu_loop;
@@ -111,6 +112,8 @@ typedef struct {
   int64_t last_start;        /* mm: start of the last stream (shadow registers free from here) */
   int64_t complete;          /* completion of the last engine instruction, monotone */
   int64_t op_start, op_data_end; /* of the last engine instruction */
+  int64_t begun[EMU_QUEUE_MAX]; /* dma: starts of the last data phases, in a ring; those before the last dma_queue are not looked at */
+  int32_t begun_at;
   int64_t scalars, instructions;
   uint32_t clock, fenced;
   int64_t wait_done;         /* barrier released at, when woken */

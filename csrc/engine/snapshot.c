@@ -53,20 +53,31 @@ static int list_stream(emu_machine *m, emu_forward *f, emu_stream *s) {
   PUSH(s->wait_done);
   for (int d = 0; d < EMU_DESCRIPTORS; d++)
     if (f->used[s->kind] >> d & 1 && list_descriptor(m, f, &s->d[d])) return -1;
+  for (int64_t j = 1; j <= m->c.dma_queue && s->state == ON_QUEUE; j++) {
+    const int64_t begun = s->begun[(s->begun_at - j) & (EMU_QUEUE_MAX - 1)];
+    PUSH(begun > s->t ? begun - m->now : INT64_MIN);
+  }
   for (int l = 0; l < s->sp; l++) PUSH(s->loop[l].start | (int64_t)s->loop[l].end << 32);
   return 0;
 }
 
-static int list_semaphore(emu_machine *m, emu_forward *f, const emu_sem *q, int64_t floor) {
-  PUSH(q->size | (int64_t)q->count << 32);
+/* Tokens that could be taken before `floor` only count: how many there are may differ from period to period (forward.c). Who will take one
+   after the last signal matters to an overflow at the next, if there is one. */
+static int list_semaphore(emu_machine *m, emu_forward *f, const emu_sem *q, int64_t floor, int64_t *old) {
   PUSH(q->waiter | (int64_t)q->need << 32);
-  PUSH(q->full | (int64_t)q->take_size << 8);
+  PUSH(q->full | (q->producer >= 0 && m->streams[q->producer].state == HALTED ? 0 : (int64_t)q->take_size << 8));
   const int64_t late = m->c.sem_cycles * m->c.period_fs;
-  for (uint32_t j = 0; j < q->size; j++) {
+  uint32_t j = 0;
+  *old = 0;
+  for (; j < q->size; j++) {
     const emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
-    const int matters = k->stream >= 0 && k->time + late > floor;
-    PUSH(k->count | (int64_t)matters << 32);
-    if (!matters) continue;
+    if (k->stream >= 0 && k->time + late > floor) break;
+    *old += k->count;
+  }
+  PUSH(q->size - j);
+  for (; j < q->size; j++) {
+    const emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
+    PUSH(k->count);
     PUSH(k->time - m->now);
     PUSH(k->data_end - m->now);
     PUSH(k->start - m->now);
@@ -98,7 +109,7 @@ int emu_list_machine(emu_machine *m, emu_forward *f) {
   for (int64_t j = 0; j < emu_live_streams(m); j++)
     if (m->words[m->streams[j].kind] && list_stream(m, f, &m->streams[j])) return -1;
   for (int64_t j = 0; j < m->c.cores * m->nsems; j++)
-    if (list_semaphore(m, f, &m->sems[j], emu_token_floor(m, j / m->nsems))) return -1;
+    if (list_semaphore(m, f, &m->sems[j], emu_token_floor(m, j / m->nsems), &f->old[j])) return -1;
   for (int id = 0; id < EMU_BARRIERS; id++)
     if (m->barriers[id].mask) PUSH(m->barriers[id].arrived);
   qsort(m->active, (size_t)m->nactive, sizeof *m->active, by_number); /* no result depends on their order */
@@ -116,26 +127,37 @@ static uint64_t mix(uint64_t h, int64_t v) {
 }
 
 int64_t emu_list_hash(const emu_forward *f) {
-  uint64_t h = UINT64_C(0xcbf29ce484222325);
-  for (int64_t j = 0; j < f->nwords; j++) h = mix(h, f->words[j]);
-  return (int64_t)h;
+  uint64_t h[4] = {UINT64_C(0xcbf29ce484222325), 1, 2, 3}; /* four chains that do not wait for each other */
+  for (int64_t j = 0; j < f->nwords; j++) h[j & 3] = mix(h[j & 3], f->words[j]);
+  return (int64_t)mix(mix(h[0], (int64_t)h[1]), (int64_t)mix(h[2], (int64_t)h[3]));
+}
+
+/* Without what no comparison and no step asks for: most descriptors, and all shapes. */
+static void copy_stream(emu_stream *to, const emu_stream *from, uint32_t used) {
+  memcpy(to, from, offsetof(emu_stream, d));
+  for (int d = 0; d < EMU_DESCRIPTORS; d++)
+    if (used >> d & 1) memcpy(&to->d[d], &from->d[d], offsetof(emu_desc, f) + AT_SHAPE_FIRST * sizeof(int64_t));
 }
 
 int emu_keep_state(emu_machine *m, emu_forward *f, emu_state *k, int64_t hash) {
+  const int64_t sems = m->c.cores * m->nsems;
   const size_t streams = (size_t)emu_live_streams(m) * sizeof *k->streams;
   if (!k->streams) {
     k->streams = aligned_alloc(64, streams);
     k->counters = malloc((size_t)f->ncounters * sizeof *k->counters);
     k->label_stalls = malloc((size_t)f->nlabel_stalls * sizeof *k->label_stalls);
+    k->old = malloc((size_t)sems * sizeof *k->old);
+    k->taken = malloc((size_t)sems * sizeof *k->taken);
   }
   int64_t *words = realloc(k->words, (size_t)f->nwords * sizeof *words);
   if (words) k->words = words;
-  if (!words || !k->streams || !k->counters || !k->label_stalls) return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
+  if (!words || !k->streams || !k->counters || !k->label_stalls || (sems && (!k->old || !k->taken))) return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
   memcpy(k->words, f->words, (size_t)f->nwords * sizeof *words);
   for (int64_t j = 0; j < emu_live_streams(m); j++)
-    if (m->words[m->streams[j].kind]) k->streams[j] = m->streams[j];
+    if (m->words[m->streams[j].kind]) copy_stream(&k->streams[j], &m->streams[j], f->used[m->streams[j].kind]);
   memcpy(k->counters, m->counters, (size_t)f->ncounters * sizeof *k->counters);
   memcpy(k->label_stalls, m->label_stalls, (size_t)f->nlabel_stalls * sizeof *k->label_stalls);
+  for (int64_t j = 0; j < sems; j++) k->old[j] = f->old[j], k->taken[j] = m->sems[j].taken;
   memcpy(k->barriers, m->barriers, sizeof k->barriers);
   memcpy(k->total_bytes, m->total_bytes, sizeof k->total_bytes);
   k->now = m->now;

@@ -107,6 +107,7 @@ int emu_sem_wait(emu_machine *m, emu_stream *s, int sem, int n) {
     return 0;
   }
   q->count -= n;
+  q->taken += n;
   emu_token last = {0};
   for (int left = n; left > 0;) {
     emu_token *k = &q->ring[q->head];

@@ -174,8 +174,10 @@ int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i) {
   emu_flow *f = &m->flows[s->id];
   emu_counters(m, s)[C_DMA]++;
   path(m, s, &x, f);
-  int64_t issue = emu_align(m, s->t), ready = issue + m->c.dma_start * m->c.period_fs;
+  const int64_t room = s->begun[(s->begun_at - m->c.dma_queue) & (EMU_QUEUE_MAX - 1)]; /* a descriptor left the queue */
+  int64_t issue = emu_align(m, room > s->t ? room : s->t), ready = issue + m->c.dma_start * m->c.period_fs;
   f->start = ready > s->free_at ? ready : s->free_at;
+  s->begun[s->begun_at++ & (EMU_QUEUE_MAX - 1)] = f->start;
   f->stream = s->id;
   f->pc = s->pc;
   f->label = s->label;

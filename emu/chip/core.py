@@ -56,6 +56,8 @@ class Dma(Section):
     """Between two instructions of one queue."""
     bytes_per_clk: PerClock = Field(alias="bandwidth", gt=0)
     """Of all queues of the core together, in each direction."""
+    queue: Count = Field(default=8, ge=1, le=16)
+    """Descriptors that wait in a queue behind the one whose data moves; while there is no room its sequencer stands still."""
     inflight_bytes: Bytes = Field(gt=0)
     """Most bytes one queue may have outstanding; over the latency this bounds its rate."""
 

@@ -77,6 +77,7 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "dma_start": core.dma.start_cycles,
         "dma_issue": core.dma.issue_cycles,
         "dma_bytes_per_clk": core.dma.bytes_per_clk,
+        "dma_queue": core.dma.queue,
         "dma_inflight": core.dma.inflight_bytes,
         "hbm_bytes": hbm.capacity_bytes,
         "hbm_bytes_per_s": math.floor(hbm.bandwidth_bytes_per_s * achieved),
