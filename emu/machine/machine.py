@@ -113,9 +113,10 @@ class Machine:
                 raise ProgramError(str(error)) from None
         if program.cores > self.chip.core_count:
             raise ProgramError(f"{program.name} needs {program.cores} cores, {self.chip.name} has {self.chip.core_count}")
-        absent = [s for s in program.streams if program.streams[s] and s not in streams_of(self.chip)]
+        streams = streams_of(self.chip)
+        absent = [s for s in program.streams if program.streams[s] and s not in streams]
         if absent:
-            there = ", ".join(streams_of(self.chip))
+            there = ", ".join(streams)
             raise UnsupportedError(f"{program.name} uses stream {absent[0]}, which {self.chip.name} does not have: {there}")
         limits = {
             "hbm": self.chip.hbm.capacity_bytes,

@@ -30,7 +30,7 @@ from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, RopeAppend
 from isa import Program
 
 MERGE = "_merge"
-KEPT = 128
+KEPT = 256
 """Programs kept in memory, of about 150 KB each."""
 
 
