@@ -47,7 +47,8 @@ def library_gemm(chip: Chip, shape: GemmShape, area: Area, stack: Stack, fidelit
     best = [g for _, g in found[:SIMULATED]]
     if all(g.split_k > 1 for g in best):
         best.append(next(g for _, g in found if g.split_k == 1))
-    runs = [Machine(chip, fidelity).run(library_program(chip, shape, area, g), values=False, verify=False) for g in best]
+    programs = [library_program(chip, shape, area, g) for g in best]
+    runs = [Machine(chip, fidelity).run(program, values=False, verify=False, reuse=True) for program in programs]
     _, j = min((run.seconds + g.launch_s(chip, stack), j) for j, (g, run) in enumerate(zip(best, runs)))
     return best[j], runs[j], len(best)
 
