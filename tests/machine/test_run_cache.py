@@ -235,7 +235,7 @@ def test_the_users_folder_is_the_systems(monkeypatch, tmp_path):
 
 
 def test_no_cache_in_the_shell(tmp_path):
-    words = ["op", "gemm", "--chip", "jalapeno", "--m", "512", "--n", "4096", "--k", "4096", "--json", "--quiet"]
+    words = ["op", "gemm", "--chip", "tiny", "--m", "512", "--n", "2048", "--k", "1024", "--json", "--quiet"]
     environment = os.environ | {"EMU_CACHE": "1", "EMU_CACHE_DIR": str(tmp_path)}
 
     def shell(*more):
@@ -243,7 +243,7 @@ def test_no_cache_in_the_shell(tmp_path):
 
     without = shell("--no-cache")
     assert without.returncode == 0 and not entries(tmp_path)
-    assert [shell().stdout, shell().stdout] == [without.stdout] * 2
+    assert [shell().stdout, shell().stdout] == [without.stdout] * 2 and entries(tmp_path / "runs")
     (tmp_path / "file").write_text("")
     environment["EMU_CACHE_DIR"] = str(tmp_path / "file")
     refused = shell()
@@ -288,7 +288,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_forged_entry_of_a_wrong_shape_is_a_miss(folder, data):
     """Signed rightly, but something in it is replaced: by anything JSON can say, at any depth."""
@@ -414,7 +414,7 @@ import random, sys
 from pathlib import Path
 from emu.machine.store import Store
 store, draw = Store(Path(sys.argv[1]), int(sys.argv[2])), random.Random(int(sys.argv[3]))
-for _ in range(400):
+for _ in range(150):
     j = draw.randrange(60)
     store.put(f"{j:064x}", bytes([j]) * (1000 + 100 * j))
     j = draw.randrange(60)
@@ -424,9 +424,9 @@ for _ in range(400):
 
 def test_many_processes_share_it(tmp_path):
     """They see whole entries or none, and together stay within the bound and what each may write between two looks."""
-    bound, writers = 40 * BLOCK, 4
+    bound, writers = 40 * BLOCK, 3
     begun = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(bound), str(j)]) for j in range(writers)]
-    assert [process.wait(60) for process in begun] == [0] * writers
+    assert [process.wait(300) for process in begun] == [0] * writers
     assert all(p.name.startswith("0") for p in entries(tmp_path))
     assert occupied(tmp_path) <= bound + writers * (bound // SHARE + 2 * BLOCK)
 
