@@ -6,15 +6,15 @@ from libc.stdlib cimport free, malloc
 cdef extern from "map/map.h" nogil:
     ctypedef struct emu_map_chip:
         int64_t cores, quantum_m, quantum_n, max_m, max_n, max_k, fragment_m, fragment_n
-        int64_t block, slot, slots, free, acc, cached
-        double macs, load, interval, mm_port, queue, dma, hbm, trip, startup, add, barrier
+        int64_t block, slot, slots, free, acc, cache
+        double macs, load, interval, mm_port, queue, dma, hbm, trip, startup, add, barrier, shared
 
     ctypedef struct emu_map_shape:
         int64_t m, n, k, size, out_size, weights, instructions, outs, row, bias, norm
         double element
 
     ctypedef struct emu_map_tiling:
-        int64_t split_k, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m
+        int64_t split_k, tile_m, tile_n, tile_k, split_m, split_n, keep, by_columns, depth_a, depth_acc, chunk_m
 
     ctypedef struct emu_map_terms:
         double compute, vector, streams, memory, late_streams, late_memory, exposed, need

@@ -11,7 +11,8 @@ typedef struct {
   double macs, load, interval, mm_port;  /* of one repeat of mm: its rate, stationary load, shortest interval; bytes of its operands per clock */
   double queue, dma, hbm, trip;          /* bytes per clock of one queue, of a core, of device memory; clocks of a transfer beside its bytes */
   double startup, add, barrier; /* of a vector instruction; elements added per clock; clocks of a barrier */
-  int64_t cached; /* whether a cache of the whole chip catches what cores share */
+  int64_t cache;  /* bytes of a cache of the whole chip, which catches what cores share; 0: none */
+  double shared;  /* bytes per clock from it */
 } emu_map_chip;
 
 /* A gemm, or `weights` of them that share x. The epilogue takes `element` clocks of the vector engine for an element of the output, in
@@ -24,12 +25,12 @@ typedef struct {
 
 enum { KEEP_NOTHING, KEEP_A };
 
-/* Fields in the order in which ties are broken. */
+/* Fields in the order in which ties are broken. `by_columns`: a core finishes a column of its tiles before the next, else a row. */
 typedef struct {
-  int64_t split_k, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, depth_acc, chunk_m;
+  int64_t split_k, tile_m, tile_n, tile_k, split_m, split_n, keep, by_columns, depth_a, depth_acc, chunk_m;
 } emu_map_tiling;
 
-enum { MAP_FIELDS = 10 };
+enum { MAP_FIELDS = 11 };
 
 /* What a tiling costs its slowest core, in clocks: `late` are streams and memory where the ring was full of its weights when it began;
    `need` is bytes of scratchpad. A tiling that is no better in any of these than another is not worth a run. */

@@ -76,13 +76,17 @@ static int fit(const search *f, emu_map_tiling *t, double *need) {
   return 0;
 }
 
+/* One grid. The order of a core's tiles matters where a cache holds what others have fetched, and x is not kept for a whole row. */
 static void on_grid(search *f, const emu_map_tiling *t, double need, int64_t split_m, int64_t split_n) {
+  const int orders = f->chip->cache && t->keep == KEEP_NOTHING && t->split_k == 1 && !f->ask->menu_length ? 2 : 1;
   emu_map_rated r = {.tiling = *t};
   r.tiling.split_m = split_m;
   r.tiling.split_n = split_n;
-  r.cycles = emu_map_time(f->chip, f->shape, f->ask, &r.tiling, &r.terms);
-  r.terms.need = need;
-  keep(f, &r);
+  for (r.tiling.by_columns = 0; r.tiling.by_columns < orders; r.tiling.by_columns++) {
+    r.cycles = emu_map_time(f->chip, f->shape, f->ask, &r.tiling, &r.terms);
+    r.terms.need = need;
+    keep(f, &r);
+  }
 }
 
 /* Every grid; of those that deal equally, the one of fewest cores. Fewer columns of cores read x less often. */

@@ -15,11 +15,19 @@ double emu_map_tile_clocks(const emu_map_chip *c, const emu_map_shape *s, const 
   return (double)s->weights * fmax(all, issued); /* an instruction is issued when the one before begins, and its first load begins then */
 }
 
-/* Bytes over the pins of the device memory: what all cores ask for, or what is distinct of it where a cache catches the rest. */
-static double memory_bytes(const emu_map_chip *c, const emu_map_shape *s, int64_t rows, int64_t columns, const emu_map_tiling *t) {
-  const double x = (double)(s->m * s->k * s->size), w = (double)(s->k * s->n * s->size * s->weights), out = (double)(s->m * s->n) * (double)(t->split_k > 1 ? 4 * t->split_k : s->outs * s->out_size);
-  if (c->cached) return x + w + out;
-  return x * (double)(t->keep == KEEP_A ? least(t->split_n, columns) : columns) + w * (double)rows + out;
+/* Clocks of the device memory for what all cores ask for. Where a cache catches what they share, what the inner loop keeps using comes once
+   if half the cache holds it, and what it goes through comes again for every step of the outer loop unless all of it stays; the rest comes
+   from the cache, meanwhile. */
+static double memory(const emu_map_chip *c, const emu_map_shape *s, int64_t rows, int64_t columns, const emu_map_tiling *t) {
+  const double x = (double)(s->m * s->k * s->size), w = (double)(s->k * s->n * s->size * s->weights);
+  const double out = (double)(s->m * s->n) * (double)(t->split_k > 1 ? 4 * t->split_k : s->outs * s->out_size);
+  const double asked = x * (double)(t->keep == KEEP_A ? least(t->split_n, columns) : columns) + w * (double)rows + out;
+  if (!c->cache) return asked / c->hbm;
+  const double mine_m = (double)ceil_div(rows, t->split_m), mine_n = (double)ceil_div(columns, t->split_n);
+  const double x_used = x / mine_m, w_used = w / mine_n, room = (double)c->cache;
+  double missed = x * (2 * x_used <= room || t->keep == KEEP_A ? 1 : mine_n) + w * (w + 2 * x_used <= room ? 1 : mine_m) + out;
+  if (t->by_columns) missed = x * (x + 2 * w_used <= room ? 1 : mine_n) + w * (2 * w_used <= room ? 1 : mine_m) + out;
+  return fmax(missed / c->hbm, (asked - missed) / c->shared);
 }
 
 /* Resources that are nearly equally busy wait for each other now and then; a 4-norm instead of the maximum says so without a constant. */
@@ -56,13 +64,13 @@ double emu_map_time(const emu_map_chip *c, const emu_map_shape *s, const emu_map
   const double epilogue = (double)(tile_m * tile_n) * s->element + (double)s->instructions * chunks * c->startup;
   double x = (double)(tile_m * s->k * s->size), fetches = (double)mine_m, use = sum * (double)mine_n; /* of x: bytes, and how long they stay */
   if (t->keep != KEEP_A) x = (double)(tile_m * tile_k * s->size), fetches = tiles * (double)slices, use = sum / (double)slices;
-  const double active = (double)(t->split_k * t->split_m * t->split_n * ask->beside), fair = fmin(fmin(c->queue, c->dma / 2), c->cached ? c->queue : c->hbm / active / 2);
+  const double active = (double)(t->split_k * t->split_m * t->split_n * ask->beside), fair = fmin(fmin(c->queue, c->dma / 2), c->cache ? c->queue : c->hbm / active / 2);
   const double ring = (double)(c->slots * tile_k * tile_n * s->size), again = x * fetches, back = out * tiles * (double)s->outs;
   terms->compute = fmax((x + (double)(tile_k * tile_n * s->size)) / c->queue + tiles * sum + (t->depth_acc == 1 ? (tiles - 1) * epilogue : 0),
                         turns(c, fetches, t->depth_a, x, fair, use));
   terms->vector = fmax(tiles * epilogue, turns(c, tiles * chunks, 2, out / chunks, fair, epilogue / chunks));
   terms->streams = streams(c, w, again, back);
-  terms->memory = (double)ask->beside * memory_bytes(c, s, rows, columns, t) / c->hbm;
+  terms->memory = (double)ask->beside * memory(c, s, rows, columns, t);
   terms->late_streams = streams(c, fmax(0, w - ring), again, back);
   terms->late_memory = fmax(0, terms->memory - ring * active / c->hbm);
   terms->exposed = 2 * c->trip + epilogue + (t->split_k > 1 ? adding(c, s, t->split_k) : 0);

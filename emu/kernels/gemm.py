@@ -17,6 +17,7 @@ class GemmTiling:
 
     a_resident: all of K of a row tile is loaded once and kept for all column tiles; else x is streamed with the weights.
     chunk_m: rows the epilogue works on at a time (0: tile_m); it must divide tile_m.
+    by_columns: a core goes through its tiles column by column, not row by row; x is then streamed.
     split_k: parts of the sum over K, each on a grid of its own; the kernel is then `gemm_divided`.
     depth_w counts if the kernel makes its own weight ring."""
 
@@ -32,6 +33,7 @@ class GemmTiling:
     depth_out: int = 2
     chunk_m: int = 0
     split_k: int = 1
+    by_columns: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,38 @@ def gemm(
     ring = k.weights or k.weight_ring(t.tile_k * t.tile_n * format_bytes(w.fmt), t.depth_w)
     m, n = grid(k, (-(-rows // t.tile_m), -(-columns // t.tile_n)), (t.split_m, t.split_n))
     normed = NormInput(k, norm, depth) if norm is not None else None
+    if t.by_columns:
+        for j in k.loop(n.count):
+            for i in k.loop(m.count):
+                _tile(k, x, w, out, ring, t, epilogue, None, m.unit(i) * t.tile_m, n.unit(j))
+        return
     for i in k.loop(m.count):
         row = m.unit(i) * t.tile_m
+        a = None
         if t.a_resident:
             a = k.fetch(x.at((row, 0), (t.tile_m, depth)), t.depth_a, name="a")
             a = normed.apply(k, a, t.depth_a, w.fmt) if normed else a
         for j in k.loop(n.count):
-            block = n.unit(j)
-            acc = _accumulator(k, w, out, row, block * t.tile_n, t, "acc")
-            gate = _accumulator(k, w, out, row, block * t.tile_n, t, "gate") if epilogue.gate is not None else None
-            for s in k.loop(-(-depth // t.tile_k)):
-                k0 = s * t.tile_k
-                if not t.a_resident:
-                    a = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), t.depth_a, name="a")
-                part = a[:, k0 : k0 + t.tile_k] if t.a_resident else a.view
-                k.mm(acc, part, fetch_weights(k, ring, w, k0, block, t.tile_k, t.tile_n, columns))
-                if gate is not None and epilogue.gate is not None:
-                    k.mm(gate, part, fetch_weights(k, ring, epilogue.gate, k0, block, t.tile_k, t.tile_n, columns))
-            _finish(k, acc, gate, out, row, block * t.tile_n, t, epilogue)
+            _tile(k, x, w, out, ring, t, epilogue, a, row, n.unit(j))
+
+
+def _tile(
+    k: Tracer, x: Tensor, w: Tensor, out: Tensor, ring: Ring, t: GemmTiling, epilogue: Epilogue, rows: Tile | None, row: Value, block: Value
+) -> None:
+    """One output tile: its products and its epilogue. `rows`: x, if it is kept."""
+    depth, columns = x.shape[1], out.shape[1]
+    acc = _accumulator(k, w, out, row, block * t.tile_n, t, "acc")
+    gate = _accumulator(k, w, out, row, block * t.tile_n, t, "gate") if epilogue.gate is not None else None
+    for s in k.loop(-(-depth // t.tile_k)):
+        k0 = s * t.tile_k
+        if rows is None:
+            part = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), t.depth_a, name="a").view
+        else:
+            part = rows[:, k0 : k0 + t.tile_k]
+        k.mm(acc, part, fetch_weights(k, ring, w, k0, block, t.tile_k, t.tile_n, columns))
+        if gate is not None and epilogue.gate is not None:
+            k.mm(gate, part, fetch_weights(k, ring, epilogue.gate, k0, block, t.tile_k, t.tile_n, columns))
+    _finish(k, acc, gate, out, row, block * t.tile_n, t, epilogue)
 
 
 def _check(x: Tensor, w: Tensor, out: Tensor, t: GemmTiling, epilogue: Epilogue, norm: Norm | None) -> None:
@@ -82,6 +98,8 @@ def _check(x: Tensor, w: Tensor, out: Tensor, t: GemmTiling, epilogue: Epilogue,
             raise UnsupportedError(f"{weights.name} {weights.shape} does not fit {x.name} {x.shape}: both must have the same K")
     if t.split_k > 1:
         raise UnsupportedError(f"split_k {t.split_k}: a divided sum takes two passes, gemm_divided")
+    if t.by_columns and t.a_resident:
+        raise UnsupportedError("by_columns: rows of x cannot stay on chip (a_resident) while other rows are worked on")
     if norm is not None and not t.a_resident:
         raise UnsupportedError("a norm in front of a gemm needs whole rows on chip: a_resident=True")
     if t.tile_m % (t.chunk_m or t.tile_m):

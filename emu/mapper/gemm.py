@@ -49,6 +49,7 @@ def chip_numbers(chip: Chip, area: Area, fmt: str) -> dict[str, float]:
     """What `csrc/map/map.h` wants to know of a chip."""
     core, matrix, dma = chip.core, chip.core.matrix, chip.core.dma
     latency = chip.hbm.latency_s * core.clock_hz
+    cache = next((level for level in reversed(chip.levels) if level.kind == "cache" and level.scope == "chip"), None)
     return {
         "cores": chip.core_count,
         **{name: getattr(matrix, name) for name in ("quantum_m", "quantum_n", "max_m", "max_n", "max_k", "fragment_m", "fragment_n")},
@@ -62,7 +63,7 @@ def chip_numbers(chip: Chip, area: Area, fmt: str) -> dict[str, float]:
         "hbm": chip.hbm.bandwidth_bytes_per_s * chip.hbm.achieved_fraction / core.clock_hz,
         "trip": latency + dma.start_cycles,
         "startup": core.vector.startup_cycles, "add": core.vector.per_clk["add"], "barrier": chip.sync.barrier_cycles,
-        "cached": any(level.kind == "cache" and level.scope == "chip" for level in chip.levels),
+        "cache": cache.capacity_bytes if cache else 0, "shared": cache.bandwidth_bytes_per_s / core.clock_hz if cache else 1.0,
     }  # fmt: skip
 
 
@@ -115,18 +116,23 @@ def rated(
 def _tiling(t: dict[str, int], area: Area) -> GemmTiling:
     return GemmTiling(
         t["tile_m"], t["tile_n"], t["tile_k"], t["split_m"], t["split_n"], bool(t["keep"]), t["depth_a"], area.slots, t["depth_acc"], 2,
-        t["chunk_m"], t["split_k"],
+        t["chunk_m"], t["split_k"], bool(t["by_columns"]),
     )  # fmt: skip
 
 
-def ranked(shape: GemmShape, chip: Chip, area: Area, limit: int = 256, among: bool = False, parts: int = 1) -> list[GemmTiling]:
+def does_not_fit(shape: GemmShape, chip: Chip, area: Area) -> CapacityError:
+    """Says so, and what would hold it."""
+    need = (chip.core.matrix.max_k + shape.m) * area.block * format_bytes(shape.fmt)
+    return CapacityError(
+        f"no tiling of the gemm {shape.m} x {shape.n} x {shape.k} fits a core of {chip.name}: {area.free_bytes} bytes of scratchpad "
+        f"beside the weight ring and {area.acc_bytes} of accumulators; the smallest tile needs about {need}. A larger core.sram "
+        "or core.acc would hold it"
+    )
+
+
+def ranked(shape: GemmShape, chip: Chip, area: Area, limit: int = 256) -> list[GemmTiling]:
     """The best tilings that fit, the quickest by the analytic time first. Raises CapacityError if none does."""
-    found = rated(shape, chip, area, limit, parts=parts, among=among)
+    found = rated(shape, chip, area, limit)
     if not found:
-        need = (chip.core.matrix.max_k + shape.m) * area.block * format_bytes(shape.fmt)
-        raise CapacityError(
-            f"no tiling of the gemm {shape.m} x {shape.n} x {shape.k} fits a core of {chip.name}: {area.free_bytes} bytes of scratchpad "
-            f"beside the weight ring and {area.acc_bytes} of accumulators; the smallest tile needs about {need}. A larger core.sram "
-            "or core.acc would hold it"
-        )
+        raise does_not_fit(shape, chip, area)
     return [t for _, t in found]

@@ -21,6 +21,7 @@ CHIPS = [
     TINY.vary({"core.matrix.units": 4, "core.acc.capacity": "64 KiB", "hbm.latency": "700 ns", "hbm.bandwidth": "16 GB/s"}),
     JALAPENO,
     emu.chip("h100"),
+    emu.chip("h100").vary({"levels.l2.capacity": "1 MiB"}),
 ]
 KINDS = [
     {}, {"residual": True}, {"bias": True, "residual": True}, {"gates": 1, "activation": "swiglu"},
@@ -40,7 +41,7 @@ def chunk(c, s, tile_m, tile_n, held):
     return next((tile_m // p for p in range(1, tile_m + 1) if tile_m % p == 0 and tile_m // p * s["row"] * tile_n <= room), 0)
 
 
-def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, chunk_m):
+def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a, chunk_m, by_columns=False):
     """The analytic time once more, as docs/decisions tells it."""
     tile_k = min(tile_k, s["k"])
     rows, columns, slices, steps = ceil(s["m"] / tile_m), ceil(s["n"] / tile_n), ceil(s["k"] / tile_k), ceil(s["k"] / c["max_k"])
@@ -55,7 +56,7 @@ def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a,
     x = tile_m * (s["k"] if keep else tile_k) * size
     fetches, use = (mine_m, products * mine_n) if keep else (tiles * slices, products / slices)
     out, chunks, w = tile_m * tile_n * s["out_size"], tile_m // chunk_m, tiles * tile_n * s["k"] * size * s["weights"]
-    fair = min(c["queue"], c["dma"] / 2, *([] if c["cached"] else [c["hbm"] / (split_m * split_n) / 2]))
+    fair = min(c["queue"], c["dma"] / 2, *([] if c["cache"] else [c["hbm"] / (split_m * split_n) / 2]))
     turns = fetches * (c["trip"] + x / fair + use) / depth_a if fetches > depth_a else 0
     outs = tiles * chunks * (c["trip"] + out / chunks / fair + epilogue / chunks) / 2 if tiles * chunks > 2 else 0
     twice = 8 * tile_m * tile_n * s["weights"] <= c["acc"]
@@ -63,8 +64,18 @@ def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a,
     vector, ring = max(tiles * epilogue, outs), c["slots"] * tile_k * tile_n * size
     bytes_x, bytes_w = s["m"] * s["k"] * size, s["k"] * s["n"] * size * s["weights"]
     bytes_out = s["m"] * s["n"] * s["outs"] * s["out_size"]
-    again_x, again_w = (1, 1) if c["cached"] else (split_n if keep else columns, rows)
+    again_x, again_w = split_n if keep else columns, rows
+    if c["cache"]:
+        used_x, used_w = bytes_x / mine_m, bytes_w / mine_n
+        again_x = 1 if keep or 2 * used_x <= c["cache"] else mine_n
+        again_w = 1 if bytes_w + 2 * used_x <= c["cache"] else mine_m
+        if by_columns:
+            again_x = 1 if bytes_x + 2 * used_w <= c["cache"] else mine_n
+            again_w = 1 if 2 * used_w <= c["cache"] else mine_m
     memory = (bytes_x * again_x + bytes_w * again_w + bytes_out) / c["hbm"]
+    if c["cache"]:
+        asked = bytes_x * ((split_n if keep else columns) - again_x) + bytes_w * (rows - again_w)
+        memory = max(memory, asked / c["shared"])
 
     def after(ahead):
         left = max(0, w - ahead)
@@ -82,7 +93,8 @@ def test_the_time_is_the_stated_one(what, chip, among):
     c, s = chip_numbers(chip, area, "bf16"), shape_numbers(chip, shape)
     for found, t in rated(shape, chip, area, 100_000, among=among, everything=True)[::7]:
         tile_m, tile_n = min(t.tile_m, shape.m), min(t.tile_n, shape.n)
-        own = cycles(c, s, among, tile_m, tile_n, t.tile_k, t.split_m, t.split_n, t.a_resident, t.depth_a, t.chunk_m or tile_m)
+        rest = t.split_m, t.split_n, t.a_resident, t.depth_a, t.chunk_m or tile_m, t.by_columns
+        own = cycles(c, s, among, tile_m, tile_n, t.tile_k, *rest)
         assert found == pytest.approx(own, rel=1e-9), t
 
 
