@@ -318,7 +318,7 @@ static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, c
   for (int64_t j = 0; j < f->ncounters; j++) m->counters[j] += n * (m->counters[j] - k->counters[j]);
   for (int64_t j = 0; j < f->nlabel_stalls; j++) m->label_stalls[j] += n * (m->label_stalls[j] - k->label_stalls[j]);
   for (int v = 0; v < VIAS; v++) m->total_bytes[v] += n * (m->total_bytes[v] - k->total_bytes[v]);
-  m->skipped += n * (m->instructions - k->instructions);
+  m->skipped += n * (m->instructions - k->instructions + m->skipped - k->skipped); /* what was skipped within it too */
   if (shift_releases(m, k, n, period)) return -1;
   m->now += span;
   m->next_start += m->npending ? span : 0;

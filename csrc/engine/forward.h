@@ -7,7 +7,7 @@
 #define EMU_STATES_SEEN 16
 
 typedef struct {
-  int64_t nwords, hash, releases, instructions, syncs, total_bytes[VIAS], now;
+  int64_t nwords, hash, releases, instructions, skipped, syncs, total_bytes[VIAS], now;
   int valid;
   int64_t *words, *counters, *label_stalls, *old, *taken; /* of each semaphore: tokens that only count, and all ever taken */
   emu_stream *streams;

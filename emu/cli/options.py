@@ -13,5 +13,7 @@ Fidelity = Annotated[str, typer.Option(help="ideal (no contention) or fast (fair
 Stack = Annotated[str, typer.Option(help="Software around the chip: bare, or a stack of the chip's file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Run everything anew; keep nothing on disk.")]
+NoFolding = Annotated[bool, typer.Option("--no-folding", help="Simulate every core, also equal ones: slower, the same figures.")]
+NoForward = Annotated[bool, typer.Option("--no-fast-forward", help="Run every turn of every loop: slower, the same figures.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Trace = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a timeline that ui.perfetto.dev opens.")]

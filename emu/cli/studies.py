@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from emu.cli import options
+from emu.cli.costs import costs
 from emu.cli.output import note, progress, show
 
 
@@ -23,17 +24,18 @@ def estimate(
     json: options.Json = False,
     trace: options.Trace = None,
     no_cache: options.NoCache = False,
+    no_folding: options.NoFolding = False,
+    no_fast_forward: options.NoForward = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Time, energy and bottlenecks of a transformer on a chip."""
     import emu
     from emu import study
-    from emu.caching import caching
     from emu.cli.files import will_write
     from emu.cli.names import chip_of
 
     will_write(trace, "--trace")
-    with caching(not no_cache), progress(quiet, f"{model} on {chip}") as report:
+    with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
             emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
             fidelity=fidelity, stack=stack, seed=seed, progress=report,
@@ -75,14 +77,15 @@ def gemm(
     stack: options.Stack = "bare",
     json: options.Json = False,
     no_cache: options.NoCache = False,
+    no_folding: options.NoFolding = False,
+    no_fast_forward: options.NoForward = False,
     quiet: options.Quiet = False,
 ) -> None:
     """A matrix product [m, k] @ [k, n]."""
     from emu import study
-    from emu.caching import caching
     from emu.cli.names import chip_of
 
-    with caching(not no_cache), progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
+    with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
         result = study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack)
     show(result.to_dict(), json)
 
@@ -102,14 +105,15 @@ def attention(
     stack: options.Stack = "bare",
     json: options.Json = False,
     no_cache: options.NoCache = False,
+    no_folding: options.NoFolding = False,
+    no_fast_forward: options.NoForward = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Attention of one layer over a KV cache (decode) or a prompt (prefill)."""
     from emu import study
-    from emu.caching import caching
     from emu.cli.names import chip_of
 
-    with caching(not no_cache), progress(quiet, f"attention {phase} on {chip}"):
+    with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"attention {phase} on {chip}"):
         result = study.attention(
             chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
             q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,

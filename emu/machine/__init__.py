@@ -2,5 +2,6 @@
 
 from emu.machine.machine import Machine
 from emu.machine.result import Run
+from emu.machine.timing import shortcuts, timed
 
-__all__ = ["Machine", "Run"]
+__all__ = ["Machine", "Run", "shortcuts", "timed"]

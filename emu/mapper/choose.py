@@ -12,7 +12,7 @@ from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.limits import Limits, limits_of
 from emu.kernels.split_k import gemm_divided
-from emu.machine import Machine
+from emu.machine import Machine, timed
 from emu.machine.fold import addresses_are_free
 from emu.machine.image import Image
 from emu.mapper.area import Area, divide
@@ -89,7 +89,7 @@ def pause_trips(chip: Chip, area: Area) -> int:
 
 
 def time_fs(chip: Chip, program: Program | Image) -> int:
-    return Machine(chip).run(program, values=False, verify=False, folding=True, fast_forward=True, reuse=True).end_fs
+    return timed(Machine(chip), program).end_fs
 
 
 def candidates(chip: Chip, shape: GemmShape, area: Area, among: bool) -> list[GemmTiling]:
@@ -110,8 +110,8 @@ def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -
     if key not in _gemms:
         best = candidates(chip, shape, area, among)
         pause = pause_trips(chip, area) if among else 0
-        timed = [(time_fs(chip, gemm_image(chip, shape, area, t, pause)), j) for j, t in enumerate(best)] if best[1:] else [(0, 0)]
-        _, j = min(timed)
+        times = [(time_fs(chip, gemm_image(chip, shape, area, t, pause)), j) for j, t in enumerate(best)] if best[1:] else [(0, 0)]
+        _, j = min(times)
         _remember(_gemms, key, (best[j], len(best)))
     return _gemms[key]
 
@@ -131,8 +131,8 @@ def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any
         few = found if decode else found[:SIMULATED]
         alone = _attention_alone(graph, op)
         inputs_as_given = replace(alone, tensors={n: replace(t, role="kv") if n == "qkv" else t for n, t in graph.tensors.items()})
-        timed = [(time_fs(chip, lower(inputs_as_given, chip, {op.name: t}, 1).image), j) for j, t in enumerate(few)]
-        _remember(_attentions, key, few[min(timed)[1]])
+        times = [(time_fs(chip, lower(inputs_as_given, chip, {op.name: t}, 1).image), j) for j, t in enumerate(few)]
+        _remember(_attentions, key, few[min(times)[1]])
     return _attentions[key]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
 from emu.kernels.lang import format_bytes
-from emu.machine import Machine, Run
+from emu.machine import Machine, Run, timed
 from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
 from emu.mapper.choose import choose_attention, gemm_image
@@ -99,6 +99,7 @@ class OpResult(Result):
             "stalls_root": self.run.stalls_root,
             "energy": self.energy,
             "counters": self.run.counters,
+            "skipped_fraction": self.run.skipped_fraction,
             "mapping": self.mapping,
             "assumed": assumed(chip),
         }
@@ -144,7 +145,7 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
     if library.mode == "whole-layer":
         tiling, tried = choose_gemm(chip, shape, area)
         image = gemm_image(chip, shape, area, tiling)
-        run = Machine(chip, fidelity).run(image, values=False, verify=False, folding=True, fast_forward=True, reuse=True)
+        run = timed(Machine(chip, fidelity), image)
         return run, {**vars(tiling), "candidates_run": tried}
     if format_bytes(shape.fmt) < 2:
         raise UnsupportedError(f"stack {stack!r} with {shape.fmt}: its quantising kernel is not emulated yet; use stack 'bare' or bf16")
@@ -173,7 +174,7 @@ def attention(
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     tiling = choose_attention(chip, graph, op, area)
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
-    run = Machine(chip, fidelity).run(lowered.image, values=False, verify=False, folding=True, fast_forward=True, reuse=True)
+    run = timed(Machine(chip, fidelity), lowered.image)
     bound = op_bound(op, graph, chip)
     mapping = {**vars(tiling), "gap_to_bound": run.seconds / bound.seconds}
     return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack)

@@ -89,3 +89,12 @@ def test_one_operation_by_itself(shell, chip, words):
 def test_a_product_larger_than_the_memory_says_so(shell):
     code, out, err = shell("op", "gemm", "--chip", "tiny", "--m", "100000", "--n", "100000", "--k", "100000")
     assert code == 2 and out == "" and "does not fit" in err and "20000000000 bytes" in err
+
+
+@pytest.mark.parametrize("flags", [["--no-folding"], ["--no-fast-forward"], ["--no-folding", "--no-fast-forward"]])
+def test_short_cuts_change_no_figure(shell, flags):
+    ask = ["op", "gemm", "--chip", "tiny", "--m", 256, "--n", 128, "--k", 1024, "--json", "--quiet", "--no-cache"]
+    short, long = (json.loads(shell(*ask, *more)[1]) for more in ([], flags))
+    assert short.pop("skipped_fraction") > 0.5
+    assert (long.pop("skipped_fraction") == 0) == ("--no-fast-forward" in flags)
+    assert short == long

@@ -103,3 +103,16 @@ def test_matrix_engine_streams_one_row_per_clock_and_hides_the_load(rows, reps):
     port = math.ceil((rows * 8 + 64) * 2 / 64)  # a and b over 64 B/clk
     interval = max(rows, port, 8)  # the next 8 x 8 tile needs 8 clocks to load
     assert lengths == {((reps - 1) * interval + max(rows, port)) * 10**6}
+
+
+@given(st.integers(1, 16), st.sampled_from([64, 640, 4096]), st.integers(1, 60))
+@settings(max_examples=30, deadline=None)
+def test_a_queue_holds_so_many_descriptors(queue, size, count):
+    """The sequencer stands still while as many as the queue holds wait behind the one whose data moves."""
+    records = run(loads([size], cores=1, repeat=count), chip=TINY.vary({"core.dma.queue": queue}), trace=True).raw["records"]
+    clk, starts, issue, end = 10**6, [], 8 * 10**6, 0
+    for j, (*_, start, stop) in enumerate(records):
+        issue = max(issue, starts[j - queue] if j >= queue else 0)
+        assert start == max(issue + 20 * clk, end) and stop == start + size // 32 * clk
+        starts.append(start)
+        issue, end = issue + clk, stop
