@@ -15,6 +15,12 @@ double emu_map_tile_clocks(const emu_map_chip *c, const emu_map_shape *s, const 
   return (double)s->weights * fmax(all, issued); /* an instruction is issued when the one before begins, and its first load begins then */
 }
 
+/* Resources that are nearly equally busy wait for each other now and then; a 4-norm instead of the maximum says so without a constant. */
+static double together(double a, double b, double c, double d) {
+  a *= a, b *= b, c *= c, d *= d;
+  return sqrt(sqrt(a * a + b * b + c * c + d * d));
+}
+
 /* Clocks of the device memory for what all cores ask for. Where a cache catches what they share, what the inner loop keeps using comes once
    if half the cache holds it, and what it goes through comes again for every step of the outer loop unless all of it stays; the rest comes
    from the cache, meanwhile. */
@@ -27,13 +33,7 @@ static double memory(const emu_map_chip *c, const emu_map_shape *s, int64_t rows
   const double x_used = x / mine_m, w_used = w / mine_n, room = (double)c->cache;
   double missed = x * (2 * x_used <= room || t->keep == KEEP_A ? 1 : mine_n) + w * (w + 2 * x_used <= room ? 1 : mine_m) + out;
   if (t->by_columns) missed = x * (x + 2 * w_used <= room ? 1 : mine_n) + w * (2 * w_used <= room ? 1 : mine_m) + out;
-  return fmax(missed / c->hbm, (asked - missed) / c->shared);
-}
-
-/* Resources that are nearly equally busy wait for each other now and then; a 4-norm instead of the maximum says so without a constant. */
-static double together(double a, double b, double c, double d) {
-  a *= a, b *= b, c *= c, d *= d;
-  return sqrt(sqrt(a * a + b * b + c * c + d * d));
+  return together(missed / c->hbm, (asked - missed) / c->shared, 0, 0);
 }
 
 /* Clocks of `count` uses of a buffer of `depth` places, each of which is busy for a trip to memory, its bytes, and its use. With a place for

@@ -75,7 +75,7 @@ def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a,
     memory = (bytes_x * again_x + bytes_w * again_w + bytes_out) / c["hbm"]
     if c["cache"]:
         asked = bytes_x * ((split_n if keep else columns) - again_x) + bytes_w * (rows - again_w)
-        memory = max(memory, asked / c["shared"])
+        memory = (memory**4 + (asked / c["shared"]) ** 4) ** 0.25
 
     def after(ahead):
         left = max(0, w - ahead)
