@@ -82,6 +82,13 @@ def _phase_notes(name: str, phase: Result) -> list[Note]:
     return notes
 
 
+def _figure(name: str, value: Any) -> str:
+    """A figure of a mapping: ratios and seconds as elsewhere, else as it is."""
+    if isinstance(value, float):
+        return units.times(value) if name == "gap_to_bound" else units.seconds(value) if name.endswith("_s") else units.digits(value, 3)
+    return clean(value)
+
+
 def op_page(d: Result) -> Page:
     """One operation in its steady state."""
     page = Page(f"{clean(d['op'])} on {clean(d['chip'])}")
@@ -91,7 +98,7 @@ def op_page(d: Result) -> Page:
     rows += [("matrix engine", f"{units.percent(d['mfu'])} of peak"), ("memory bandwidth", f"{units.percent(d['mbu'])} of peak")]
     rows.append(("energy", f"{units.joules(d['joules'])} at {units.watts(d['watts'])}"))
     if d.get("mapping"):
-        rows.append(("mapping", ", ".join(f"{clean(k)} {clean(v)}" for k, v in d["mapping"].items())))
+        rows.append(("mapping", ", ".join(f"{clean(k)} {_figure(k, v)}" for k, v in d["mapping"].items())))
     page.add(Pairs(rows), parts.stall_table(d["stalls"]), parts.energy_table(d["energy"]))
     page.add(parts.counter_pairs(d.get("counters", {})), *parts.assumed_pairs(d.get("assumed", [])), parts.provenance_note(d))
     return page
