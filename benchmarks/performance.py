@@ -35,9 +35,15 @@ CPU seconds are user + system time of a new process, the least of {runs} runs.
 | the same with batch 8 | {cold[8]:.1f} CPU s | 10 s |
 | engine instructions per CPU second (`benchmarks/engine_speed.py`), GEMM 8192^3, no short-cuts | {engine[1]} | 5 million |
 | the same, a prefill layer of llama-3-8b | {engine[0]} | 5 million |
+| `emu estimate llama-3-70b --chip jalapeno --dtype fp8`, cold, the slowest of batch 1, 8, 64 and prompt 512, 4096 | {large_s:.1f} CPU s, \
+{large_mb:.0f} MB | 5 s, 500 MB |
 | llama-3-70b in fp8 with one figure of the chip changed, warm process (`benchmarks/sweep.py`, {points} points at each of batch 1, \
 8, 64 and prompt 512, 4096): the slowest case's median; the slowest point | {median:.2f}; {worst:.2f} CPU s | 0.2; 1 s |
-| `import emu` | {import_ms:.0f} ms | 50 ms |
+| a bf16 GEMM of 512^3, 4096^3, 65536^3 on one chip: CPU of a run (`benchmarks/reach.py`; start and end of a run apart) | {flat} | \
+65536^3 at most twice 4096^3 |
+| chip cycles per CPU second, decode of llama-3-8b, short-cuts on / off (the same script) | {cycles} | 10^8 / 10^6 |
+| skipped by fast-forward: GEMM 8192^3, 16384^3; prefill attention of 8,192 and 65,536 tokens | {skipped} | 90 % |
+| `import emu` | {import_ms:.0f} ms | 300 ms |
 | `emu --help`, whole process | {help_ms:.0f} ms | 500 ms |
 
 ## How close the kernels come
@@ -95,6 +101,34 @@ def engine_speed() -> tuple[str, str]:
     return f"{layer['instructions_per_cpu_s'] / 1e6:.1f} million", f"{layer['gemm']['instructions_per_cpu_s'] / 1e6:.1f} million"
 
 
+def large() -> tuple[float, float]:
+    """Most CPU seconds and most memory in MB of a cold estimate of llama-3-70b in fp8."""
+    words = ("-m", "emu", "estimate", "llama-3-70b", "--chip", "jalapeno", "--dtype", "fp8", "--json", "--quiet")
+    peak = "import resource,subprocess,sys;subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,check=True);"
+    peak += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024)"
+    seconds, megabytes = [], []
+    for batch in (1, 8, 64):
+        for prompt in (512, 4096):
+            asked = (*words, "--batch", str(batch), "--prompt", str(prompt))
+            seconds.append(cpu_seconds(*asked, runs=2)[0])
+            megabytes.append(float(cpu_seconds("-c", peak, sys.executable, *asked, runs=1)[1]))
+    return max(seconds), max(megabytes)
+
+
+def reach() -> dict[str, str]:
+    """From benchmarks/reach.py: flatness, chip cycles per CPU second, skipped fractions."""
+    figures = json.loads(cpu_seconds(str(ROOT / "benchmarks" / "reach.py"), "--json", runs=1)[1])
+    gemm = {row["size"]: row for row in figures["gemm"]}
+    start, decode = figures["start_s"], figures["cycles_per_cpu_s"]
+    skipped = [gemm[8192], gemm[16384], *figures["attention"]]
+    flat = ", ".join(f"{(gemm[s]['run_s'] - start) * 1e3:.2f}" for s in (512, 4096, 65536))
+    return {
+        "flat": f"{flat} ms ({start * 1e3:.2f} ms apart)",
+        "cycles": f"{decode['on']:.2g} / {decode['off']:.2g}",
+        "skipped": ", ".join(f"{row['skipped_fraction']:.0%}" for row in skipped),
+    }
+
+
 def sweep() -> dict[str, float]:
     """The slowest case's median and the slowest point of benchmarks/sweep.py."""
     _, out = cpu_seconds(str(ROOT / "benchmarks" / "sweep.py"), "--json", "--points", str(POINTS), runs=1)
@@ -121,7 +155,7 @@ def main() -> None:
         "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip(),
         "machine": machine(), "python": platform.python_version(), "runs": RUNS,
         "cold": {batch: seconds for batch, (seconds, _) in cold.items()},
-        "engine": engine_speed(), **sweep(),
+        "engine": engine_speed(), **sweep(), **reach(), **dict(zip(("large_s", "large_mb"), large())),
         "import_ms": (cpu_seconds("-c", "import emu", runs=5)[0] - start) * 1e3,
         "help_ms": cpu_seconds("-m", "emu", "--help", runs=5)[0] * 1e3,
         "gemm": gemm["mfu"], "decode": one["tpot_s"] / read, "bandwidth": chip.hbm.bandwidth_bytes_per_s / 1e12,

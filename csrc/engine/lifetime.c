@@ -15,7 +15,9 @@ void *emu_lines(size_t bytes) {
 
 static int prepare_streams(emu_machine *m) {
   const int64_t n = m->c.cores * EMU_STREAM_COUNT;
-  m->streams = emu_lines((size_t)n * sizeof *m->streams);
+  void *streams = NULL;
+  if (posix_memalign(&streams, 64, (size_t)n * sizeof *m->streams)) return -1;
+  m->streams = streams;
   m->flows = emu_lines((size_t)n * sizeof *m->flows);
   m->touches = m->c.cache_bytes > 0 ? calloc((size_t)n, sizeof *m->touches) : NULL;
   m->active = calloc((size_t)n, sizeof *m->active);
@@ -25,6 +27,7 @@ static int prepare_streams(emu_machine *m) {
   if (!m->streams || !m->flows || !m->active || !m->pending || !m->work || !m->port_users) return -1;
   for (int64_t j = 0; j < n; j++) {
     emu_stream *s = &m->streams[j];
+    memset(s, 0, offsetof(emu_stream, d));
     s->id = (int32_t)j;
     s->core = (int32_t)(j / EMU_STREAM_COUNT);
     s->kind = (int32_t)(j % EMU_STREAM_COUNT);
@@ -33,8 +36,9 @@ static int prepare_streams(emu_machine *m) {
     s->root = s->last_cause = CAUSE_NOT_STARTED;
     s->nature = s->engine == ENGINE_MM ? CAUSE_MATRIX : s->engine == ENGINE_VEC ? CAUSE_VECTOR : CAUSE_DRAM_BANDWIDTH;
     if (!m->words[s->kind]) continue; /* pages nobody touches cost nothing */
-    for (int d = 0; d < EMU_DESCRIPTORS; d++) 
-      for (int f = 0; f < EMU_F_COUNT; f++) s->d[d].f[emu_field_place[f]] = emu_field_default[f];
+    for (int f = 0; f < EMU_F_COUNT; f++) s->d[0].f[emu_field_place[f]] = emu_field_default[f];
+    s->d[0].shape = s->d[0].pad = 0;
+    for (int d = 1; d < EMU_DESCRIPTORS; d++) s->d[d] = s->d[0];
   }
   return 0;
 }

@@ -5,28 +5,27 @@
 #include <string.h>
 #include "machine.h"
 
-#define SHAPES 32768 /* when so many are known all are forgotten */
+#define SHAPES 8192 /* when so many are known all are forgotten */
 #define BUCKETS (2 * SHAPES)
 #define PLANS 2048
 #define KEY (AT_COUNT - AT_SHAPE_FIRST)
 
 typedef struct { int64_t key[KEY]; } shape;
-struct emu_plans { shape *shapes; int32_t *buckets; int32_t known; emu_plan *plans; };
+struct emu_plans { shape *shapes; int32_t *buckets; int32_t known; emu_plan *plans[PLANS]; }; /* plans are made when first needed */
 
 int emu_plans_prepare(emu_machine *m) {
   emu_plans *p = m->plans = calloc(1, sizeof *p);
   if (!p) return -1;
-  p->shapes = calloc(SHAPES + 1, sizeof *p->shapes); /* untouched pages cost nothing */
+  p->shapes = malloc((SHAPES + 1) * sizeof *p->shapes); /* only those known are read */
   p->buckets = calloc(BUCKETS, sizeof *p->buckets);
-  p->plans = calloc(PLANS, sizeof *p->plans);
-  return p->shapes && p->buckets && p->plans ? 0 : -1;
+  return p->shapes && p->buckets ? 0 : -1;
 }
 
 void emu_plans_free(emu_machine *m) {
   if (!m->plans) return;
   free(m->plans->shapes);
   free(m->plans->buckets);
-  free(m->plans->plans);
+  for (int j = 0; j < PLANS; j++) free(m->plans->plans[j]);
   free(m->plans);
   m->plans = NULL;
 }
@@ -36,7 +35,8 @@ static void forget(emu_machine *m) {
   p->known = 0;
   m->forgotten++;
   memset(p->buckets, 0, BUCKETS * sizeof *p->buckets);
-  memset(p->plans, 0, PLANS * sizeof *p->plans);
+  for (int j = 0; j < PLANS; j++)
+    if (p->plans[j]) p->plans[j]->op = 0;
   for (int64_t j = 0; j < m->c.cores * EMU_STREAM_COUNT; j++)
     for (int d = 0; d < EMU_DESCRIPTORS; d++) m->streams[j].d[d].shape = 0;
 }
@@ -241,7 +241,11 @@ const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i) {
     a = emu_shape_of(m, &s->d[i->d0]), b = emu_shape_of(m, &s->d[i->d1]), c = emu_shape_of(m, &s->d[i->d2]);
   }
   const uint32_t hash = (uint32_t)a * 0x9e3779b1u ^ (uint32_t)b * 0x85ebca77u ^ (uint32_t)c * 0xc2b2ae3du ^ (uint32_t)(i->op << 3 | i->flags);
-  emu_plan *p = &m->plans->plans[(hash ^ hash >> 15) % PLANS];
+  emu_plan **place = &m->plans->plans[(hash ^ hash >> 15) % PLANS], *p = *place;
+  if (!p && !(p = *place = calloc(1, sizeof *p))) {
+    emu_fail(m, s, E_MEMORY, "out of memory for plans", 0, 0);
+    return NULL;
+  }
   if (p->op == i->op && p->flags == i->flags && p->shape[0] == a && p->shape[1] == b && p->shape[2] == c) return p;
   memset(p, 0, sizeof *p);
   p->op = i->op;
