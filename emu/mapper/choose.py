@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -26,8 +27,8 @@ SIMULATED = 3
 """Candidates of an attention that are run; a budget in candidates, not seconds, so the same choice is made on every machine."""
 ALONE, IN_LAYER = 3, 2
 """Candidates of a gemm that are run, at most: those whose analytic time is within MARGIN of the first one's. In a layer the programs are
-longer. Over 138 gemms the first alone takes 1.0 % longer than the best of eight, two within the margin 0.5 % (1.6 runs), three 0.25 %. One
-without a rival is not run; nor is any on a chip with a cache, where cores are not alike and a run takes 0.3 s."""
+longer. Over 174 gemms the first alone takes 1.0 % longer than the best of eight, this rule 0.7 % with 1.8 runs, three runs 0.4 %
+(benchmarks/mapper_rank.py). One without a rival is not run; nor is any on a chip with a cache, where a run takes 0.3 s: cores differ."""
 MARGIN = 1.03
 KEPT = 512
 """Programs of single gemms kept in memory, of about 25 KB each."""
@@ -116,6 +117,14 @@ def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -
     return _gemms[key]
 
 
+def _in_layer(chip: Chip, shape: GemmShape, area: Area, normed: bool) -> GemmTiling:
+    """Of a gemm in a layer; if it is `normed`, with the norm before it on its own way in, where that fits."""
+    if normed:
+        with suppress(CapacityError):
+            return choose_gemm(chip, replace(shape, norm=True), area, True)[0]
+    return choose_gemm(chip, shape, area, True)[0]
+
+
 def _attention_alone(graph: Graph, op: Attention) -> Graph:
     """A graph of one layer that holds the attention and what it needs before it."""
     return replace(graph, pre=(), layer=tuple(o for o in graph.layer if o.kind in ("rope_append", "attention")), layers=1, post=())
@@ -153,10 +162,7 @@ def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = No
                 progress(f"mapping {op.name} ({op.m} x {op.n} x {op.k})")
             shape = gemm_shape(op, graph)
             shape = replace(shape, n=-(-shape.n // area.block) * area.block)
-            fused = replace(shape, norm=True)
-            if op.name in normed and rated(fused, chip, area, 1, among=True):
-                shape = fused
-            choice[op.name], _ = choose_gemm(chip, shape, area, True)
+            choice[op.name] = _in_layer(chip, shape, area, op.name in normed)
         elif isinstance(op, Attention):
             if progress:
                 progress(f"mapping {op.name}")
