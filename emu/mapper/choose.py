@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from emu.chip.schema import Chip
+from emu.errors import CapacityError
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.limits import Limits, limits_of
