@@ -402,5 +402,5 @@ int emu_forward_try(emu_machine *m) {
   f->vain[level]++;
   f->spent += f->nwords;
   if (emu_list_machine(m, f)) return no_memory(m);
-  return returned(m, f, level, emu_list_hash(f), f->spent < ALLOWANCE || worth >= RARE * f->nwords);
+  return returned(m, f, level, emu_list_hash(f), worth >= RARE * f->nwords);
 }

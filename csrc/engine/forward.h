@@ -21,7 +21,7 @@ struct emu_forward {
   int64_t seen[EMU_MAX_LOOPS + 1][EMU_STATES_SEEN]; /* hashes */
   int32_t vain[EMU_MAX_LOOPS + 1];     /* states listed since the last skip at this level */
   int64_t listed[EMU_MAX_LOOPS + 1];   /* engine instructions run when one was */
-  int64_t spent, nwords, *words, ncounters, nlabel_stalls;
+  int64_t spent, nwords, room, *words, ncounters, nlabel_stalls;
   int32_t anchor, hit, waited, last_sp;
   int64_t *old;                        /* of the state listed last */
   emu_loop last[EMU_MAX_LOOPS];

@@ -19,53 +19,54 @@ int64_t emu_token_floor(const emu_machine *m, int64_t core) {
   return t;
 }
 
-static int push(emu_forward *f, int64_t v) {
-  if ((f->nwords & (f->nwords - 1)) == 0) { /* full at powers of two */
-    int64_t *w = realloc(f->words, (size_t)(f->nwords ? 2 * f->nwords : 1) * sizeof *w);
-    if (!w) return -1;
+/* Room for so many words behind those written; each part of the list then writes through a pointer. */
+static int64_t *room(emu_forward *f, int64_t more) {
+  if (f->nwords + more > f->room) {
+    const int64_t room = 2 * (f->nwords + more);
+    int64_t *w = realloc(f->words, (size_t)room * sizeof *w);
+    if (!w) return NULL;
     f->words = w;
+    f->room = room;
   }
-  f->words[f->nwords++] = v;
-  return 0;
+  return f->words + f->nwords;
 }
-
-#define PUSH(v) do { if (push(f, (v))) return -1; } while (0)
 
 /* Of a descriptor all that can matter to a time or a count; its shape by number, if it has one. */
-static int list_descriptor(emu_machine *m, emu_forward *f, emu_desc *d) {
-  const int32_t shape = emu_shape_of(m, d);
-  PUSH(shape);
-  for (int j = AT_SHAPE_FIRST; !shape && j < AT_COUNT; j++) PUSH(d->f[j]);
-  PUSH(d->f[AT_RING_SIZE]);
-  PUSH(d->f[AT_RING_STEP]);
-  PUSH(d->f[AT_ACCUMULATE]);
-  return 0;
+static int64_t *list_descriptor(emu_machine *m, int64_t *w, emu_desc *d) {
+  const int32_t shape = d->shape ? d->shape : emu_shape_of(m, d);
+  *w++ = shape;
+  for (int j = AT_SHAPE_FIRST; !shape && j < AT_COUNT; j++) *w++ = d->f[j];
+  *w++ = d->f[AT_RING_SIZE];
+  *w++ = d->f[AT_RING_STEP];
+  *w++ = d->f[AT_ACCUMULATE];
+  return w;
 }
 
-static int list_stream(emu_machine *m, emu_forward *f, emu_stream *s) {
-  PUSH(s->pc | (int64_t)s->sp << 32 | (int64_t)s->state << 40 | (int64_t)s->label << 44);
-  PUSH(s->root | s->nature << 8 | s->started << 16 | s->last_cause << 24 | (int64_t)s->full << 32);
-  PUSH(s->blocked_on);
-  PUSH(issue_time(m, s));
-  PUSH(rel(m, s->free_at));
-  PUSH(rel(m, s->last_start));
-  PUSH(rel(m, s->complete));
-  PUSH(s->wait_done);
-  for (int d = 0; d < EMU_DESCRIPTORS; d++)
-    if (f->used[s->kind] >> d & 1 && list_descriptor(m, f, &s->d[d])) return -1;
+#define STREAM_WORDS (8 + EMU_DESCRIPTORS * (4 + AT_COUNT) + EMU_QUEUE_MAX + EMU_MAX_LOOPS)
+static int64_t *list_stream(emu_machine *m, const emu_forward *f, int64_t *w, emu_stream *s) {
+  *w++ = s->pc | (int64_t)s->sp << 32 | (int64_t)s->state << 40 | (int64_t)s->label << 44;
+  *w++ = s->root | s->nature << 8 | s->started << 16 | s->last_cause << 24 | (int64_t)s->full << 32;
+  *w++ = s->blocked_on;
+  *w++ = issue_time(m, s);
+  *w++ = rel(m, s->free_at);
+  *w++ = rel(m, s->last_start);
+  *w++ = rel(m, s->complete);
+  *w++ = s->wait_done;
+  for (uint32_t used = f->used[s->kind]; used; used &= used - 1) w = list_descriptor(m, w, &s->d[__builtin_ctz(used)]);
   for (int64_t j = 1; j <= m->c.dma_queue && s->state == ON_QUEUE; j++) {
     const int64_t begun = s->begun[(s->begun_at - j) & (EMU_QUEUE_MAX - 1)];
-    PUSH(begun > s->t ? begun - m->now : INT64_MIN);
+    *w++ = begun > s->t ? begun - m->now : INT64_MIN;
   }
-  for (int l = 0; l < s->sp; l++) PUSH(s->loop[l].start | (int64_t)s->loop[l].end << 32);
-  return 0;
+  for (int l = 0; l < s->sp; l++) *w++ = s->loop[l].start | (int64_t)s->loop[l].end << 32;
+  return w;
 }
 
 /* Tokens that could be taken before `floor` only count: how many there are may differ from period to period (forward.c). Who will take one
    after the last signal matters to an overflow at the next, if there is one. */
-static int list_semaphore(emu_machine *m, emu_forward *f, const emu_sem *q, int64_t floor, int64_t *old) {
-  PUSH(q->waiter | (int64_t)q->need << 32);
-  PUSH(q->full | (q->producer >= 0 && m->streams[q->producer].state == HALTED ? 0 : (int64_t)q->take_size << 8));
+#define SEMAPHORE_WORDS(q) (3 + 5 * (int64_t)(q)->size)
+static int64_t *list_semaphore(const emu_machine *m, int64_t *w, const emu_sem *q, int64_t floor, int64_t *old) {
+  *w++ = q->waiter | (int64_t)q->need << 32;
+  *w++ = q->full | (q->producer >= 0 && m->streams[q->producer].state == HALTED ? 0 : (int64_t)q->take_size << 8);
   const int64_t late = m->c.sem_cycles * m->c.period_fs;
   uint32_t j = 0;
   *old = 0;
@@ -74,50 +75,62 @@ static int list_semaphore(emu_machine *m, emu_forward *f, const emu_sem *q, int6
     if (k->stream >= 0 && k->time + late > floor) break;
     *old += k->count;
   }
-  PUSH(q->size - j);
+  *w++ = q->size - j;
   for (; j < q->size; j++) {
     const emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
-    PUSH(k->count);
-    PUSH(k->time - m->now);
-    PUSH(k->data_end - m->now);
-    PUSH(k->start - m->now);
-    PUSH(k->nature | k->before << 8);
+    *w++ = k->count;
+    *w++ = k->time - m->now;
+    *w++ = k->data_end - m->now;
+    *w++ = k->start - m->now;
+    *w++ = k->nature | k->before << 8;
   }
-  return 0;
+  return w;
 }
 
-static int list_flow(emu_machine *m, emu_forward *f, const emu_flow *x, int active) {
-  PUSH(x->stream | (int64_t)active << 32);
-  PUSH(x->start - m->now);
-  PUSH(active ? x->left : 0);
-  PUSH(active ? x->squeezed : 0);
-  PUSH(x->limit);
-  PUSH(x->bytes);
-  PUSH(x->latency_fs);
-  PUSH(x->via | (int64_t)x->signal << 8 | (int64_t)x->pc << 32);
-  PUSH(x->label);
-  return 0;
+#define FLOW_WORDS 9
+static int64_t *list_flow(const emu_machine *m, int64_t *w, const emu_flow *x, int active) {
+  *w++ = x->stream | (int64_t)active << 32;
+  *w++ = x->start - m->now;
+  *w++ = active ? x->left : 0;
+  *w++ = active ? x->squeezed : 0;
+  *w++ = x->limit;
+  *w++ = x->bytes;
+  *w++ = x->latency_fs;
+  *w++ = x->via | (int64_t)x->signal << 8 | (int64_t)x->pc << 32;
+  *w++ = x->label;
+  return w;
 }
 
 static int by_number(const void *a, const void *b) { return *(const int32_t *)a - *(const int32_t *)b; }
 
 /* The machine as a list of numbers, without what may differ from one period to the next. Rates follow from the active transfers. */
 int emu_list_machine(emu_machine *m, emu_forward *f) {
+  int64_t *w;
   f->nwords = 0;
-  PUSH(m->now % m->c.period_fs); /* streams act on clock edges */
-  PUSH(m->forgotten);            /* shapes are numbered anew */
-  for (int64_t j = 0; j < emu_live_streams(m); j++)
-    if (m->words[m->streams[j].kind] && list_stream(m, f, &m->streams[j])) return -1;
-  for (int64_t j = 0; j < m->c.cores * m->nsems; j++)
-    if (list_semaphore(m, f, &m->sems[j], emu_token_floor(m, j / m->nsems), &f->old[j])) return -1;
+  if (!(w = room(f, 2 + EMU_BARRIERS))) return -1;
+  *w++ = m->now % m->c.period_fs; /* streams act on clock edges */
+  *w++ = m->forgotten;            /* shapes are numbered anew */
   for (int id = 0; id < EMU_BARRIERS; id++)
-    if (m->barriers[id].mask) PUSH(m->barriers[id].arrived);
+    if (m->barriers[id].mask) *w++ = m->barriers[id].arrived;
+  f->nwords = w - f->words;
+  for (int64_t j = 0; j < emu_live_streams(m); j++) {
+    if (!m->words[m->streams[j].kind]) continue;
+    if (!(w = room(f, STREAM_WORDS))) return -1;
+    f->nwords = list_stream(m, f, w, &m->streams[j]) - f->words;
+  }
+  for (int64_t core = 0, j = 0; core < m->c.cores; core++) {
+    const int64_t floor = emu_token_floor(m, core);
+    for (int64_t e = 0; e < m->nsems; e++, j++) {
+      if (!(w = room(f, SEMAPHORE_WORDS(&m->sems[j])))) return -1;
+      f->nwords = list_semaphore(m, w, &m->sems[j], floor, &f->old[j]) - f->words;
+    }
+  }
   qsort(m->active, (size_t)m->nactive, sizeof *m->active, by_number); /* no result depends on their order */
   qsort(m->pending, (size_t)m->npending, sizeof *m->pending, by_number);
-  for (int64_t j = 0; j < m->nactive; j++)
-    if (list_flow(m, f, &m->flows[m->active[j]], 1)) return -1;
-  for (int64_t j = 0; j < m->npending; j++)
-    if (list_flow(m, f, &m->flows[m->pending[j]], 0)) return -1;
+  if (!(w = room(f, FLOW_WORDS * (m->nactive + m->npending)))) return -1;
+  for (int64_t j = 0; j < m->nactive; j++) w = list_flow(m, w, &m->flows[m->active[j]], 1);
+  for (int64_t j = 0; j < m->npending; j++) w = list_flow(m, w, &m->flows[m->pending[j]], 0);
+  f->nwords = w - f->words;
   return 0;
 }
 
