@@ -12,12 +12,13 @@ from emu import _core
 from emu.chip.schema import Chip
 from emu.machine.config import STREAMS, period_fs
 from emu.machine.fold import Folding, unfolded
+from emu.result import Result, header
 from isa import Program
 
 CAUSES = _core.CAUSE_NAMES
 
 
-class Run:
+class Run(Result):
     """One run of one program on one chip.
 
     `outputs` maps names to arrays (empty in a timing-only run); `seconds` and `cycles` are the whole run; `counters` the events;
@@ -114,19 +115,8 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """The dict that `--json` prints; keys carry units."""
-        import isa.tables
-        from emu.report.schema import SCHEMA_VERSION
-
         return {
-            "schema_version": SCHEMA_VERSION,
-            "emu_version": _version(),
-            "kind": "run",
-            "chip": self.chip.name,
-            "hypothetical": self.chip.hypothetical,
-            "digests": {"chip": self.chip.digest, "program": self.program.digest, "isa": isa.tables.load().digest},
-            "fidelity": self.fidelity,
-            "stack": "bare",
-            "seed": 0,
+            **header("run", self.chip, self.program.digest, self.fidelity),
             "program": self.program.name,
             "cycles": self.cycles,
             "seconds": self.seconds,
@@ -162,18 +152,5 @@ class Run:
             rows.append(TraceRecord(core, stream, start, end, names[stream][pc], where, line))
         return rows
 
-    def _repr_html_(self) -> str:
-        from emu.report.html import repr_html
-
-        return repr_html(self.to_dict())
-
     def __repr__(self) -> str:
         return f"<Run {self.program.name} on {self.chip.name}: {self.cycles} cycles, {self.seconds:.6g} s>"
-
-
-def _version() -> str:
-    import emu
-
-    return emu.__version__
-
-

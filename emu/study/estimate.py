@@ -11,9 +11,10 @@ from emu.machine.config import core_config
 from emu.mapper import choose
 from emu.models import Graph, Model
 from emu.models.graph import FORMAT_BYTES
+from emu.result import Result, header
 from emu.study.decode import decode_phase
 from emu.study.phase import Phase, Weighted
-from emu.study.result import Result, assumed, check_formats, header
+from emu.study.result import assumed, check_formats
 from emu.study.sample import Progress, Sample, sample
 
 

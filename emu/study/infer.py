@@ -14,7 +14,8 @@ from emu.mapper import Lowered, choose, lower
 from emu.mapper.placement import gemm_weights
 from emu.models import Graph, Model, load_model
 from emu.models.graph import format_of
-from emu.study.result import Result, assumed, header
+from emu.result import Result, header
+from emu.study.result import assumed
 
 
 class InferResult(Result):

@@ -18,8 +18,9 @@ from emu.mapper.lower import lower
 from emu.models import Attention, Graph, Tensor
 from emu.models.graph import format_of, wide_format
 from emu.power.energy import EnergyReport, energy
+from emu.result import Result, header
 from emu.study.bound import Bound, gemm_bound, op_bound
-from emu.study.result import Result, assumed, check_formats, header
+from emu.study.result import assumed, check_formats
 
 
 class OpResult(Result):

@@ -1,55 +1,12 @@
-"""What every result of a study carries and can do."""
+"""What the results of studies say alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
 from emu.models.graph import format_of
-
-
-class Result:
-    """Base of Estimate, OpResult and InferResult: they define `to_dict`; drawing is the report's business, asked for when needed."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result as `--json` prints it; keys carry units (emu.report.schema documents them)."""
-        raise NotImplementedError
-
-    def to_json(self, indent: int | None = 2) -> str:
-        from emu.report.json import dumps
-
-        return dumps(self.to_dict(), indent)
-
-    def __str__(self) -> str:
-        from emu.report.text import render_result
-
-        return render_result(self.to_dict())
-
-    def _repr_html_(self) -> str:
-        from emu.report.html import repr_html
-
-        return repr_html(self.to_dict())
-
-
-def header(kind: str, chip: Chip, program: str | None, fidelity: str, stack: str, seed: int) -> dict[str, Any]:
-    """Schema and emu versions, digests, and how the result was made."""
-    import emu
-    import isa.tables
-    from emu.report.schema import SCHEMA_VERSION
-
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "emu_version": emu.__version__,
-        "kind": kind,
-        "chip": chip.name,
-        "hypothetical": chip.hypothetical,
-        "digests": {"chip": chip.digest, "program": program, "isa": isa.tables.load().digest},
-        "fidelity": fidelity,
-        "stack": stack,
-        "seed": seed,
-    }
 
 
 def check_formats(chip: Chip, dtype: str, kv_dtype: str) -> None:

@@ -9,7 +9,7 @@ import samples
 
 from emu.report import html, schema
 from emu.report.json import dumps
-from emu.report.result import Reported
+from emu.result import Result
 
 QUANTITIES = {"seconds", "joules", "watts", "cycles", "mfu", "mbu", "share", "ratio", "count"}
 SUFFIXES = ("_s", "_bytes", "_per_s", "_per_token", "_share", "_fraction", "_watts", "_joules", "_version", "_len")
@@ -81,9 +81,9 @@ def test_html_is_balanced_and_escaped(name):
 
 
 def test_reported_draws_its_own_dict():
-    class Result(Reported):
+    class Sample(Result):
         def to_dict(self):
             return samples.OP
 
-    assert json.loads(Result().to_json())["kind"] == "op"
-    assert "gemm 4096" in str(Result()) and "gemm 4096" in Result()._repr_html_()
+    assert json.loads(Sample().to_json())["kind"] == "op"
+    assert "gemm 4096" in str(Sample()) and "gemm 4096" in Sample()._repr_html_()
