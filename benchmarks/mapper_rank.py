@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import emu
 from emu.chip.schema import Chip
 from emu.mapper.area import divide
-from emu.mapper.choose import ALONE, IN_LAYER, MARGIN, gemm_image, pause_trips, time_fs
+from emu.mapper.choose import FEW_CORES, MARGIN, MOST, MOST_ON_FEW_CORES, gemm_image, pause_trips, time_fs
 from emu.mapper.gemm import GemmShape, rated
 
 FIRST = 8
@@ -27,9 +27,11 @@ LAYERS = [(m, n, k) for m in (1, 8, 64, 512, 2048) for n, k in ((6144, 4096), (1
 
 @dataclass
 class Row:
-    """The first few of one ranking: analytic times and simulated ones (both over the best), and whether in a layer."""
+    """The first few of one ranking: analytic times and simulated ones (both over the best), and how many may be run."""
 
+    chip: str
     among: bool
+    most: int
     analytic: list[float]
     simulated: list[float]
     ratio: float
@@ -50,7 +52,8 @@ def row(chip: Chip, shape: GemmShape, among: bool) -> Row:
     found = rated(shape, chip, area, FIRST, among=among)
     times = [time_fs(chip, gemm_image(chip, shape, area, t, pause)) for _, t in found]
     ratio = found[0][0] * 1e15 / chip.core.clock_hz / times[0]
-    return Row(among, [c / found[0][0] for c, _ in found], [t / min(times) for t in times], ratio)
+    most = MOST_ON_FEW_CORES if chip.core_count <= FEW_CORES and not among else MOST
+    return Row(chip.name, among, most, [c / found[0][0] for c, _ in found], [t / min(times) for t in times], ratio)
 
 
 def show(name: str, rows: list[Row], run: Callable[[Row], int]) -> None:
@@ -60,8 +63,8 @@ def show(name: str, rows: list[Row], run: Callable[[Row], int]) -> None:
     print(f"{name:34} mean {mean:6.2%}  90th percentile {tenth:6.1%}  worst {losses[-1] - 1:6.1%}  runs {runs:.2f}")
 
 
-def near(r: Row, most: int) -> int:
-    return min(most, sum(a <= MARGIN for a in r.analytic))
+def near(r: Row) -> int:
+    return min(r.most, sum(a <= MARGIN for a in r.analytic))
 
 
 def main() -> None:
@@ -74,9 +77,11 @@ def main() -> None:
     print(f"{len(rows)} gemms; loss to the quickest of the first {FIRST}")
     for count in (1, 2, 3, 4):
         show(f"the first {count}", rows, lambda r, n=count: min(n, len(r.simulated)))
-    show(f"within {MARGIN}, {ALONE} alone, {IN_LAYER} in a layer", rows, lambda r: near(r, IN_LAYER if r.among else ALONE))
-    ratios = sorted(r.ratio for r in rows if not r.among)
-    print(f"analytic time over the run's, alone: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {statistics.median(ratios):.2f}")
+    show("the rule", rows, near)
+    for name in ("jalapeno", "tiny"):
+        show(f"the rule on {name}", [r for r in rows if r.chip == name], near)
+        ratios = sorted(r.ratio for r in rows if r.chip == name and not r.among)
+        print(f"    analytic time over the run's, alone: {ratios[0]:.2f} to {ratios[-1]:.2f}, median {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":

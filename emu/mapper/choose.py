@@ -26,10 +26,11 @@ from isa import Program
 
 SIMULATED = 3
 """Candidates of an attention that are run; a budget in candidates, not seconds, so the same choice is made on every machine."""
-ALONE, IN_LAYER = 3, 2
-"""Candidates of a gemm that are run, at most: those whose analytic time is within MARGIN of the first one's. In a layer the programs are
-longer. Over 174 gemms the first alone takes 1.0 % longer than the best of eight, this rule 0.7 % with 1.8 runs, three runs 0.4 %
-(benchmarks/mapper_rank.py). One without a rival is not run; nor is any on a chip with a cache, where a run takes 0.3 s: cores differ."""
+FEW_CORES = 8
+MOST, MOST_ON_FEW_CORES = 2, 3
+"""Candidates of a gemm that are run, at most: those whose analytic time is within MARGIN of the first one's. A third is run for a gemm by
+itself on few cores, where compiling is quick and the rank is worse. benchmarks/mapper_rank.py measures what this loses to the best of
+eight. One without a rival is not run; nor is any on a chip with a cache, where a run takes 0.3 s: cores differ."""
 MARGIN = 1.03
 KEPT = 512
 """Programs of single gemms kept in memory, of about 25 KB each."""
@@ -96,7 +97,8 @@ def time_fs(chip: Chip, program: Program | Image) -> int:
 
 def candidates(chip: Chip, shape: GemmShape, area: Area, among: bool) -> list[GemmTiling]:
     """The candidates between which the analysis cannot decide: a divided sum and the best undivided one, or the first few if near."""
-    limit = (IN_LAYER if among else ALONE) if addresses_are_free(chip) else 1
+    limit = MOST_ON_FEW_CORES if chip.core_count <= FEW_CORES and not among else MOST
+    limit = limit if addresses_are_free(chip) else 1
     found = rated(shape, chip, area, limit, parts=1 if among else most_parts(chip, shape), among=among)
     if not found:
         raise does_not_fit(shape, chip, area)
