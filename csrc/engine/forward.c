@@ -333,6 +333,11 @@ static int same(const emu_forward *f, const emu_state *k) {
 
 static int no_memory(emu_machine *m) { return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0); }
 
+/* States listed since the last skip at this level of the operation: what is vain in one may find its period in the next. */
+static int32_t *vain_of(const emu_machine *m, emu_forward *f, int level) {
+  return &f->vain[level][m->streams[f->anchor].label & (EMU_LABELS_TOLD - 1)];
+}
+
 /* The watched period ends when as much time has passed as in the one before; if the state has returned as well, it repeats for as long as
    the watch allows. */
 static int go_on_watching(emu_machine *m, emu_forward *f) {
@@ -340,7 +345,7 @@ static int go_on_watching(emu_machine *m, emu_forward *f) {
   const int level = f->watched_level;
   if (passed < f->watched_fs) return 0;
   m->watch = NULL;
-  f->vain[level] += 4;
+  *vain_of(m, f, level) += 4;
   f->listed[level] = m->instructions;
   if (passed > f->watched_fs) return 0;
   if (emu_list_machine(m, f)) return no_memory(m);
@@ -349,7 +354,7 @@ static int go_on_watching(emu_machine *m, emu_forward *f) {
   const int64_t limit = n > 0 ? emu_watch_end(m, f->watch, f->from.streams) : 0;
   if (limit < n) n = limit;
   if (n <= 0) return 0;
-  f->vain[level] = 0;
+  *vain_of(m, f, level) = 0;
   return skip(m, f, &f->from, n, f->watch);
 }
 
@@ -372,7 +377,7 @@ static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash, int
     const int64_t n = possible(m, k, &watched);
     if (n <= 0 || (watched && n < 2)) continue;
     if (!watched) {
-      f->vain[level] = 0;
+      *vain_of(m, f, level) = 0;
       return skip(m, f, k, n, NULL);
     }
     if (emu_keep_state(m, f, &f->from, hash)) return no_memory(m);
@@ -395,11 +400,11 @@ int emu_forward_try(emu_machine *m) {
   f->hit = 0;
   const int level = advanced_level(f, &m->streams[f->anchor]);
   if (m->watch) return go_on_watching(m, f);
-  const int doublings = f->spent < ALLOWANCE ? 0 : f->vain[level] / 4 < 12 ? f->vain[level] / 4 : 12;
+  const int vain = *vain_of(m, f, level) / 4, doublings = f->spent < ALLOWANCE ? 0 : vain < 12 ? vain : 12;
   const int64_t worth = (m->instructions - f->listed[level]) * WORDS_PER_INSTRUCTION;
   if (worth < f->nwords << doublings) return 0;
   f->listed[level] = m->instructions;
-  f->vain[level]++;
+  ++*vain_of(m, f, level);
   f->spent += f->nwords;
   if (emu_list_machine(m, f)) return no_memory(m);
   return returned(m, f, level, emu_list_hash(f), worth >= RARE * f->nwords);

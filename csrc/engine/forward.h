@@ -5,6 +5,7 @@
 
 #define EMU_STATES_KEPT 4 /* for each nest level */
 #define EMU_STATES_SEEN 16
+#define EMU_LABELS_TOLD 64 /* operations told apart by the last bits of their label */
 
 typedef struct {
   int64_t nwords, hash, releases, instructions, skipped, syncs, total_bytes[VIAS], now;
@@ -19,7 +20,7 @@ struct emu_forward {
   emu_state kept[EMU_MAX_LOOPS + 1][EMU_STATES_KEPT];
   int next[EMU_MAX_LOOPS + 1], next_seen[EMU_MAX_LOOPS + 1];
   int64_t seen[EMU_MAX_LOOPS + 1][EMU_STATES_SEEN]; /* hashes */
-  int32_t vain[EMU_MAX_LOOPS + 1];     /* states listed since the last skip at this level */
+  int32_t vain[EMU_MAX_LOOPS + 1][EMU_LABELS_TOLD];
   int64_t listed[EMU_MAX_LOOPS + 1];   /* engine instructions run when one was */
   int64_t spent, nwords, room, *words, ncounters, nlabel_stalls;
   int32_t anchor, hit, waited, last_sp;
