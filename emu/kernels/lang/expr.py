@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.errors import UnsupportedError
-from emu.kernels.lang.percore import Const, PerCore, combine, highest, larger, lowest, smaller, uniform
+from emu.kernels.lang.percore import Const, PerCore, column, combine, highest, larger, lowest, smaller, uniform
 
 
 class Index:
@@ -151,9 +151,16 @@ def _live(value: Value) -> Const:
     if isinstance(value, Expr) and value.terms:
         loop = value.terms[-1][0].loop
         while loop is not None:
-            live = smaller(live, combine(lambda last, _: int(last >= 0), loop.index.last, 0))
+            live = smaller(live, _runs(loop.index.last))
             loop = loop.parent_loop
     return live
+
+
+def _runs(last: Const) -> Const:
+    """1 on cores where a loop with this last index runs."""
+    if lowest(last) >= 0:
+        return 1
+    return uniform(int(v >= 0) for v in last.values) if isinstance(last, PerCore) else 0
 
 
 def _columns(value: Const, live: Const) -> list[tuple[int, int]]:
@@ -164,8 +171,12 @@ def _columns(value: Const, live: Const) -> list[tuple[int, int]]:
 
 def _all(a: Const, b: Const, live: Const) -> bool:
     """a <= b on every live core."""
-    good = combine(lambda x, y: int(x <= y), a, b)
-    return lowest(larger(good, combine(lambda x, _: 1 - x, live, 0))) == 1
+    if lowest(b) >= highest(a):
+        return True
+    if not isinstance(a, PerCore) and not isinstance(b, PerCore):
+        return highest(live) == 0
+    cores = len((a if isinstance(a, PerCore) else b).values)  # type: ignore[union-attr]
+    return all(x <= y or not alive for x, y, alive in zip(column(a, cores), column(b, cores), column(live, cores)))
 
 
 def clamp(value: Value, lo: Const | None = None, hi: Const | None = None) -> Value:
