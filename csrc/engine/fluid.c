@@ -10,42 +10,56 @@ void emu_fluid_submit(emu_machine *m, int stream) {
 }
 
 static int64_t local_limit(const emu_machine *m, const emu_flow *f) {
-  int64_t users = m->port_users[f->stream / EMU_STREAM_COUNT], share = m->port_rate / (users > 0 ? users : 1);
+  const int64_t users = m->port_users[f->stream / EMU_STREAM_COUNT], share = users > 1 ? m->port_rate / users : m->port_rate;
   return f->limit < share ? f->limit : share;
 }
 
+/* While its rate stays, so does the time at which a transfer ends. */
+static inline void give(emu_flow *f, int64_t rate, int held) {
+  f->held = held;
+  if (f->rate == rate) return;
+  f->rate = rate;
+  f->finish = EMU_UNKNOWN;
+}
+
 /* Water-filling: whoever cannot use an equal share of what is left keeps its own limit; the others share the rest. */
-static void share(emu_machine *m, int via) {
-  int64_t left = m->capacity[via], open = 0;
-  for (int64_t j = 0; j < m->nactive; j++) {
-    emu_flow *f = &m->flows[m->active[j]];
-    if (f->via != via) continue;
-    f->rate = 0;
-    open += m->weight[f->stream / EMU_STREAM_COUNT];
-  }
+static void fill(emu_machine *m, int via, int64_t left, int64_t open) {
+  for (int64_t j = 0; j < m->nactive; j++) m->flows[m->active[j]].filled = 0;
   for (int changed = 1; open && changed;) {
-    int64_t equal = left / open;
+    const int64_t equal = left / open;
     changed = 0;
     for (int64_t j = 0; j < m->nactive; j++) {
       emu_flow *f = &m->flows[m->active[j]];
-      if (f->via != via || f->rate) continue;
-      int64_t own = local_limit(m, f);
+      if (f->via != via || f->filled) continue;
+      const int64_t own = local_limit(m, f), w = m->weight[f->stream / EMU_STREAM_COUNT]; /* as many equal transfers as cores it stands for */
       if (own > equal) continue;
-      f->rate = own;
-      f->held = 0;
-      const int64_t w = m->weight[f->stream / EMU_STREAM_COUNT]; /* as many equal transfers as cores it stands for */
+      give(f, own, 0);
+      f->filled = 1;
       left -= own * w;
       open -= w;
       changed = 1;
     }
   }
   if (!open) return;
-  int64_t equal = left / open > 0 ? left / open : 1;
+  const int64_t equal = left / open > 0 ? left / open : 1;
   for (int64_t j = 0; j < m->nactive; j++) {
     emu_flow *f = &m->flows[m->active[j]];
-    if (f->via != via || f->rate) continue;
-    f->rate = equal;
-    f->held = 1;
+    if (f->via == via && !f->filled) give(f, equal, 1);
+  }
+}
+
+/* Mostly nobody is below an equal share. */
+static void share(emu_machine *m, int via) {
+  const int64_t open = m->open[via], equal = m->capacity[via] / open;
+  for (int64_t j = 0; j < m->nactive; j++) {
+    const emu_flow *f = &m->flows[m->active[j]];
+    if (f->via != via || local_limit(m, f) > equal) continue;
+    fill(m, via, m->capacity[via], open);
+    return;
+  }
+  for (int64_t j = 0; j < m->nactive; j++) {
+    emu_flow *f = &m->flows[m->active[j]];
+    if (f->via == via) give(f, equal > 0 ? equal : 1, 1);
   }
 }
 
@@ -55,15 +69,17 @@ static void set_rates(emu_machine *m) {
     if (m->users[via] && !m->c.ideal) share(m, via);
   for (int64_t j = 0; j < m->nactive; j++) {
     emu_flow *f = &m->flows[m->active[j]];
-    if (m->c.ideal) f->rate = f->alone, f->held = f->alone < f->limit;
-    else if (f->via == VIA_NONE) f->rate = local_limit(m, f), f->held = 0;
-    if (f->left != old_left || f->rate != old_rate) { /* equal transfers are common: divide once */
-      old_left = f->left;
-      old_rate = f->rate;
-      old_finish = emu_align(m, m->now + (old_left + old_rate - 1) / old_rate); /* every engine acts on clock edges, DMA too */
+    if (m->c.ideal) give(f, f->alone, f->alone < f->limit);
+    else if (f->via == VIA_NONE) give(f, local_limit(m, f), 0);
+    if (f->finish == EMU_UNKNOWN) {
+      if (f->left != old_left || f->rate != old_rate) { /* equal transfers are common: divide once */
+        old_left = f->left;
+        old_rate = f->rate;
+        old_finish = emu_align(m, m->now + (old_left + old_rate - 1) / old_rate); /* every engine acts on clock edges, DMA too */
+      }
+      f->finish = old_finish;
     }
-    f->finish = old_finish;
-    if (old_finish < next) next = old_finish;
+    if (f->finish < next) next = f->finish;
   }
   m->next_finish = next;
   m->rates_stale = 0;
@@ -119,6 +135,7 @@ static int advance(emu_machine *m, int64_t next) {
     emu_flow *f = &m->flows[done[j]];
     m->port_users[f->stream / EMU_STREAM_COUNT]--;
     m->users[f->via]--;
+    m->open[f->via] -= m->weight[f->stream / EMU_STREAM_COUNT];
     m->rates_stale = 1;
     int rc = finish(m, f);
     if (rc < 0) return rc;
@@ -153,8 +170,10 @@ static void start_one(emu_machine *m, int32_t stream) {
   if (f->cached && f->bytes) through_cache(m, f);
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
+  f->rate = 0; /* none yet: its end is worked out with its first rate */
   m->active[m->nactive++] = stream;
   m->users[f->via]++;
+  m->open[f->via] += m->weight[f->stream / EMU_STREAM_COUNT];
   m->port_users[f->stream / EMU_STREAM_COUNT]++;
   m->rates_stale = 1;
 }
@@ -184,6 +203,7 @@ static void start_due(emu_machine *m) {
 
 int emu_fluid_step(emu_machine *m) {
   if (!m->nactive && !m->npending) return 0;
+  if (m->npending && m->next_start <= m->now) start_due(m); /* what follows what has just ended: shares are worked out once */
   if (m->rates_stale) set_rates(m);
   int64_t next = m->nactive && m->next_finish < m->next_start ? m->next_finish : m->next_start;
   if (next < m->now) next = m->now;

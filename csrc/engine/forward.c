@@ -313,7 +313,11 @@ static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, c
     b->data_end += span;
     b->start += span;
   }
-  for (int64_t j = 0; j < m->nactive; j++) m->flows[m->active[j]].start += span, m->flows[m->active[j]].finish += span;
+  for (int64_t j = 0; j < m->nactive; j++) {
+    emu_flow *x = &m->flows[m->active[j]];
+    x->start += span;
+    if (x->finish != EMU_UNKNOWN) x->finish += span;
+  }
   for (int64_t j = 0; j < m->npending; j++) m->flows[m->pending[j]].start += span;
   for (int64_t j = 0; j < f->ncounters; j++) m->counters[j] += n * (m->counters[j] - k->counters[j]);
   for (int64_t j = 0; j < f->nlabel_stalls; j++) m->label_stalls[j] += n * (m->label_stalls[j] - k->label_stalls[j]);
@@ -400,7 +404,7 @@ int emu_forward_try(emu_machine *m) {
   f->hit = 0;
   const int level = advanced_level(f, &m->streams[f->anchor]);
   if (m->watch) return go_on_watching(m, f);
-  const int vain = *vain_of(m, f, level) / 4, doublings = f->spent < ALLOWANCE ? 0 : vain < 12 ? vain : 12;
+  const int vain = *vain_of(m, f, level) / 2, doublings = f->spent < ALLOWANCE ? 0 : vain < 9 ? 3 + vain : 12;
   const int64_t worth = (m->instructions - f->listed[level]) * WORDS_PER_INSTRUCTION;
   if (worth < f->nwords << doublings) return 0;
   f->listed[level] = m->instructions;

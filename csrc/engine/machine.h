@@ -151,11 +151,12 @@ typedef struct emu_plans emu_plans;
 /* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 15 are exact. */
 #define EMU_UNITS INT64_C(360360000000) /* 10^6 x 360360: whole for bytes per nanosecond divided by up to 15 */
 enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIAS };
+#define EMU_UNKNOWN INT64_C(-1) /* an end still to be worked out */
 typedef struct {
   int64_t finish, left, rate, limit, start;
   int32_t via, stream;
   int64_t alone, latency_fs, bytes;
-  int32_t own, held;         /* the cause that limits it when nobody else does; whether its rate now is a share of `via` */
+  int32_t own, held, filled; /* the cause that limits it when nobody else does; whether its rate now is a share of `via`; fluid.c's mark */
   int64_t squeezed;          /* time for which it was */
   int32_t pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
@@ -197,7 +198,7 @@ typedef struct emu_machine {
   int32_t *work; int64_t nwork, work_head; uint64_t random;
   emu_flow *flows;           /* one per stream */
   emu_touch *touches;        /* the same, if there is a last-level cache */
-  int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, users[VIAS], capacity[VIAS], port_rate, dma_rate, little_latency, little_rate; int rates_stale;
+  int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, users[VIAS], open[VIAS], capacity[VIAS], port_rate, dma_rate, little_latency, little_rate; int rates_stale;
   int64_t total_bytes[VIAS];
   int64_t end_time, instructions, syncs, polled;
   int (*poll)(void *); void *poll_arg;
