@@ -11,6 +11,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from blocks import ROOT, replace
 import emu
 
 RUNS = 3
+TRIES = 8
+PAUSE_S = 4
 POINTS = 100
 PAGE = """\
 # Performance
@@ -60,8 +63,9 @@ On `jalapeno`, a hypothetical chip; nothing here is a claim about silicon.
 | prefill of 512 tokens, batch 8 | {mfu8:.1%} | |
 """
 README = """\
-- **Fast**: this estimate takes {cold[1]:.1f} s of CPU time from a cold start, {cold[8]:.1f} s at batch 8; the engine runs {engine[1]}
-  engine instructions per CPU second in a GEMM, {engine[0]} in a layer.
+- **Fast**: this estimate takes {cold[1]:.1f} s of CPU time from a cold start, {cold[8]:.1f} s at batch 8; engine instructions
+  per CPU second: {engine[0]} in a layer,
+  {engine[1]} in a GEMM.
 - **Close to the limits, and never past them**: a 4096 x 4096 x 4096 bf16 GEMM reaches {gemm:.1%} of the matrix peak; decode at batch 1
   takes {decode:.2f} times as long as reading the weights once at peak bandwidth. [docs/performance.md](docs/performance.md) has these
   figures, the machine they were measured on, and the script.
@@ -95,10 +99,17 @@ def weight_read_s(chip: Any) -> float:
 
 
 def engine_speed() -> tuple[str, str]:
-    """Of a llama-3-8b layer and of a GEMM, from benchmarks/engine_speed.py, which says how it is measured."""
-    _, out = cpu_seconds(str(ROOT / "benchmarks" / "engine_speed.py"), "--json", runs=1)
-    layer = json.loads(out)
-    return f"{layer['instructions_per_cpu_s'] / 1e6:.1f} million", f"{layer['gemm']['instructions_per_cpu_s'] / 1e6:.1f} million"
+    """Of a llama-3-8b layer and of a GEMM, from benchmarks/engine_speed.py, which says how it is measured. A shared machine can be half as
+    fast for some seconds: the best of several tries apart in time, and the worst beside it."""
+    tries = []
+    for _ in range(TRIES):
+        tries.append(json.loads(cpu_seconds(str(ROOT / "benchmarks" / "engine_speed.py"), "--json", "--runs", "8", runs=1)[1]))
+        time.sleep(PAUSE_S)
+    return _range([t["instructions_per_cpu_s"] for t in tries]), _range([t["gemm"]["instructions_per_cpu_s"] for t in tries])
+
+
+def _range(rates: list[float]) -> str:
+    return f"{max(rates) / 1e6:.1f} million ({min(rates) / 1e6:.1f} in the slowest of {TRIES} tries)"
 
 
 def large() -> tuple[float, float]:
