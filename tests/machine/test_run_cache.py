@@ -22,15 +22,9 @@ from emu.machine import kept
 from emu.machine.image import Image
 from emu.machine.store import BLOCK, LARGEST, SHARE, Store
 from emu.mapper import choose, lower
-from emu.models import Model
-from emu.models.hf import parse_config
 
 TINY = emu.chip("tiny")
-LLAMA = {
-    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "intermediate_size": 128, "vocab_size": 96, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-}  # fmt: skip
-MODEL = Model(parse_config(LLAMA, "small", "small"))
+MODEL = emu.load_model("examples/models/tiny-llama/config.json")
 GRAPH = MODEL.graph("decode", 2, 1, 40, "bf16", None, 48)
 CHOICE = choose(GRAPH, TINY)
 IMAGE = lower(GRAPH, TINY, CHOICE, 2).image

@@ -13,18 +13,12 @@ from emu.errors import EmuError
 from emu.mapper import choose, gemm_program, lower
 from emu.mapper.area import divide
 from emu.mapper.gemm import GemmShape, ranked
-from emu.models import Model
-from emu.models.hf import parse_config
 
 lowering = importlib.import_module("emu.mapper.lower")
 choosing = importlib.import_module("emu.mapper.choose")
 
 TINY = emu.chip("tiny")
-LLAMA = {
-    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "intermediate_size": 128, "vocab_size": 96, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-}  # fmt: skip
-MODEL = Model(parse_config(LLAMA, "small", "small"))
+MODEL = emu.load_model("examples/models/tiny-llama/config.json")
 GRAPHS = [MODEL.graph("prefill", 2, 20, 20, "bf16", None, 48), MODEL.graph("decode", 2, 1, 40, "bf16", None, 48)]
 
 UNREAD = {
