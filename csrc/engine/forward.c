@@ -293,10 +293,13 @@ static int shift_releases(emu_machine *m, const emu_state *k, int64_t n, int64_t
 
 static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, const emu_watch *w) {
   const int64_t period = m->now - k->now, span = n * period;
-  for (int64_t j = 0; j < m->c.cores * m->nsems; j++) {
-    emu_sem *q = &m->sems[j];
-    shift_semaphore(m, q, emu_token_floor(m, j / m->nsems), span, k->now);
-    add_tokens(q, n * (f->old[j] - k->old[j]), n * (q->taken - k->taken[j]));
+  for (int64_t core = 0, j = 0; core < m->c.cores; core++) {
+    const int64_t floor = emu_token_floor(m, core);
+    for (int64_t e = 0; e < m->nsems; e++, j++) {
+      emu_sem *q = &m->sems[j];
+      shift_semaphore(m, q, floor, span, k->now);
+      add_tokens(q, n * (f->old[j] - k->old[j]), n * (q->taken - k->taken[j]));
+    }
   }
   for (int64_t j = 0; j < emu_live_streams(m); j++) {
     const emu_stream *a = &k->streams[j];

@@ -8,7 +8,7 @@
 #define EMU_LABELS_TOLD 64 /* operations told apart by the last bits of their label */
 
 typedef struct {
-  int64_t nwords, hash, releases, instructions, skipped, syncs, total_bytes[VIAS], now;
+  int64_t nwords, hash, releases, instructions, skipped, total_bytes[VIAS], now;
   int valid;
   int64_t *words, *counters, *label_stalls, *old, *taken; /* of each semaphore: tokens that only count, and all ever taken */
   emu_stream *streams;

@@ -179,7 +179,6 @@ int emu_keep_state(emu_machine *m, emu_forward *f, emu_state *k, int64_t hash) {
   k->releases = m->nreleases;
   k->instructions = m->instructions;
   k->skipped = m->skipped;
-  k->syncs = m->syncs;
   k->valid = 1;
   return 0;
 }
