@@ -50,8 +50,7 @@ def attention_decode(
         raise UnsupportedError("decode takes one query per sequence, and writes Parts exactly if split_kv > 1")
     first = max(0, s.kv_len - s.window) if s.window else 0  # keys before it have left the window
     tiles = -(-(s.kv_len - first) // t.tile_kv)
-    b_share, h_share, kv = grid(k, (s.batch, s.kv_heads, tiles), (t.split_b, t.split_h, t.split_kv))
-    part = k.per_core([c % t.split_kv for c in range(k.cores)])
+    kv, b_share, h_share = grid(k, (tiles, s.batch, s.kv_heads), (t.split_kv, t.split_b, t.split_h))
     scratch = Scratch(k, (s.group,), t.tile_kv, q.tensor.fmt, 2)
     for i in k.loop(b_share.count):
         for j in k.loop(h_share.count):
@@ -71,7 +70,7 @@ def attention_decode(
                 k.mm(product, p, v_tile[0])
                 state.add(product)
             if isinstance(out, Parts):
-                _store_part(k, state, out, part, b * (s.kv_heads * s.group) + h * s.group, s)
+                _store_part(k, state, out, kv.place, b * (s.kv_heads * s.group) + h * s.group, s)
             else:
                 o = k.tile((s.group, s.head_dim), out.tensor.fmt, "sram", 2, name="out")
                 state.result(o)

@@ -19,9 +19,7 @@ def gemm_parts(k: Tracer, x: Tensor, w: Tensor, parts: Tensor, tiling: GemmTilin
     ring = k.weights or k.weight_ring(t.tile_k * t.tile_n * format_bytes(w.fmt), t.depth_w)
     units, splits = (split_k, -(-rows // t.tile_m), -(-columns // t.tile_n)), (split_k, t.split_m, t.split_n)
     part, m, n = grid(k, units, splits)
-    mine = [min(split_k - 1, c // (t.split_m * t.split_n)) for c in range(k.cores)]
-    first = k.per_core([slices * s // split_k for s in mine])
-    count = k.per_core([slices * (s + 1) // split_k - slices * s // split_k for s in mine])
+    first, end = part.place * slices // split_k, (part.place + 1) * slices // split_k
     chunk = t.chunk_m or t.tile_m
     for i in k.loop(m.count):
         row = m.unit(i) * t.tile_m
@@ -29,7 +27,7 @@ def gemm_parts(k: Tracer, x: Tensor, w: Tensor, parts: Tensor, tiling: GemmTilin
             block = n.unit(j)
             valid = parts.at((0, row, block * t.tile_n), (1, t.tile_m, t.tile_n))[0].extents
             acc = k.tile((t.tile_m, t.tile_n), "fp32", "acc", t.depth_acc, valid, "acc")
-            for s in k.loop(count):
+            for s in k.loop(end - first):
                 k0 = (s + first) * t.tile_k
                 a = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), t.depth_a, name="a")
                 k.mm(acc, a.view, fetch_weights(k, ring, w, k0, block, t.tile_k, t.tile_n, columns))
@@ -37,7 +35,7 @@ def gemm_parts(k: Tracer, x: Tensor, w: Tensor, parts: Tensor, tiling: GemmTilin
                 piece = acc[c * chunk : c * chunk + chunk]
                 o = k.tile((chunk, t.tile_n), "fp32", "sram", t.depth_out, piece.extents, "o")
                 k.mov(o, piece)
-                k.store(parts.at((part.first, row + c * chunk, block * t.tile_n), (1, chunk, t.tile_n), (1, *piece.extents))[0], o)
+                k.store(parts.at((part.place, row + c * chunk, block * t.tile_n), (1, chunk, t.tile_n), (1, *piece.extents))[0], o)
 
 
 @kernel

@@ -20,7 +20,7 @@ def layers_ahead(graph: Graph, chip: Chip, choice: Mapping[str, Any]) -> int:
 
 
 def _weight_tiles(graph: Graph, chip: Chip, choice: Mapping[str, Any]) -> list[int]:
-    """Tiles of weights that each core fetches for one layer."""
+    """Tiles of weights that each core fetches for one layer, at least (who gets a tile more is not asked)."""
     tiles = [0] * chip.core_count
     for op in graph.layer:
         if not isinstance(op, Gemm):
@@ -28,13 +28,7 @@ def _weight_tiles(graph: Graph, chip: Chip, choice: Mapping[str, Any]) -> list[i
         t = choice[op.name]
         parts = getattr(t, "split_k", 1)
         steps = max(1, -(-op.k // t.tile_k) // parts) * len(op.weights)
-        rows, columns = -(-op.m // t.tile_m), -(-op.n // t.tile_n)
-        for core in range(t.split_m * t.split_n * parts):
-            place = core // parts
-            mine = _share(rows, t.split_m, place // t.split_n) * _share(columns, t.split_n, place % t.split_n)
+        mine = max(1, -(-op.m // t.tile_m) // t.split_m) * max(1, -(-op.n // t.tile_n) // t.split_n)
+        for core in range(chip.core_count - t.split_m * t.split_n * parts, chip.core_count):
             tiles[core] += mine * steps
     return tiles
-
-
-def _share(units: int, parts: int, part: int) -> int:
-    return units * (part + 1) // parts - units * part // parts

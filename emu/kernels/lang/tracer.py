@@ -46,6 +46,7 @@ class Tracer(VecOps, MatOps):
         self._sites: dict[tuple[int, object], int] = {}
         self._hbm_end = 0
         self._left = ""  # the line of a loop that was left before its end
+        self._turn = 0
 
     # --- values
 
@@ -54,6 +55,12 @@ class Tracer(VecOps, MatOps):
         if len(values) != self.cores:
             raise ProgramError(f"per_core needs one value for each of {self.cores} cores, got {len(values)}")
         return uniform(int(v) for v in values)
+
+    def deal(self, units: int) -> int:
+        """The core whose turn it is when fewer units than cores are dealt out; the next deal goes on behind the last to get one."""
+        turn = self._turn
+        self._turn = (turn + units) % self.cores
+        return turn
 
     def minimum(self, a: Value, b: Value) -> Value:
         """The smaller of two values, one of them the same in all iterations."""
