@@ -27,6 +27,8 @@ class Acc(Section):
     """Accumulators: a register file, PSUM or tensor memory."""
 
     capacity_bytes: Bytes = Field(gt=0)
+    work: bool = False
+    """Whether what the vector engine works on lives here and not in the scratchpad: a register file much larger than the scratchpad."""
 
 
 class Vector(Section):
@@ -90,6 +92,8 @@ class Core(Section):
         pairs = [(p.engine, p.space) for p in self.ports]
         for pair in sorted({p for p in pairs if pairs.count(p) > 1}):
             raise ValueError(f"ports: {pair[0]} has more than one entry for {pair[1]}; join them")
+        if self.acc.work and not (self.port_bytes_per_clk("dma", "acc", "read") and self.port_bytes_per_clk("vec", "acc", "write")):
+            raise ValueError("acc.work: vec must be able to write acc and dma to read it; give `ports` both, or leave work out")
         if not (self.port_bytes_per_clk("mm", "sram", "read") or self.port_bytes_per_clk("mm", "acc", "read")):
             raise ValueError("ports: mm can read neither sram nor acc, so it has no operands; give it `read`")
         return self

@@ -72,19 +72,19 @@ def attention_decode(
             if isinstance(out, Parts):
                 _store_part(k, state, out, kv.place, b * (s.kv_heads * s.group) + h * s.group, s)
             else:
-                o = k.tile((s.group, s.head_dim), out.tensor.fmt, "sram", 2, name="out")
+                o = k.tile((s.group, s.head_dim), out.tensor.fmt, "work", 2, name="out")
                 state.result(o)
                 k.store(out.at(b, h * s.group, s.group, 0, 1, 1).as_dims(0, 2), o)
 
 
 def _fetch(k: Tracer, heads: Heads, b: Value, h: Value, token: Value, count: Value, t: DecodeTiling, name: str) -> Tile:
-    return k.fetch(heads.at(b, h, 1, token, t.tile_kv, count), t.depth_kv, name=name)
+    return k.fetch(heads.at(b, h, 1, token, t.tile_kv, count), t.depth_kv, name=name, space="sram")
 
 
 def _store_part(k: Tracer, state: Online, out: Parts, part: Value, head: Value, s: Attention) -> None:
     """Copies of the running state go out, because the state itself belongs to the vector engine alone."""
     for source, tensor, width in ((state.o, out.o, s.head_dim), (state.top, out.top, 0), (state.sum, out.sum, 0)):
-        copy = k.tile(source.shape, "fp32", "sram", 2, name="part")
+        copy = k.tile(source.shape, "fp32", "work", 2, name="part")
         k.mov(copy, source)
         if width:
             k.store(tensor.at((part, head, 0), (1, s.group, width)), copy)
@@ -110,7 +110,7 @@ def attention_merge(k: Tracer, parts: Parts, out: Tensor, tiling: RowTiling) -> 
         weight = k.tile((count, rows), "fp32", valid=tops.valid)
         scaled = k.tile((count, rows, dim), "fp32", valid=o.valid)
         joined = k.tile((rows, dim, 1), "fp32", valid=(valid, dim, 1))
-        result = k.tile((rows, dim), out.fmt, "sram", tiling.depth, (valid, dim))
+        result = k.tile((rows, dim), out.fmt, "work", tiling.depth, (valid, dim))
         k.rmax(top, tops.view.as_dims(1, 0))
         k.sub(weight, tops, top[:, 0])
         k.exp(weight, weight)

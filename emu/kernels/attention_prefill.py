@@ -124,7 +124,7 @@ def attention_prefill(k: Tracer, q: Heads, keys: Heads, values: Heads, out: Head
         for f in k.loop(span.full):
             queries.step(k, span.full - 1 - f, None)
         state.add_last(queries.product(k, 0))
-        o = k.tile((s.group, t.tile_q, s.head_dim), out.tensor.fmt, "sram", 2, (s.group, valid, s.head_dim), "out")
+        o = k.tile((s.group, t.tile_q, s.head_dim), out.tensor.fmt, "work", 2, (s.group, valid, s.head_dim), "out")
         state.result(o)
         k.store(out.at(b, h * s.group, s.group, q0, t.tile_q, valid), o)
 

@@ -48,10 +48,10 @@ def embed(
             position = k.fetch(where, t.depth, name="position")
         for i in k.loop(b_share.count):
             b = b_share.unit(i)
-            x = k.tile((t.tile_t, width), table.fmt, "sram", t.depth, (valid, width), "x")
+            x = k.tile((t.tile_t, width), table.fmt, "work", t.depth, (valid, width), "x")
             k.gather(x, table, tokens.at((b, token), (1, t.tile_t), (1, valid))[0])
             if not plain:
-                y = k.tile((t.tile_t, width), out.fmt, "sram", t.depth, (valid, width), "y")
+                y = k.tile((t.tile_t, width), out.fmt, "work", t.depth, (valid, width), "y")
                 both = segment is not None and position is not None
                 wide = k.tile((t.tile_t, width), "fp32", valid=(valid, width), name="wide") if both else y
                 if position is not None:

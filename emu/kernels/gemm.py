@@ -67,7 +67,7 @@ def gemm(
         row = m.unit(i) * t.tile_m
         a = None
         if t.a_resident:
-            a = k.fetch(x.at((row, 0), (t.tile_m, depth)), t.depth_a, name="a")
+            a = k.fetch(x.at((row, 0), (t.tile_m, depth)), t.depth_a, name="a", space="sram")
             a = normed.apply(k, a, t.depth_a, w.fmt) if normed else a
         for j in k.loop(n.count):
             _tile(k, x, w, out, ring, t, epilogue, a, row, n.unit(j))
@@ -83,7 +83,7 @@ def _tile(
     for s in k.loop(-(-depth // t.tile_k)):
         k0 = s * t.tile_k
         if rows is None:
-            part = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), t.depth_a, name="a").view
+            part = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), t.depth_a, name="a", space="sram").view
         else:
             part = rows[:, k0 : k0 + t.tile_k]
         k.mm(acc, part, fetch_weights(k, ring, w, k0, block, t.tile_k, t.tile_n, columns))
@@ -137,7 +137,7 @@ def _finish(k: Tracer, acc: Tile, gate: Tile | None, out: Tensor, row: Value, co
     """From the accumulators to device memory, a few rows at a time so that scratch stays small."""
     chunk = t.chunk_m or t.tile_m
     columns = acc.valid[1]
-    bias = k.fetch(e.bias.at((col,), (t.tile_n,), (columns,)), t.depth_out, name="bias") if e.bias is not None else None
+    bias = k.fetch(e.bias.at((col,), (t.tile_n,), (columns,)), t.depth_out, name="bias", space="sram") if e.bias is not None else None
     for c in k.loop(t.tile_m // chunk):
         r0 = c * chunk
         x: View = acc[r0 : r0 + chunk]
@@ -156,7 +156,8 @@ def _finish(k: Tracer, acc: Tile, gate: Tile | None, out: Tensor, row: Value, co
         else:
             activate(k, e.activation, value, x, scratch)
         if e.residual is not None:
-            k.add(o, value, k.fetch(e.residual.at((row + r0, col), (chunk, t.tile_n), x.extents), t.depth_out, name="residual"))
+            residual = e.residual.at((row + r0, col), (chunk, t.tile_n), x.extents)
+            k.add(o, value, k.fetch(residual, t.depth_out, name="residual", space="sram"))
         k.store(place, o)
 
 

@@ -39,9 +39,9 @@ class NormInput:
         self.gamma = k.fetch(norm.gamma.at((0,), (width,)), name="gamma")
         self.beta = k.fetch(norm.beta.at((0,), (width,)), name="beta") if norm.beta is not None else None
 
-    def apply(self, k: Tracer, x: Tile, depth: int, fmt: str | None = None) -> Tile:
-        """A tile with the normalised rows of x."""
-        out = k.tile(x.shape, fmt or x.fmt, "sram", depth, x.valid, "normed")
+    def apply(self, k: Tracer, x: Tile, depth: int, fmt: str | None = None, space: str = "sram") -> Tile:
+        """A tile with the normalised rows of x; in the scratchpad it may be an operand of the matrix engine."""
+        out = k.tile(x.shape, fmt or x.fmt, space, depth, x.valid, "normed")
         rows, valid = x.shape[0], x.valid[0]
         stat = k.tile((rows, 1), "fp32", valid=(valid, 1), name="stat")
         wide = k.tile(x.shape, "fp32", valid=x.valid, name="wide")
@@ -73,7 +73,7 @@ def norm(k: Tracer, x: Tensor, out: Tensor, how: Norm, tiling: RowTiling) -> Non
     for i in k.loop(share.count):
         row = share.unit(i) * tiling.tile_m
         tile = k.fetch(x.at((row, 0), (tiling.tile_m, width)), tiling.depth, name="x")
-        k.store(out.at((row, 0), (tiling.tile_m, width)), vectors.apply(k, tile, tiling.depth, out.fmt))
+        k.store(out.at((row, 0), (tiling.tile_m, width)), vectors.apply(k, tile, tiling.depth, out.fmt, "work"))
 
 
 __all__ = ["Norm", "NormInput", "RowTiling", "norm"]

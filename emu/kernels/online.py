@@ -24,8 +24,8 @@ class Scratch:
     def __init__(self, k: Tracer, rows: Sequence[int], keys: int, fmt: str, depth: int) -> None:
         size = prod(rows) * keys
         self.fmt = fmt
-        self.scores: Ring = k.ring("scores", size * 4)
-        self.p: Ring = k.ring("p", size * format_bytes(fmt), depth)
+        self.scores: Ring = k.ring("scores", size * 4, space="work")
+        self.p: Ring = k.ring("p", size * format_bytes(fmt), depth, "work")
 
 
 class Online:

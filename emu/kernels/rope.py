@@ -68,7 +68,7 @@ def _rotated(k: Tracer, x: Tile, tables: tuple[Tile, Tile] | None, fmt: str, dep
     """x [heads, rows, dim] turned: (x1 cos - x2 sin, x2 cos + x1 sin); x itself if there is nothing to do."""
     if tables is None and x.fmt == fmt:
         return x
-    out = k.tile(x.shape, fmt, "sram", depth, x.valid, name)
+    out = k.tile(x.shape, fmt, "work", depth, x.valid, name)
     if tables is None:
         k.mov(out, x)
         return out

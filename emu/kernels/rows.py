@@ -18,7 +18,7 @@ def softmax(k: Tracer, x: Tensor, out: Tensor, tiling: RowTiling) -> None:
         tile = k.fetch(x.at((row, 0), (tiling.tile_m, width)), tiling.depth, name="x")
         stat = k.tile((tiling.tile_m, 1), "fp32", valid=(tile.valid[0], 1))
         wide = k.tile(tile.shape, "fp32", valid=tile.valid)
-        y = k.tile(tile.shape, out.fmt, "sram", tiling.depth, tile.valid)
+        y = k.tile(tile.shape, out.fmt, "work", tiling.depth, tile.valid)
         k.rmax(stat, tile)
         k.sub(wide, tile, stat)
         k.exp(wide, wide)
@@ -38,7 +38,7 @@ def add(k: Tracer, a: Tensor, b: Tensor, out: Tensor, tiling: RowTiling) -> None
         origin, shape = (share.unit(i) * tiling.tile_m, 0), (tiling.tile_m, width)
         left = k.fetch(a.at(origin, shape), tiling.depth, name="a")
         right = k.fetch(b.at(origin, shape), tiling.depth, name="b")
-        y = k.tile(shape, out.fmt, "sram", tiling.depth, left.valid)
+        y = k.tile(shape, out.fmt, "work", tiling.depth, left.valid)
         k.add(y, left, right)
         k.store(out.at(origin, shape), y)
 
@@ -67,7 +67,7 @@ def pool(k: Tracer, x: Tensor, out: Tensor, tile_t: int = 64, normalise: bool = 
         total = k.tile((width,), "fp32")
         part = k.tile((width, 1), "fp32")
         norm = k.tile((1,), "fp32")
-        y = k.tile((width,), out.fmt, "sram", 2)
+        y = k.tile((width,), out.fmt, "work", 2)
         k.fill(total, 0.0)
         for n in k.loop(-(-tokens // tile_t)):
             tile = k.fetch(rows.at((b, n * tile_t, 0), (1, tile_t, width))[0], 2, name="x")

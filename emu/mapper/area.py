@@ -19,13 +19,17 @@ MOST_SLOTS = 32
 
 @dataclass(frozen=True)
 class Area:
-    """Bytes of one slot of the weight ring, its slots, and what is left for activations; `block` columns lie together in device memory."""
+    """Bytes of one slot of the weight ring, its slots, and what is left for activations; `block` columns lie together in device memory.
+
+    Where vector tiles lie with the accumulators, `acc_bytes` is what a gemm's epilogue of at most `free_bytes` leaves of them."""
 
     slot_bytes: int
     slots: int
     free_bytes: int
     acc_bytes: int
     block: int
+    work_bytes: int
+    """Of the space in which the vector engine's tiles lie: the same free bytes, or a register file."""
 
 
 def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1) -> Area:
@@ -37,7 +41,10 @@ def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1) -> Area:
         ring = max(ring, min(int(sram * RING_SHARE_FEW_ROWS), sram - FREE_BYTES))
     slot = least << max(0, (ring // MOST_SLOTS // least).bit_length() - 1)  # a power of two of whole tiles: narrower tiles fill it too
     slots = max(2, ring // slot)
-    return Area(slot, slots, sram - slot * slots, chip.core.acc.capacity_bytes, block_columns(chip))
+    free, acc = sram - slot * slots, chip.core.acc.capacity_bytes
+    if chip.core.acc.work:
+        return Area(slot, slots, free, acc - free, block_columns(chip), acc)
+    return Area(slot, slots, free, acc, block_columns(chip), free)
 
 
 def block_columns(chip: Chip) -> int:

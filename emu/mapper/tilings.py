@@ -17,6 +17,9 @@ from emu.models import Attention
 MOST_ADDED = 2048
 """Elements that one tile of the second pass of a divided sum adds up, at most."""
 
+SCANT_QUERIES = (4, 2, 1)
+"""Queries per tile that are tried only where a scratchpad holds no more; a matrix engine is mostly padding then."""
+
 
 def _ceil(a: int, b: int) -> int:
     return -(-a // b)
@@ -24,11 +27,14 @@ def _ceil(a: int, b: int) -> int:
 
 def fit(limits: Limits, what: str, area: Area, unit_bytes: int, most: int, fixed_bytes: int = 0) -> int:
     """As many units of `unit_bytes` as fit beside `fixed_bytes`, at most `most`, at least one."""
-    room = (area.free_bytes - fixed_bytes) // unit_bytes
+    room = (area.work_bytes - fixed_bytes) // unit_bytes
     if room < 1:
+        need, registers = unit_bytes + fixed_bytes, limits.work == "acc"
+        where = "registers (core.acc)" if registers else "scratchpad beside the weight ring"
+        more = f"core.acc of {need}" if registers else f"core.sram of {area.slot_bytes * area.slots + need}"
         raise CapacityError(
-            f"{what} does not fit a core of {limits.name}: it needs {unit_bytes + fixed_bytes} bytes of scratchpad beside the weight ring, "
-            f"{area.free_bytes} are free; a core.sram of {area.slot_bytes * area.slots + unit_bytes + fixed_bytes} bytes would hold it"
+            f"{what} does not fit a core of {limits.name}: it needs {need} bytes of {where}, {area.work_bytes} are free; "
+            f"a {more} bytes would hold it"
         )
     return max(1, min(room, most))
 
@@ -38,7 +44,7 @@ def row_tiling(limits: Limits, area: Area, rows: int, width: int, in_fmt: str, o
     depth = 2
     row = width * (depth * (format_bytes(in_fmt) + format_bytes(out_fmt)) + 4 * wide) + 64
     share = _ceil(rows, limits.cores)
-    if row + 8 * width > area.free_bytes:
+    if row + 8 * width > area.work_bytes:
         depth = 1
         row = width * (format_bytes(in_fmt) + format_bytes(out_fmt) + 4 * wide) + 64
     return RowTiling(fit(limits, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
@@ -76,35 +82,47 @@ def rope_tiling(limits: Limits, area: Area, op: Attention, fmt: str) -> RopeTili
     return RopeTiling(fit(limits, "rope", area, row, min(_ceil(op.q_len, split_t), 64), 4096), split_b, split_h, split_t)
 
 
-def _prefill_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_q: int, tile_kv: int) -> tuple[int, int]:
-    """Scratchpad and accumulator bytes as the prefill kernel allocates them (accumulators once)."""
+def _prefill_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_q: int, tile_kv: int) -> tuple[int, int, int]:
+    """Bytes of keys and values, of what the vector engine works on, and of accumulators (once) as the prefill kernel allocates them."""
     rows = op.q_heads // op.kv_heads * tile_q
     q, kv = format_bytes(q_fmt), format_bytes(kv_fmt)
-    sram = rows * op.head_dim * (2 * q + 4 + 2 * 2) + 4 * tile_kv * op.head_dim * kv + rows * tile_kv * (4 + 2 * q) + rows * 16 + 4096
-    return sram, rows * (tile_kv + op.head_dim) * 4
+    work = rows * op.head_dim * (2 * q + 4 + 2 * 2) + rows * tile_kv * (4 + 2 * q) + rows * 16 + 4096
+    return 4 * tile_kv * op.head_dim * kv, work, rows * (tile_kv + op.head_dim) * 4
+
+
+def _fits(chip: Chip, area: Area, operands: int, work: int, acc: int) -> bool:
+    """Whether a core holds them, work beside the operands or beside the accumulators."""
+    if chip.core.acc.work:
+        return operands <= area.free_bytes and work + acc <= area.work_bytes
+    return operands + work <= area.free_bytes and acc <= area.acc_bytes
+
+
+def _lacking(chip: Chip, area: Area, operands: int, work: int, acc: int) -> str:
+    """What the smallest tile needs and what there is."""
+    sram, registers = (operands, work + acc) if chip.core.acc.work else (operands + work, acc)
+    return f"{sram} bytes of scratchpad ({area.free_bytes} free) and {registers} of accumulators ({chip.core.acc.capacity_bytes})"
 
 
 def prefill_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[PrefillTiling]:
     """The sizes that fit, larger tiles first; grids that give every core queries."""
-    found = []
+    found: list[PrefillTiling] = []
     split_b, split_h, split_q = deal(chip.core_count, op.batch, op.kv_heads, _ceil(op.q_len, 8))
     for tile_kv in (512, 256, 128, 64, 32, 16, 8):
-        for tile_q in (256, 128, 64, 32, 16, 8):
+        for tile_q in (256, 128, 64, 32, 16, 8, *SCANT_QUERIES):
             if (tile_kv > 8 and tile_kv >= 2 * op.kv_len) or (tile_q > 8 and tile_q >= 2 * _ceil(op.q_len, split_q)):
                 continue
-            sram, acc = _prefill_bytes(op, q_fmt, kv_fmt, tile_q, tile_kv)
-            if sram <= area.free_bytes and acc <= area.acc_bytes:
+            operands, work, acc = _prefill_bytes(op, q_fmt, kv_fmt, tile_q, tile_kv)
+            if _fits(chip, area, operands, work, acc) and not (found and tile_q in SCANT_QUERIES):
                 tiles = _ceil(op.q_len, tile_q)
                 cores = _fitting(split_q, tiles, tile_q, tile_kv)
-                found.append(PrefillTiling(tile_q, tile_kv, split_b, split_h, cores, 2, 2 if 2 * acc <= area.acc_bytes else 1))
+                twice = _fits(chip, area, operands, work, 2 * acc)
+                found.append(PrefillTiling(tile_q, tile_kv, split_b, split_h, cores, 2, 2 if twice else 1))
     if not found:
-        need = _prefill_bytes(op, q_fmt, kv_fmt, 8, 8)
-        raise CapacityError(
-            f"attention with {op.q_heads} heads of {op.head_dim} does not fit a core of {chip.name}: the smallest tile needs {need[0]} "
-            f"bytes of scratchpad ({area.free_bytes} free) and {need[1]} of accumulators ({area.acc_bytes})"
-        )
-    work = {t: _prefill_cycles(chip, op, t) for t in found}
-    return sorted(found, key=lambda t: (work[t], -t.tile_kv, -t.tile_q))
+        need = _lacking(chip, area, *_prefill_bytes(op, q_fmt, kv_fmt, 1, 8))
+        heads = f"{op.q_heads} heads of {op.head_dim}"
+        raise CapacityError(f"attention with {heads} does not fit a core of {chip.name}: the smallest tile needs {need}")
+    cycles = {t: _prefill_cycles(chip, op, t) for t in found}
+    return sorted(found, key=lambda t: (cycles[t], -t.tile_kv, -t.tile_q))
 
 
 def _fitting(split: int, tiles: int, tile_q: int, tile_kv: int) -> int:
@@ -132,11 +150,11 @@ def _prefill_cycles(chip: Chip, op: Attention, t: PrefillTiling) -> float:
     return mine * steps * (per_step + mm)
 
 
-def _decode_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_kv: int) -> tuple[int, int]:
+def _decode_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_kv: int) -> tuple[int, int, int]:
     group = op.q_heads // op.kv_heads
     q, kv = format_bytes(q_fmt), format_bytes(kv_fmt)
-    sram = group * op.head_dim * (2 * q + 4 + 16) + 4 * tile_kv * op.head_dim * kv + group * tile_kv * (4 + 2 * q) + group * 64 + 4096
-    return sram, 2 * group * (tile_kv + op.head_dim) * 4
+    work = group * op.head_dim * (2 * q + 4 + 16) + group * tile_kv * (4 + 2 * q) + group * 64 + 4096
+    return 4 * tile_kv * op.head_dim * kv, work, 2 * group * (tile_kv + op.head_dim) * 4
 
 
 def decode_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[DecodeTiling]:
@@ -147,14 +165,12 @@ def decode_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: st
     for split_kv in sorted({1, *(s for s in (2, 4, 8, 16, spare) if s <= spare)}):
         share = _ceil(keys, split_kv)
         for tile_kv in (512, 256, 128, 64, 32, 16, 8):
-            sram, acc = _decode_bytes(op, q_fmt, kv_fmt, tile_kv)
-            if sram > area.free_bytes or acc > area.acc_bytes or (tile_kv > 8 and tile_kv >= 2 * share):
+            if not _fits(chip, area, *_decode_bytes(op, q_fmt, kv_fmt, tile_kv)) or (tile_kv > 8 and tile_kv >= 2 * share):
                 continue
             if split_kv == 1 or _ceil(keys, tile_kv) >= split_kv:
                 found.append(DecodeTiling(tile_kv, split_b, split_h, split_kv))
                 break
     if not found:
-        need = _decode_bytes(op, q_fmt, kv_fmt, 8)
-        lacking = f"it needs {need[0]} bytes of scratchpad, {area.free_bytes} are free"
-        raise CapacityError(f"decode attention does not fit a core of {chip.name}: {lacking}")
+        need = _lacking(chip, area, *_decode_bytes(op, q_fmt, kv_fmt, 8))
+        raise CapacityError(f"decode attention does not fit a core of {chip.name}: the smallest tile needs {need}")
     return found

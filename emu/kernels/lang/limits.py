@@ -20,6 +20,8 @@ class Limits:
     sram_bytes: int
     acc_bytes: int
     hbm_bytes: int
+    work: str = "sram"
+    """The space of tiles that only vector engine and DMA touch."""
 
 
 def limits_of(chip: Any) -> Limits:
@@ -36,4 +38,5 @@ def limits_of(chip: Any) -> Limits:
     return Limits(
         chip.name, chip.core_count, matrix.max_m, matrix.max_n, matrix.max_k,
         core.sram.capacity_bytes, core.acc.capacity_bytes, chip.hbm.capacity_bytes,
+        "acc" if core.acc.work else "sram",
     )

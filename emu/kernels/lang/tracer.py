@@ -92,6 +92,7 @@ class Tracer(VecOps, MatOps):
         if depth < 1 or slot_bytes < 1:
             raise ProgramError(f"{name}: a ring needs at least one slot of at least one byte")
         region = self._need_region()
+        space = self.limits.work if space == "work" else space
         ring = Ring(name, -(-slot_bytes // TILE_ALIGN) * TILE_ALIGN, depth, space, source_line(), region)
         region.rings.append(ring)
         return ring
@@ -129,9 +130,11 @@ class Tracer(VecOps, MatOps):
         return tile
 
     def tile(
-        self, shape: Sequence[int], fmt: str, space: str = "sram", depth: int = 1, valid: Sequence[Value] | None = None, name: str = "",
+        self, shape: Sequence[int], fmt: str, space: str = "work", depth: int = 1, valid: Sequence[Value] | None = None, name: str = "",
     ) -> Tile:
-        """A tile on chip; inside a loop each iteration takes the next of `depth` slots. `valid` are the extents of ragged edges."""
+        """A tile on chip; inside a loop each iteration takes the next of `depth` slots. `valid` are the extents of ragged edges.
+
+        Space `work` is where the chip keeps what its vector engine works on: the scratchpad, or a register file."""
         if not name:
             name = source_line().partition(" ")[2].partition("=")[0].strip().partition(",")[0] or "tile"
             name = name if name.isidentifier() else "tile"
@@ -259,7 +262,7 @@ class Tracer(VecOps, MatOps):
         self._transfer(queue, target, source)
 
     def fetch(
-        self, src: Operand, depth: int = 1, queue: str = "ld1", ring: Ring | None = None, name: str = "", space: str = "sram",
+        self, src: Operand, depth: int = 1, queue: str = "ld1", ring: Ring | None = None, name: str = "", space: str = "work",
     ) -> Tile:
         """A new tile with the shape and valid extents of `src`, and the load that fills it."""
         source = view_of(src)
