@@ -65,7 +65,8 @@ def pass_bound(graph: Graph, chip: Chip) -> Bound:
 def storage_elements(chip: Chip, fmt: str) -> int:
     """All storage on the chip, in elements of the narrowest operand."""
     held = chip.core_count * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes)
-    held += sum(level.capacity_bytes for level in chip.levels if level.scope == "chip")
+    counts: dict[str, int] = {"core": chip.core_count, "chip": 1, **{scope.name: scope.count for scope in chip.scopes}}
+    held += sum(level.capacity_bytes * counts.get(level.scope, 1) for level in chip.levels)
     return held // format_bytes(fmt)
 
 

@@ -17,7 +17,7 @@ INTENDED: dict[str, dict[str, float]] = {"jalapeno": {"bf16": 2517, "fp8_e4m3": 
 
 
 def test_they_are_there() -> None:
-    assert {"a100", "h100", "jalapeno", "tiny"} <= set(PRESETS)
+    assert {"a100", "h100", "h200", "b200", "mi300x", "jalapeno", "tiny"} <= set(PRESETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -37,7 +37,7 @@ def test_paper_chips_fit_the_schema(path: Path) -> None:
         assert chip.peak_flops(fmt) == pytest.approx(flops, rel=0.015), fmt
 
 
-@pytest.mark.parametrize("name", ["a100", "h100", "jalapeno"])
+@pytest.mark.parametrize("name", ["a100", "h100", "h200", "b200", "mi300x", "jalapeno"])
 def test_every_figure_has_tag_and_source(name: str) -> None:
     chip = emu.chip(name)
     figures = chip.figures()
@@ -88,7 +88,30 @@ def test_a100_traps() -> None:
     assert chip.levels[0].far_s > chip.levels[0].latency_s
 
 
-@pytest.mark.parametrize("name, launch_us", [("a100", 2.66), ("h100", 2.5)])
+def test_h200_is_h100_with_other_memory() -> None:
+    new, old = emu.chip("h200"), emu.chip("h100")
+    assert (new.core, new.levels, new.noc, new.energy) == (old.core, old.levels, old.noc, old.energy)
+    assert new.hbm.capacity_bytes == 141 * 10**9 and new.hbm.bandwidth_bytes_per_s == 4_800 * 10**9
+    assert new.stack["vllm"].tiles == old.stack["vllm"].tiles and new.stack["vllm"].launch_s < old.stack["vllm"].launch_s
+
+
+def test_b200_traps() -> None:
+    chip = emu.chip("b200")
+    assert chip.core.clock_hz == 1_835_300_000  # not the 1.965 GHz boost
+    assert 2 * 128 * 256 * 4 <= chip.core.acc.capacity_bytes  # two accumulators: the epilogue hides
+    assert chip.links[0].total_bytes_per_s == 900 * 10**9  # one direction
+    assert chip.hbm.bandwidth_bytes_per_s < 8 * 10**12  # not the rounded 8 TB/s
+    assert [s.count for s in chip.scopes] == [2]
+
+
+def test_mi300x_traps() -> None:
+    chip = emu.chip("mi300x")
+    assert chip.hbm.bandwidth_bytes_per_s == 5_300 * 10**9  # not the MI325X's 6.81 TB/s that XLA's file lists
+    assert sum(level.capacity_bytes for level in chip.levels) == (256 + 4) << 20  # per instance: eight of l2
+    assert "not modelled" in chip.note and chip.power.tdp_w == 750
+
+
+@pytest.mark.parametrize("name, launch_us", [("a100", 2.66), ("h100", 2.5), ("h200", 2.4), ("b200", 1.85)])
 def test_gpus_have_a_kernel_per_op_stack(name: str, launch_us: float) -> None:
     stack = emu.chip(name).stack["vllm"]
     assert stack.mode == "kernel-per-op" and stack.launch_s == pytest.approx(launch_us * 1e-6)
