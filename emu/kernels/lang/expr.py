@@ -11,20 +11,22 @@ from emu.kernels.lang.percore import Const, PerCore, column, combine, highest, l
 
 
 class Index:
-    """The index of one traced loop. `last` is its greatest value on each core, -1 where the loop never runs."""
+    """The index of one traced loop. `last` is its greatest value on each core, -1 where the loop never runs; `live` is 1 on cores where it
+    runs at least once, and so do all loops around it."""
 
-    __slots__ = ("depth", "last", "loop")
+    __slots__ = ("depth", "last", "live", "loop")
 
     def __init__(self, depth: int, last: Const, loop: Any) -> None:
         self.depth = depth
         self.last = last
+        self.live = smaller(1 if loop.parent_loop is None else loop.parent_loop.index.live, _runs(last))
         self.loop = loop
 
 
 class Expr:
     """An affine form over loop indices with an optional lower and upper clamp. Build with arithmetic, `minimum` and `maximum`."""
 
-    __slots__ = ("const", "terms", "lo", "hi", "_hash")
+    __slots__ = ("const", "terms", "lo", "hi", "_hash", "_bounds")
 
     def __init__(self, const: Const, terms: tuple[tuple[Index, Const], ...], lo: Const | None = None, hi: Const | None = None) -> None:
         self.const = const
@@ -32,6 +34,26 @@ class Expr:
         self.lo = lo
         self.hi = hi
         self._hash = hash((const, terms, lo, hi))
+        self._bounds: tuple[Const, Const] | None = None
+
+    @property
+    def bounds(self) -> tuple[Const, Const]:
+        """Least and greatest value per core, over all iterations; worked out once, for extents are asked again and again."""
+        if self._bounds is None:
+            self._bounds = self._between()
+        return self._bounds
+
+    def _between(self) -> tuple[Const, Const]:
+        low = high = self.const
+        for index, c in self.terms:
+            at_last = c * larger(index.last, 0)
+            low = low + smaller(at_last, 0)
+            high = high + larger(at_last, 0)
+        if self.lo is not None:
+            low, high = larger(low, self.lo), larger(high, self.lo)
+        if self.hi is not None:
+            low, high = smaller(low, self.hi), smaller(high, self.hi)
+        return low, high
 
     def __hash__(self) -> int:
         return self._hash
@@ -118,19 +140,7 @@ def index_expr(index: Index) -> Expr:
 
 def bounds(value: Value) -> tuple[Const, Const]:
     """Least and greatest value per core, over all iterations; meaningless on cores where a loop it depends on never runs."""
-    if not isinstance(value, Expr):
-        return value, value
-    low = high = value.const
-    for index, c in value.terms:
-        last = larger(index.last, 0)
-        at_last = c * last
-        low = low + smaller(at_last, 0)
-        high = high + larger(at_last, 0)
-    if value.lo is not None:
-        low, high = larger(low, value.lo), larger(high, value.lo)
-    if value.hi is not None:
-        low, high = smaller(low, value.hi), smaller(high, value.hi)
-    return low, high
+    return value.bounds if isinstance(value, Expr) else (value, value)
 
 
 def upper(value: Value) -> int:
@@ -147,13 +157,7 @@ def lower(value: Value) -> int:
 
 def _live(value: Value) -> Const:
     """1 on cores where every loop the value depends on runs at least once (enclosing loops of those loops included)."""
-    live: Const = 1
-    if isinstance(value, Expr) and value.terms:
-        loop = value.terms[-1][0].loop
-        while loop is not None:
-            live = smaller(live, _runs(loop.index.last))
-            loop = loop.parent_loop
-    return live
+    return value.terms[-1][0].live if isinstance(value, Expr) and value.terms else 1
 
 
 def _runs(last: Const) -> Const:
