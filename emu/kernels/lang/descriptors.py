@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 
 from emu.errors import CapacityError, ProgramError
 from emu.kernels.lang.expr import Expr, Value
-from emu.kernels.lang.memory import Dim, Ring, Tensor, Tile, format_bytes
+from emu.kernels.lang.memory import Ring, Tensor, Tile, format_bytes
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan
 from emu.kernels.lang.tree import Loop, Op, Region, Use, tile_of
+from isa.tables import load
 
 Fields = dict[str, Value]
 Key = tuple[object, ...]
+Place = tuple[int, str]
+"""A field: the descriptor's number and the field's name."""
 DESCRIPTORS = 32
 EXTENTS = ("n0", "n1", "n2", "n3")
+STRIDES = ("s0", "s1", "s2", "s3")
+_MISSING: list[Fields] = [{name: int(name in EXTENTS) for i in range(axes, 4) for name in (EXTENTS[i], STRIDES[i])} for axes in range(5)]
+"""Fields of the axes that a view of so many axes has not."""
 
 
 @dataclass(eq=False)
@@ -75,6 +82,10 @@ class Table:
                 f"(for {names}); use fewer different views, smaller tiles, or split the operation",
             )
         self._settle()
+        self.fixed: dict[Place, int | None] = {
+            place: value if isinstance(value, int) and place not in self.volatile else None for place, value in self.start
+        }  # what a field holds throughout, None where it varies
+        self.fixed.update(dict.fromkeys(self.volatile))
 
     def _fill(self, plan: Plan, compact: bool) -> None:
         """Descriptors of all operations. Compact: views of a buffer that differ in place and extents only share one, set at each use."""
@@ -83,8 +94,8 @@ class Table:
         self.scalars: dict[Key, tuple[int, Fields]] = {}
         self.access: dict[Op, Access] = {}
         self.steps: dict[Loop, Steps] = defaultdict(Steps)
-        self.start: list[tuple[int, str, Value]] = []
-        self.volatile: set[tuple[int, str]] = set()
+        self.start: list[tuple[Place, Value]] = []  # each place once
+        self.volatile: set[Place] = set()
         self._cursors: dict[Ring, Desc] = {}
         self._shared: dict[Desc, list[tuple[Access, int, Fields]]] = defaultdict(list)
         for op in self.region.ops:
@@ -190,9 +201,13 @@ class Table:
                 self.volatile.add((desc.number, "accumulate"))
             elif desc.overwrites or desc.adds:
                 desc.fields["accumulate"] = int(desc.adds)
-            walks = desc.ring is not None and desc.ring.depth > 1
+            walks = "base" if desc.ring is not None and desc.ring.depth > 1 else ""
+            number = desc.number
             for name, value in desc.fields.items():
-                self._plan_field(desc.number, name, value, walks and name == "base")
+                if value.__class__ is int and name != walks:  # as _plan_field would; most fields are
+                    self.start.append(((number, name), value))
+                else:
+                    self._plan_field(number, name, value, name == walks)
         for number, fields in self.scalars.values():
             for name, value in fields.items():
                 self._plan_field(number, name, value, False)
@@ -213,12 +228,12 @@ class Table:
         if walks:
             self.volatile.add((number, name))
         if not isinstance(value, Expr):
-            self.start.append((number, name, value))
+            self.start.append(((number, name), value))
             return
         self.volatile.add((number, name))
         inner = value.deepest
         if inner is None or not self.region.contains(inner.loop):
-            self.start.append((number, name, value))
+            self.start.append(((number, name), value))
         elif value.clamped:
             self.steps[inner.loop].head.setdefault(value, []).append((number, name))
         else:
@@ -227,7 +242,7 @@ class Table:
     def _plan_affine(self, number: int, name: str, value: Expr, walks: bool) -> None:
         terms = dict(value.terms)
         outside = tuple((index, c) for index, c in value.terms if not self.region.contains(index.loop))
-        self.start.append((number, name, Expr(value.const, outside) if outside else value.const))
+        self.start.append(((number, name), Expr(value.const, outside) if outside else value.const))
         loop = value.terms[-1][0].loop
         inner: tuple[Loop, Const] | None = None
         while self.region.contains(loop):
@@ -256,26 +271,26 @@ def _fields(use: Use, op: Op) -> Fields:
     size = format_bytes(buffer.fmt)
     space, base = ("hbm", buffer.address) if isinstance(buffer, Tensor) else (buffer.ring.space, buffer.ring.base)
     fields: Fields = {"space": _space(space), "base": base + use.view.offset, "fmt": _format(buffer.fmt)}
-    for i in range(4):
-        dim = dims[-1 - i] if i < len(dims) else Dim(1, 0, 1)
-        stride = 0 if dim.extent == 1 and op.mnemonic not in ("mm", "dmag") else dim.stride
-        if i == 0 and stride % size:
-            raise ProgramError(f"{op.line}: the innermost stride of {buffer.name} is not a whole number of elements")
-        fields[f"n{i}"] = dim.extent
-        fields[f"s{i}"] = stride // size if i == 0 else stride
+    keep = op.mnemonic in ("mm", "dmag")  # strides of a single element too
+    for extent, stride, dim in zip(EXTENTS, STRIDES, reversed(dims)):
+        fields[extent] = dim.extent
+        fields[stride] = step = dim.stride if keep or dim.extent != 1 else 0
+        if stride == "s0":  # counts elements
+            if step % size:
+                raise ProgramError(f"{op.line}: the innermost stride of {buffer.name} is not a whole number of elements")
+            fields[stride] = step // size
+    fields.update(_MISSING[len(dims)])
     return fields
 
 
+@cache
 def _format(name: str) -> int:
-    from isa.tables import load
-
     return load().formats[name].id
 
 
+@cache
 def _space(name: str) -> int:
-    from isa.tables import load
-
     return load().spaces[name].id
 
 
-__all__ = ["Access", "Desc", "PerCore", "Steps", "Table"]
+__all__ = ["Access", "Desc", "PerCore", "Place", "Steps", "Table"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from emu.errors import ProgramError
-from emu.kernels.lang.descriptors import Access, Table
+from emu.kernels.lang.descriptors import DESCRIPTORS, Access, Place, Table
 from emu.kernels.lang.expr import Expr, Value
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan, Token
@@ -43,8 +44,7 @@ class Emitter:
         self.stream = stream
         self.param = param
         self.number = number
-        self.defaults = {f.name: f.default for f in load().fields.values()}
-        self.known: dict[tuple[int, str], int] = {}  # what fields hold; those not in it hold their defaults
+        self.known = _defaults().copy()  # what fields hold
         self._used: set[Loop] = set()
         self.plan = Plan()
         self.table: Table
@@ -57,34 +57,27 @@ class Emitter:
         self.plan, self.table = plan, table
         self.inside = _inside(region, self.stream)
         line = f"{region.name}: descriptors"
-        for number, name, value in table.start:
-            constant = isinstance(value, int) and (number, name) not in table.volatile
-            self._set(number, name, value, line, code, constant)
+        known = self.known
+        for place, value in [(place, value) for place, value in table.start if known[place] != value]:
+            known[place] = _UNKNOWN if table.fixed[place] is None else value  # type: ignore[assignment]
+            self._set(*place, value, line, code)
         self.forget(table.volatile)
 
     def body(self, region: Region, code: Code) -> None:
         """The operation itself, after its prologue."""
         self._block(region.body, code)
 
-    def forget(self, keys: Iterable[tuple[int, str]]) -> None:
+    def forget(self, places: Iterable[Place]) -> None:
         """These fields may hold anything from here on."""
-        for key in keys:
-            self.known[key] = _UNKNOWN
+        self.known.update(dict.fromkeys(places, _UNKNOWN))
 
-    def set_constant(self, number: int, name: str, value: int, line: str, code: Code) -> None:
-        """A field to a constant, unless it is known to hold it."""
-        self._set(number, name, value, line, code, True)
-
-    def _set(self, number: int, name: str, value: Value, line: str, code: Code, remember: bool) -> None:
-        key = (number, name)
-        if isinstance(value, int):
-            if self.known.get(key, self.defaults[name]) == value:
-                return
-            if remember:
-                self.known[key] = value
-        self._set_now(number, name, value, line, code)
-        if not remember:
-            self.known[key] = _UNKNOWN
+    def set_constants(self, constants: dict[Place, int], line: str, code: Code) -> None:
+        """Fields to constants, unless they are known to hold them."""
+        known = self.known
+        for place, value in constants.items():
+            if known[place] != value:
+                known[place] = value
+                self._set(*place, value, line, code)
 
     # --- blocks
 
@@ -124,7 +117,7 @@ class Emitter:
         signals = self.plan.signals.get((self.stream, op), [])
         for cursor, offset, fields in access.moved:
             for name, value in fields.items():
-                self._set_now(cursor.number, name, value, op.line, code)
+                self._set(cursor.number, name, value, op.line, code)
             if offset:
                 code.add(op.line, "dadd", d0=cursor.number, field="base", imm=offset)
         operands: dict[str, int | str] = dict(access.numbers)
@@ -205,7 +198,7 @@ class Emitter:
             code.add(line, "ldp", rd=TEMP, imm=self.param(delta))
             code.add(line, "daddr", d0=number, field=name, ra=TEMP)
 
-    def _set_now(self, number: int, name: str, value: Value, line: str, code: Code) -> None:
+    def _set(self, number: int, name: str, value: Value, line: str, code: Code) -> None:
         if isinstance(value, int):
             code.add(line, "dset", d0=number, field=name, imm=value)
         else:
@@ -263,6 +256,12 @@ class Emitter:
 
 
 _UNKNOWN = 1 << 80  # equals no field's value
+
+
+@cache
+def _defaults() -> dict[Place, int]:
+    """What the fields of all descriptors hold at first."""
+    return {(number, f.name): f.default for number in range(DESCRIPTORS) for f in load().fields.values()}
 
 
 def _inside(region: Region, stream: str) -> set[Op | Loop]:

@@ -5,7 +5,7 @@ on goes before the loop."""
 
 from __future__ import annotations
 
-from emu.kernels.lang.descriptors import DESCRIPTORS, Table
+from emu.kernels.lang.descriptors import DESCRIPTORS, Place, Table
 from emu.kernels.lang.emit import Code, Emitter
 from emu.kernels.lang.memory import Ring
 from emu.kernels.lang.sync import Plan
@@ -75,17 +75,13 @@ class StreamWriter:
         """A loop over operations. Fields that stay the same in all of them are set before it."""
         self._flush(code)
         tables = [table for region, table in self.tables.items() if _stands_in(region, loop)]
-        common: dict[tuple[int, str], int | None] = {}
+        common: dict[Place, int | None] = {}
         for table in tables:
-            for number, name, value in table.start:
-                key = (number, name)
-                fixed = value if isinstance(value, int) and key not in table.volatile else None
-                common[key] = fixed if common.get(key, fixed) == fixed else None
-            common.update(dict.fromkeys(table.volatile))
-        for (number, name), constant in common.items():
-            if constant is not None:
-                self.emitter.set_constant(number, name, constant, loop.line, code)
-        varying = [key for key, constant in common.items() if constant is None]
+            for place, constant in table.fixed.items():
+                if common.setdefault(place, constant) != constant:
+                    common[place] = None
+        self.emitter.set_constants({place: constant for place, constant in common.items() if constant is not None}, loop.line, code)
+        varying = [place for place, constant in common.items() if constant is None]
         self.emitter.forget(varying)
         body = Code()
         self._block(loop.body, body)
