@@ -2,6 +2,8 @@
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
+include "map/percore.pxi"
+
 
 cdef extern from "map/map.h" nogil:
     ctypedef struct emu_map_chip:

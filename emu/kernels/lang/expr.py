@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.errors import UnsupportedError
-from emu.kernels.lang.percore import Const, PerCore, column, combine, highest, larger, lowest, smaller, uniform
+from emu.kernels.lang.percore import Const, PerCore, highest, larger, less, lowest, never_above, smaller, uniform
 
 
 class Index:
@@ -19,7 +19,7 @@ class Index:
     def __init__(self, depth: int, last: Const, loop: Any) -> None:
         self.depth = depth
         self.last = last
-        self.live = smaller(1 if loop.parent_loop is None else loop.parent_loop.index.live, _runs(last))
+        self.live = smaller(1 if loop.parent_loop is None else loop.parent_loop.index.live, less(-1, last))
         self.loop = loop
 
 
@@ -144,43 +144,18 @@ def bounds(value: Value) -> tuple[Const, Const]:
 
 
 def upper(value: Value) -> int:
-    """The greatest value on any core that runs."""
-    live = _live(value)
-    return max((v for v, alive in _columns(bounds(value)[1], live) if alive), default=0)
+    """The greatest value on any core that runs; 0 if none does."""
+    return highest(bounds(value)[1], _live(value))
 
 
 def lower(value: Value) -> int:
-    """The least value on any core that runs."""
-    live = _live(value)
-    return min((v for v, alive in _columns(bounds(value)[0], live) if alive), default=0)
+    """The least value on any core that runs; 0 if none does."""
+    return lowest(bounds(value)[0], _live(value))
 
 
 def _live(value: Value) -> Const:
     """1 on cores where every loop the value depends on runs at least once (enclosing loops of those loops included)."""
     return value.terms[-1][0].live if isinstance(value, Expr) and value.terms else 1
-
-
-def _runs(last: Const) -> Const:
-    """1 on cores where a loop with this last index runs."""
-    if lowest(last) >= 0:
-        return 1
-    return uniform(int(v >= 0) for v in last.values) if isinstance(last, PerCore) else 0
-
-
-def _columns(value: Const, live: Const) -> list[tuple[int, int]]:
-    if isinstance(value, PerCore):
-        return list(zip(value.values, live.values if isinstance(live, PerCore) else (live,) * len(value.values)))
-    return [(value, highest(live))]
-
-
-def _all(a: Const, b: Const, live: Const) -> bool:
-    """a <= b on every live core."""
-    if lowest(b) >= highest(a):
-        return True
-    if not isinstance(a, PerCore) and not isinstance(b, PerCore):
-        return highest(live) == 0
-    cores = len((a if isinstance(a, PerCore) else b).values)  # type: ignore[union-attr]
-    return all(x <= y or not alive for x, y, alive in zip(column(a, cores), column(b, cores), column(live, cores)))
 
 
 def clamp(value: Value, lo: Const | None = None, hi: Const | None = None) -> Value:
@@ -190,12 +165,12 @@ def clamp(value: Value, lo: Const | None = None, hi: Const | None = None) -> Val
         return value if lo is None else larger(value, lo)
     low, high = bounds(value)
     live = _live(value)
-    if lo is not None and _all(high, lo, live):
+    if lo is not None and never_above(high, lo, live):
         return lo
-    if hi is not None and _all(hi, low, live):
+    if hi is not None and never_above(hi, low, live):
         return hi
-    lo = None if lo is not None and _all(lo, low, live) else lo
-    hi = None if hi is not None and _all(high, hi, live) else hi
+    lo = None if lo is not None and never_above(lo, low, live) else lo
+    hi = None if hi is not None and never_above(high, hi, live) else hi
     if value.hi is not None:
         hi = value.hi if hi is None else smaller(hi, value.hi)
     if value.lo is not None:
@@ -211,8 +186,7 @@ def _alike(value: Expr, low: Const, hi: Const, live: Const) -> Const:
     for index, c in value.terms:
         reach = reach + smaller(c * larger(index.last, 0), 0)
     level = hi - lowest(reach)
-    touched = combine(lambda a, b: int(a < b), low, hi)
-    ragged = smaller(touched, live)
+    ragged = smaller(less(low, hi), live)
     return ragged * value.const + (1 - ragged) * level
 
 
