@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from emu.chip import units
 
-_SUFFIX = re.compile(r"(?<=.)_(bytes_per_s|bytes_per_clk|bytes|hz|s|w|v|cycles|mm2|nm|bits|usd|usd_per_hour)\Z")
+_SUFFIX = re.compile(r"(?<=.)_(bytes_per_s|bytes_per_clk|bytes|hz|s|w|v|degc|cycles|mm2|nm|bits|usd|usd_per_hour)\Z")
 
 
 def toml_key(attribute: str) -> str:
@@ -55,7 +55,9 @@ Flops = Annotated[float, _quantity("flops")]
 Dollars = Annotated[float, _quantity("usd")]
 DollarsPerHour = Annotated[float, _quantity("usd_per_hour")]
 Volts = Annotated[float, _quantity("v")]
+Celsius = Annotated[float, _quantity("degc")]
 Count = Annotated[int, BeforeValidator(partial(units.plain, whole=True)), Field(ge=1, le=1 << 40)]
 CountOrNone = Annotated[int, BeforeValidator(partial(units.plain, whole=True)), Field(ge=0, le=1 << 40)]
 Number = Annotated[int | float, BeforeValidator(partial(units.plain, whole=False)), Field(gt=0)]
 Fraction = Annotated[float, BeforeValidator(lambda v: float(units.plain(v, whole=False))), Field(gt=0, le=1)]
+Share = Annotated[float, BeforeValidator(lambda v: float(units.plain(v, whole=False))), Field(ge=0, le=1)]

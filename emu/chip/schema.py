@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from emu.chip.core import Core
-from emu.chip.fields import Count, Dollars, DollarsPerHour, Flops, Nanometres, Number, Picojoules, Rate, Section, SquareMillimetres, Watts
+from emu.chip.fields import Count, Dollars, DollarsPerHour, Flops, Nanometres, Number, Picojoules, Rate, Section, Share, SquareMillimetres
 from emu.chip.matrix import Format
 from emu.chip.provenance import Figure, leaves, lookup
+from emu.chip.supply import Component, Power
 from emu.chip.surroundings import Hbm, Level, Link, Noc, Scope, Stack, Sync
 from emu.chip.vocabulary import PRICED_EVENTS, UNPRICED_EVENTS
 from emu.errors import UnsupportedError, did_you_mean
@@ -49,18 +50,6 @@ class Process(Section):
     transistors_billion: Number | None = None
 
 
-class Power(Section):
-    """Watts that do not depend on events, and the limits."""
-
-    tdp_w: Watts = Field(gt=0)
-    idle_w: Watts
-    static_w: Watts
-    """Leakage and clock tree at the nominal clock, burned whenever the chip is on."""
-    typical_w: Watts | None = None
-    all_in_w: Watts | None = None
-    """Share of server, network and cooling included."""
-
-
 class Cost(Section):
     """Money."""
 
@@ -93,7 +82,9 @@ class Chip(Section):
     process: Process
     power: Power
     energy: dict[Event, EventEnergy]
-    """Picojoules per event."""
+    """Picojoules per event, on normally distributed data, at the nominal voltage."""
+    toggling: dict[Component, Share] = {}
+    """Share of a component's energy that is switching of data: it goes with the bits that toggle, the rest does not. 0 unless given."""
     scopes: list[Scope] = []
     levels: list[Level] = []
     links: list[Link] = []
@@ -125,6 +116,11 @@ class Chip(Section):
                 raise ValueError(f"scopes: {self.core_count} cores do not divide into {scope.count} of {scope.name}")
         if self.power.idle_w > self.power.tdp_w or self.power.static_w > self.power.tdp_w:
             raise ValueError("power: idle and static cannot exceed tdp")
+        follows = [] if self.power.dvfs is None else self.power.dvfs.with_core
+        there = [*(level.name for level in self.levels), "noc"]
+        for name in follows:
+            if name not in there:
+                raise ValueError(f"power.dvfs.with_core: {name!r} is no level of this chip; {did_you_mean(name, there)}")
         self._derive(stack={"bare": Stack(mode="whole-layer"), **self.stack})
         return self
 

@@ -57,6 +57,7 @@ KINDS: dict[str, Kind] = {
         Kind("flops", "989 TFLOP/s", _prefixed(_DECIMAL, 10, "FLOP/s") | _prefixed(_DECIMAL, 10, "OP/s")),
         Kind("usd", "19400 USD", {"USD": Fraction(1)}),
         Kind("usd_per_hour", "2.35 USD/h", {"USD/h": Fraction(1)}),
+        Kind("degc", "60 degC", {"degC": Fraction(1)}),
         Kind("v", "0.75 V", {"V": Fraction(1), "mV": Fraction(1, 1000)}),
     )
 }

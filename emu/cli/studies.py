@@ -21,6 +21,9 @@ def estimate(
     fidelity: options.Fidelity = "fast",
     stack: options.Stack = "bare",
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn at random.")] = 0,
+    clock: options.Clock = None,
+    no_cap: options.NoCap = False,
+    regime: options.Regime = "steady",
     json: options.Json = False,
     trace: options.Trace = None,
     no_cache: options.NoCache = False,
@@ -32,13 +35,13 @@ def estimate(
     import emu
     from emu import study
     from emu.cli.files import will_write
-    from emu.cli.names import chip_of
+    from emu.cli.names import chip_of, clock_of
 
     will_write(trace, "--trace")
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
             emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
-            fidelity=fidelity, stack=stack, seed=seed, progress=report,
+            fidelity=fidelity, stack=stack, seed=seed, clock=clock_of(clock, no_cap), regime=regime, progress=report,
         )
         if trace is not None:
             result.trace(trace)
@@ -75,6 +78,9 @@ def gemm(
     k: Annotated[int, typer.Option("--k", min=1, help="Columns of a, rows of b.")],
     dtype: options.DType = "bf16",
     stack: options.Stack = "bare",
+    clock: options.Clock = None,
+    no_cap: options.NoCap = False,
+    regime: options.Regime = "steady",
     json: options.Json = False,
     no_cache: options.NoCache = False,
     no_folding: options.NoFolding = False,
@@ -83,10 +89,10 @@ def gemm(
 ) -> None:
     """A matrix product [m, k] @ [k, n]."""
     from emu import study
-    from emu.cli.names import chip_of
+    from emu.cli.names import chip_of, clock_of
 
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
-        result = study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack)
+        result = study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack, clock=clock_of(clock, no_cap), regime=regime)
     show(result.to_dict(), json)
 
 
@@ -103,6 +109,9 @@ def attention(
     dtype: options.DType = "bf16",
     kv_dtype: options.KvDType = None,
     stack: options.Stack = "bare",
+    clock: options.Clock = None,
+    no_cap: options.NoCap = False,
+    regime: options.Regime = "steady",
     json: options.Json = False,
     no_cache: options.NoCache = False,
     no_folding: options.NoFolding = False,
@@ -111,11 +120,12 @@ def attention(
 ) -> None:
     """Attention of one layer over a KV cache (decode) or a prompt (prefill)."""
     from emu import study
-    from emu.cli.names import chip_of
+    from emu.cli.names import chip_of, clock_of
 
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"attention {phase} on {chip}"):
         result = study.attention(
             chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
             q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
+            clock=clock_of(clock, no_cap), regime=regime,
         )
     show(result.to_dict(), json)

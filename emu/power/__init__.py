@@ -1,5 +1,8 @@
-"""Events to joules to watts. Energy is counted after the run from integer events, so it cannot change a cycle."""
+"""Events to joules to watts. Energy is counted after the run from integer events, so it cannot change a cycle; what a power cap does to the
+clock is found by running again at another one."""
 
-from emu.power.energy import EnergyReport, energy
+from emu.power.cap import Settled, settle
+from emu.power.energy import Activity, EnergyReport, energy
+from emu.power.supply import at_clock
 
-__all__ = ["EnergyReport", "energy"]
+__all__ = ["Activity", "EnergyReport", "Settled", "at_clock", "energy", "settle"]

@@ -1,7 +1,8 @@
-"""Joules of a run: sum over events of count x pJ of the chip's [energy] table, plus static watts x time.
+"""Joules of a run: sum over events of count x price, plus static watts x time.
 
-Energies are integer attojoules until the end, so folded cores, skipped iterations and any regrouping give the same joules to the last
-digit. Floats appear only in the report, cut so that its components sum to its total exactly in any order."""
+A price is the chip's [energy] figure at the voltage of its clock, for data that toggles as it does. Energies are integer attojoules until
+the end, so folded cores, skipped iterations and any regrouping give the same joules to the last digit. Floats appear only in the report,
+cut so that its components sum to its total exactly in any order."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu.chip.vocabulary import EVENTS, PRICED_EVENTS, UNPRICED_EVENTS
 from emu.errors import ChipError, EmuError, did_you_mean
+from emu.power.supply import dynamic_factor, static_watts
 
 if TYPE_CHECKING:
     from emu.chip.schema import Chip
@@ -35,6 +37,8 @@ class EnergyReport:
     seconds: float
     tdp_w: float
     chip: str
+    static_w: float = 0.0
+    """Watts of the component `static`: at the clock, voltage and temperature of the run."""
 
     @property
     def joules(self) -> float:
@@ -48,7 +52,7 @@ class EnergyReport:
 
     @property
     def above_tdp(self) -> str:
-        """Empty, or the statement to print: the clock is constant within a run, so power may exceed what the chip could sustain."""
+        """Empty, or the statement to print: nobody has lowered this run's clock, and power exceeds what the chip could sustain."""
         if self.watts <= self.tdp_w:
             return ""
         return (
@@ -60,18 +64,39 @@ class EnergyReport:
         """For JSON; keys carry units."""
         return {
             "joules": self.joules, "watts": self.watts, "seconds": self.seconds, "tdp_w": self.tdp_w, "above_tdp": self.above_tdp,
+            "static_w": self.static_w,
             "components_joules": dict(self.components),
             "events_joules": {event: aj / AJ_PER_J for event, aj in self.events.items()},
         }
 
 
-def energy(chip: Chip, counters: Mapping[str, int], seconds: float) -> EnergyReport:
-    """The energy of a run from its counters. An event that happened but has no price in the chip file is an error, never zero."""
+Activity = Mapping[str, Fraction]
+"""Event -> bits that toggle in it, relative to the data that the [energy] table is for; 1 where it says nothing."""
+
+
+def energy(chip: Chip, counters: Mapping[str, int], seconds: float, activity: Activity | None = None) -> EnergyReport:
+    """The energy of a run from its counters, on `chip` at the clock it ran at. An event that happened but has no price in the chip file is
+    an error, never zero."""
     _check(chip, counters, seconds)
-    events = {e: counters[e] * _attojoules(chip.energy[e]) for e in PRICED_EVENTS if counters.get(e)}
+    price = prices(chip, activity or {})
+    events = {e: counters[e] * price[e] for e in PRICED_EVENTS if counters.get(e)}
     exact = {component: sum(events.get(e, 0) for e in names) for component, names in EVENTS.items()}
-    exact["static"] = round(Fraction(chip.power.static_w) * Fraction(seconds) * AJ_PER_J)
-    return EnergyReport(_rounded(exact), exact, events, seconds, chip.power.tdp_w, chip.name)
+    static_w = static_watts(chip)
+    exact["static"] = round(Fraction(static_w) * Fraction(seconds) * AJ_PER_J)
+    return EnergyReport(_rounded(exact), exact, events, seconds, chip.power.tdp_w, chip.name, static_w)
+
+
+def prices(chip: Chip, activity: Activity) -> dict[str, int]:
+    """Attojoules of each event that the chip prices: count x price stays linear and exact whatever the voltage and the data."""
+    result = {}
+    for component, names in EVENTS.items():
+        volts = dynamic_factor(chip, component)
+        share = Fraction(chip.toggling.get(component, 0.0))  # type: ignore[call-overload]
+        for event in names:
+            if event in chip.energy:
+                factor = volts * (1 + share * (activity.get(event, Fraction(1)) - 1))
+                result[event] = round(_attojoules(chip.energy[event]) * factor) if factor != 1 else _attojoules(chip.energy[event])
+    return result
 
 
 def _check(chip: Chip, counters: Mapping[str, int], seconds: float) -> None:

@@ -70,10 +70,7 @@ def _op_table(phase_name: str, phase: Result) -> Table:
 
 
 def _phase_notes(name: str, phase: Result) -> list[Note]:
-    notes = []
-    if phase.get("above_tdp"):
-        watts = units.watts(phase["watts"])
-        notes.append(Note(f"{name} draws {watts}, more than the chip's TDP: a real part would lower its clock.", warn=True))
+    notes = parts.power_notes(name, phase)
     if phase.get("knots"):
         knots = ", ".join(f"{k['kv_len']}: {units.seconds(k['seconds'])}" for k in phase["knots"])
         notes.append(Note(f"simulated {name} steps (context length: time): {knots}"))
@@ -97,9 +94,11 @@ def op_page(d: Result) -> Page:
     rows = [("time", f"{units.seconds(d['seconds'])} ({units.count(d['cycles'])} cycles)"), ("lower bound", bound)]
     rows += [("matrix engine", f"{units.percent(d['mfu'])} of peak"), ("memory bandwidth", f"{units.percent(d['mbu'])} of peak")]
     rows.append(("energy", f"{units.joules(d['joules'])} at {units.watts(d['watts'])}"))
+    if d.get("clock_hz"):
+        rows.append(("clock", units.si(d["clock_hz"], "Hz") + (f" ({d['regime']})" if d["regime"] != "steady" else "")))
     if d.get("mapping"):
         rows.append(("mapping", ", ".join(f"{clean(k)} {_figure(k, v)}" for k, v in d["mapping"].items())))
-    page.add(Pairs(rows), parts.stall_table(d["stalls"]), parts.energy_table(d["energy"]))
+    page.add(Pairs(rows), *parts.power_notes("it", d), parts.stall_table(d["stalls"]), parts.energy_table(d["energy"]))
     page.add(parts.counter_pairs(d.get("counters", {})), *parts.assumed_pairs(d.get("assumed", [])), parts.provenance_note(d))
     return page
 

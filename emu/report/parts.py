@@ -26,6 +26,21 @@ def cause_name(key: str) -> str:
     return key.removesuffix("_s").replace("_", " ")
 
 
+def power_notes(name: str, d: Mapping[str, Any]) -> list[Note]:
+    """What the power cap did to work that `name` names, or that nothing held it."""
+    watts, clock = units.watts(d["watts"]), units.si(d.get("clock_hz", 0), "Hz")
+    if d.get("above_cap"):
+        return [Note(f"{name}: {clean(d['above_cap'])}.", warn=True)]
+    if d.get("capped"):
+        lost, cap = units.seconds(d["power_stall_s"]), units.watts(d["cap_watts"])
+        return [Note(f"{name} ran at {clock}, {lost} longer than at full clock: the power cap of {cap} lowered it.")]
+    if not d.get("above_tdp"):
+        return []
+    why = {"short": "a short run, before power is regulated", "locked": "the clock was locked"}.get(d.get("regime", ""))
+    end = f": {why}." if why else ", and its cap allows that." if d.get("cap_watts") else ": a real part would lower its clock."
+    return [Note(f"{name} draws {watts}, more than the chip's TDP{end}", warn=True)]
+
+
 def energy_table(energy: Mapping[str, float], title: str = "energy") -> Table:
     """Largest first."""
     whole = sum(energy.values())

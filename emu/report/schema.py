@@ -56,6 +56,12 @@ class Phase(TypedDict):
     seconds: float
     cycles: int
     watts: float
+    clock_hz: int  # core clock of the run
+    capped: bool  # the power cap lowered the clock
+    power_stall_s: float  # seconds less those at full clock, where the cap lowered it
+    regime: str  # steady (the cap holds) | short (full clock, no cap) | locked (a clock that was asked for)
+    cap_watts: float | None  # the cap that held; null where none did
+    above_cap: str  # empty, or that even the lowest clock draws more
     joules: float
     mfu: float
     mbu: float
@@ -118,6 +124,13 @@ class OpResultDict(Header):
     cycles: int
     joules: float
     watts: float
+    clock_hz: int  # core clock of the run
+    capped: bool  # the power cap lowered the clock
+    power_stall_s: float  # seconds less those at full clock, where the cap lowered it
+    regime: str  # steady (the cap holds) | short (full clock, no cap) | locked (a clock that was asked for)
+    cap_watts: float | None  # the cap that held; null where none did
+    above_cap: str  # empty, or that even the lowest clock draws more
+    above_tdp: bool
     bound_s: float
     bound_by: str
     ratio: float

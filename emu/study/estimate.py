@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from emu.machine.config import core_config
 from emu.mapper import choose
 from emu.models import Graph, Model
 from emu.models.graph import FORMAT_BYTES
+from emu.power import at_clock, settle
 from emu.result import Result, header
 from emu.study.decode import decode_phase
 from emu.study.phase import Phase, Weighted
 from emu.study.result import assumed, check_formats
 from emu.study.sample import Progress, Sample, sample
+
+Pass = Callable[[Graph], Sample]
 
 
 class Estimate(Result):
@@ -132,13 +136,15 @@ def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes
 
 def estimate(
     model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
-    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0, progress: Progress = None,
+    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0, clock: float | str | None = None,
+    regime: str = "steady", progress: Progress = None,
 ) -> Estimate:
     """Run a transformer on one chip.
 
     `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights
     and activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled
-    programs. Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    programs. Each phase runs at the clock that the power cap leaves it, unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is
+    "short" (emu.power.settle). Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
     from emu.chip import chip as preset
     from emu.models import model as known
@@ -154,25 +160,38 @@ def estimate(
     }  # fmt: skip
     say = progress or (lambda text: None)
 
-    def mapped(graph: Graph) -> Sample:
-        return sample(model, graph, chip, choose(graph, chip, say), fidelity, seed)
+    def settled(first: Graph, phase: Callable[[Pass], Phase]) -> Phase:
+        """The phase at the clock it may run at, with one mapping for all of it, chosen at full clock."""
+        choice = choose(first, chip, say)
+
+        def at(hz: int) -> Phase:
+            slower = at_clock(chip, hz)
+            return phase(lambda graph: sample(model, graph, slower, choice, fidelity, seed))
+
+        found = settle(chip, at, clock, regime)
+        found.work.settled = found
+        return found.work
+
+    def once(graph: Graph) -> Phase:
+        return settled(graph, lambda run: Phase(chip, [Weighted(run(graph), 1.0)]))
 
     if model.kind == "encoder":
         graph = model.graph("encode", batch, prompt, dtype=dtype, kv_dtype=kv_dtype)
         memory = _need(model, chip, graph, batch, prompt)
-        return Estimate(model, chip, asked, {"encode": Phase(chip, [Weighted(mapped(graph), 1.0)])}, memory)
+        return Estimate(model, chip, asked, {"encode": once(graph)}, memory)
     room = prompt + generate - 1
     first = model.graph("prefill", batch, prompt, prompt, dtype, kv_dtype, room)
     memory = _need(model, chip, first, batch, room)
     say("prefill")
-    phases = {"prefill": Phase(chip, [Weighted(mapped(first), 1.0)])}
+    phases = {"prefill": once(first)}
     if generate > 1:
-        longest = model.graph("decode", batch, 1, room, dtype, kv_dtype, room)
-        choice = choose(longest, chip, say)  # one mapping for all steps
 
-        def step(kv_len: int) -> Sample:
-            say(f"decode at {kv_len} tokens")
-            return sample(model, model.graph("decode", batch, 1, kv_len, dtype, kv_dtype, room), chip, choice, fidelity, seed)
+        def steps(run: Pass) -> Phase:
+            def step(kv_len: int) -> Sample:
+                say(f"decode at {kv_len} tokens")
+                return run(model.graph("decode", batch, 1, kv_len, dtype, kv_dtype, room))
 
-        phases["decode"] = decode_phase(chip, prompt + 1, room, step)
+            return decode_phase(chip, prompt + 1, room, step)
+
+        phases["decode"] = settled(model.graph("decode", batch, 1, room, dtype, kv_dtype, room), steps)
     return Estimate(model, chip, asked, phases, memory)

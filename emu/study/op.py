@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,7 @@ from emu.mapper.library import library_gemm
 from emu.mapper.lower import lower
 from emu.models import Attention, Graph, Tensor
 from emu.models.graph import format_of, wide_format
-from emu.power.energy import EnergyReport, energy
+from emu.power import EnergyReport, Settled, at_clock, energy, settle
 from emu.result import Result, header
 from emu.study.bound import Bound, gemm_bound, op_bound
 from emu.study.result import assumed, check_formats
@@ -28,12 +29,15 @@ class OpResult(Result):
 
     def __init__(
         self, op: str, dtype: str, run: Run, bound: Bound, flops: int, hbm_bytes: int, mapping: dict[str, Any], stack: str,
-        launch_s: float = 0.0,
+        launch_s: float = 0.0, chip: Chip | None = None,
     ) -> None:
+        self.chip = chip or run.chip
+        """As asked for; `run.chip` is the same at the clock of the run."""
         self.op, self.dtype, self.run, self.bound = op, dtype, run, bound
         self.flops, self.hbm_bytes, self.mapping, self.stack = flops, hbm_bytes, mapping, stack
         self.launch_s = launch_s
         """What the stack's launches add to the run; `cycles` and `stalls` are the run's alone."""
+        self.settled: Settled[OpResult] = Settled(self, run.chip.core.clock_hz, self.chip.core.clock_hz, "locked", None, self.seconds)
 
     @property
     def seconds(self) -> float:
@@ -45,7 +49,7 @@ class OpResult(Result):
 
     @cached_property
     def energy_report(self) -> EnergyReport:
-        """Events of the run, static watts over launches too."""
+        """Events of the run, static watts over launches too: the mean of the kernel repeated without end."""
         return energy(self.run.chip, self.run.counters, self.seconds)
 
     @property
@@ -75,14 +79,29 @@ class OpResult(Result):
 
     @property
     def mfu(self) -> float:
-        return self.flops / self.seconds / self.run.chip.peak_flops(format_of(self.dtype))
+        return self.flops / self.seconds / self.chip.peak_flops(format_of(self.dtype))
 
     @property
     def mbu(self) -> float:
-        return self.hbm_bytes / self.seconds / self.run.chip.hbm.bandwidth_bytes_per_s
+        return self.hbm_bytes / self.seconds / self.chip.hbm.bandwidth_bytes_per_s
+
+    @property
+    def clock_hz(self) -> int:
+        """Core clock of the run."""
+        return self.settled.clock_hz
+
+    @property
+    def capped(self) -> bool:
+        """Whether the power cap lowered the clock."""
+        return self.settled.capped
+
+    @property
+    def power_stall_s(self) -> float:
+        """Time at this clock less time at full clock, where the power cap lowered it."""
+        return self.settled.power_stall_s
 
     def to_dict(self) -> dict[str, Any]:
-        chip = self.run.chip
+        chip = self.chip
         return {
             **header("op", chip, self.run.program.digest, self.run.fidelity, self.stack, 0),
             "op": self.op,
@@ -91,6 +110,8 @@ class OpResult(Result):
             "cycles": self.cycles,
             "joules": self.joules,
             "watts": self.watts,
+            **self.settled.to_dict(),
+            "above_tdp": bool(self.energy_report.above_tdp),
             "bound_s": self.bound_s,
             "bound_by": self.bound.by,
             "ratio": self.ratio,
@@ -121,10 +142,15 @@ def _positive(**sizes: int) -> None:
             raise UnsupportedError(f"{name} = {value!r}: expected a whole number of at least 1")
 
 
-def gemm(chip: Chip | str, m: int, n: int, k: int, dtype: str = "bf16", stack: str = "bare", fidelity: str = "fast") -> OpResult:
+def gemm(
+    chip: Chip | str, m: int, n: int, k: int, dtype: str = "bf16", stack: str = "bare", fidelity: str = "fast", *,
+    clock: float | str | None = None, regime: str = "steady",
+) -> OpResult:
     """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory and no cache warm.
 
-    A kernel-per-op stack runs it as one kernel (two where the sum is divided) with its library's tiles; `launch_s` is part of the time."""
+    A kernel-per-op stack runs it as one kernel (two where the sum is divided) with its library's tiles; `launch_s` is part of the time.
+    It is mapped at full clock and runs at the one that the power cap leaves it (`emu.power.settle`), unless `clock` (Hz, "1.5 GHz", "max")
+    locks it or `regime` is "short"."""
     chip = _chip(chip, stack)
     _positive(m=m, n=n, k=k)
     fmt = format_of(dtype)
@@ -133,11 +159,29 @@ def gemm(chip: Chip | str, m: int, n: int, k: int, dtype: str = "bf16", stack: s
     padded = -(-n // area.block) * area.block
     shape = GemmShape(m, padded, k, fmt, wide_format(fmt), scale=fmt == "int8")
     run, mapping = _mapped(chip, shape, area, stack, fidelity)
-    launch_s: float = mapping.get("launch_s", 0.0)
     bound = gemm_bound(chip, m, n, k, fmt, shape.out_fmt)
     compulsory = round(bound.hbm_s * chip.hbm.bandwidth_bytes_per_s)
-    mapping["gap_to_bound"] = (run.seconds + launch_s) / bound.seconds
-    return OpResult("gemm", dtype, run, bound, 2 * m * n * k, compulsory, mapping, stack, launch_s)
+    launch_s: float = mapping.get("launch_s", 0.0)
+
+    def result(run: Run) -> OpResult:
+        return OpResult("gemm", dtype, run, bound, 2 * m * n * k, compulsory, mapping, stack, launch_s, chip)
+
+    return _settled(chip, run, result, clock, regime)
+
+
+def _settled(chip: Chip, run: Run, result: Callable[[Run], OpResult], clock: float | str | None, regime: str) -> OpResult:
+    """The result at the clock at which the work may run: `run` is the one at full clock, the same program is run at others."""
+
+    def at(hz: int) -> OpResult:
+        if hz == chip.core.clock_hz:
+            return result(run)
+        return result(timed(Machine(at_clock(chip, hz), run.fidelity), run.program))
+
+    settled = settle(chip, at, clock, regime)
+    found = settled.work
+    found.settled = settled
+    found.mapping["gap_to_bound"] = found.ratio
+    return found
 
 
 def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str) -> tuple[Run, dict[str, Any]]:
@@ -157,9 +201,10 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
 
 def attention(
     chip: Chip | str, phase: str = "prefill", batch: int = 1, q_heads: int = 32, kv_heads: int = 8, head_dim: int = 128, q_len: int = 512,
-    kv_len: int | None = None, dtype: str = "bf16", kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast",
+    kv_len: int | None = None, dtype: str = "bf16", kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", *,
+    clock: float | str | None = None, regime: str = "steady",
 ) -> OpResult:
-    """Causal prefill attention, or one decode step over a cache of kv_len tokens (q_len is then 1)."""
+    """Causal prefill attention, or one decode step over a cache of kv_len tokens (q_len is then 1). `clock`, `regime`: as for `gemm`."""
     chip = _chip(chip, stack)
     if chip.stack[stack].mode != "whole-layer":
         raise UnsupportedError(f"stack {stack!r}: attention runs with stack 'bare' only so far")
@@ -177,8 +222,12 @@ def attention(
     lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
     run = timed(Machine(chip, fidelity), lowered.image)
     bound = op_bound(op, graph, chip)
-    mapping = {**vars(tiling), "gap_to_bound": run.seconds / bound.seconds}
-    return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack)
+    mapping = dict(vars(tiling))
+
+    def result(run: Run) -> OpResult:
+        return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack, chip=chip)
+
+    return _settled(chip, run, result, clock, regime)
 
 
 def _attention_graph(

@@ -9,7 +9,7 @@ from typing import Any
 from emu.chip.schema import Chip
 from emu.machine.config import period_fs
 from emu.models import Gemm, Graph, Op
-from emu.power import energy
+from emu.power import Settled, energy
 from emu.study.bound import op_bound, pass_bound, prefetched_bytes
 from emu.study.result import largest_stall
 from emu.study.sample import MERGE, Sample
@@ -26,18 +26,28 @@ class Weighted:
 
 
 class Phase:
-    """The phase's seconds, joules, watts, utilisation and operations. `passes` weights sum to the number of passes in it."""
+    """The phase's seconds, joules, watts, utilisation and operations. `passes` weights sum to the number of passes in it.
+
+    `chip` is the one that was asked for, which bounds and utilisation refer to; the passes ran on it at one clock."""
 
     def __init__(self, chip: Chip, passes: Sequence[Weighted], knots: Sequence[dict[str, Any]] = ()) -> None:
         self.chip, self.passes, self.knots = chip, list(passes), list(knots)
+        self.ran = self.passes[0].sample.run.chip
         self.count = round(sum(p.weight for p in passes))
         self.seconds = sum(p.weight * p.sample.fs for p in passes) / 1e15
         self.counters = self._counters()
-        self.energy = energy(chip, self.counters, self.seconds)
+        self.energy = energy(self.ran, self.counters, self.seconds)
+        clock = self.ran.core.clock_hz
+        self.settled: Settled[Phase] = Settled(self, clock, clock, "locked", None, self.seconds)
 
     def _counters(self) -> dict[str, int]:
         names = self.passes[0].sample.counters
         return {name: round(sum(p.weight * p.sample.counters[name] for p in self.passes)) for name in names}
+
+    @property
+    def watts(self) -> float:
+        """Mean over the phase: what the power cap holds."""
+        return self.energy.watts
 
     @property
     def graph(self) -> Graph:
@@ -105,8 +115,9 @@ class Phase:
         period = self.passes[-1].sample.period_fs
         return {
             "seconds": self.seconds,
-            "cycles": round(self.seconds * 1e15) // period_fs(self.chip),
-            "watts": self.energy.watts,
+            "cycles": round(self.seconds * 1e15) // period_fs(self.ran),
+            "watts": self.watts,
+            **self.settled.to_dict(),
             "joules": self.energy.joules,
             "mfu": self.mfu,
             "mbu": self.mbu,

@@ -23,7 +23,7 @@ def write(estimate: Estimate, path: str | Path) -> int:
     for name, phase in estimate.phases.items():
         s = phase.passes[0].sample
         layers = min(SHOWN, s.graph.layers)
-        _, run = simulate(estimate.model, s.graph, estimate.chip, s.lowered.tilings, layers, asked["fidelity"], asked["seed"], trace=True)
+        _, run = simulate(estimate.model, s.graph, phase.ran, s.lowered.tilings, layers, asked["fidelity"], asked["seed"], trace=True)
         for r in run.records():
             records.append(TraceRecord(r.core, r.stream, r.start_fs + offset, r.end_fs + offset, r.name, f"{name}: {r.op_name}", r.line))
         left = s.graph.layers - layers

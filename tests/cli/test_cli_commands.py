@@ -27,7 +27,7 @@ def test_estimate_defaults(shell, fake):
     assert name == "estimate" and model.name == "llama-3-8b" and chip.name == "tiny"
     assert options == {
         "batch": 1, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": None, "fidelity": "fast", "stack": "bare", "seed": 0,
-        "progress": None,
+        "clock": None, "regime": "steady", "progress": None,
     }
 
 
@@ -66,7 +66,8 @@ def test_op_gemm(shell, fake):
     code, out, _ = shell("op", "gemm", "--chip", "tiny", "--m", 3, "--n", 5, "--k", 7, "--dtype", "int8", "--json")
     assert code == 0 and json.loads(out)["kind"] == "op"
     name, (chip, *sizes), options = fake.calls[0]
-    assert name == "gemm" and chip.name == "tiny" and sizes == [3, 5, 7] and options == {"dtype": "int8", "stack": "bare"}
+    assert name == "gemm" and chip.name == "tiny" and sizes == [3, 5, 7]
+    assert options == {"dtype": "int8", "stack": "bare", "clock": None, "regime": "steady"}
 
 
 @pytest.mark.parametrize(("phase", "q_len"), [("prefill", 64), ("decode", 1)])
@@ -149,3 +150,14 @@ def test_chip_may_be_a_file(shell, tmp_path):
 def test_catalogues_fit_100_columns(shell, words):
     code, out, _ = shell(*words)
     assert code == 0 and max(map(len, out.split("\n"))) <= 100
+
+
+CLOCKS = [([], None), (["--no-cap"], "max"), (["--clock", "1.5 GHz"], "1.5 GHz"), (["--clock", "2e9"], 2e9)]
+
+
+@pytest.mark.parametrize("flags, clock", CLOCKS)
+def test_op_clock(shell, fake, flags, clock):
+    code, _, _ = shell("op", "gemm", "--chip", "tiny", "--m", 3, "--n", 5, "--k", 7, "--regime", "short", *flags)
+    assert code == 0 and fake.calls[0][2]["clock"] == clock and fake.calls[0][2]["regime"] == "short"
+    code, _, err = shell("op", "gemm", "--chip", "tiny", "--m", 3, "--n", 5, "--k", 7, "--no-cap", "--clock", "max")
+    assert code == 2 and "leave out --no-cap" in err

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import emu
 from emu.chip.schema import Chip
 from emu.chip.vocabulary import EVENTS, PRICED_EVENTS
-from emu.power import energy
+from emu.power import at_clock, energy
 
 CHIPS = [emu.chip(n) for n in ("tiny", "h100", "jalapeno")]
 PRICED = {c.name: sorted(set(c.energy)) for c in CHIPS}
@@ -100,14 +100,15 @@ def test_above_tdp_is_said() -> None:
 
 def test_h100_board_totals() -> None:
     """What board power identifies: 0.64-0.74 pJ per bf16 FLOP all-in, 60-72 pJ per byte of HBM, 140 W static."""
-    chip = emu.chip("h100")
+    full = emu.chip("h100")
+    chip = at_clock(full, full.power.dvfs.nominal_hz)  # type: ignore[union-attr] - what boards run at under load; more volts at full clock
     macs = 128 * 256 * 64  # one k-step of a 128x256 tile: operands from shared memory, tiles from L2, accumulators updated
     step = {"array_macs_bf16": macs, "sram_read_bytes": 2 * 64 * (128 + 2 * 256), "acc_read_bytes": 4 * 128 * 256,
             "acc_write_bytes": 4 * 128 * 256, "sram_write_bytes": 2 * 64 * (128 + 256), "shared_bytes": 2 * 64 * (128 + 256)}
     assert 0.64 <= energy(chip, step, 0.0).joules / (2 * macs) * 1e12 <= 0.74
     copied = {"hbm_burst_bytes": 10**9, "hbm_read_bytes": 10**9, "shared_bytes": 10**9, "sram_write_bytes": 10**9, "sram_read_bytes": 10**9}
     assert 60 <= energy(chip, copied, 0.0).joules / 10**9 * 1e12 <= 72
-    assert chip.power.static_w == 140 and energy(chip, {}, 1.0).joules == 140
+    assert 135 <= energy(full, {}, 1.0).joules <= 145
 
 
 def test_jalapeno_meets_its_power_limit() -> None:

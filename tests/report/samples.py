@@ -22,13 +22,16 @@ def op_row(name, seconds, share, stall="mm: dram_bandwidth", **more):
     } | more
 
 
+SUPPLY = {"clock_hz": 1_500_000_000, "capped": False, "power_stall_s": 0.0, "regime": "steady", "cap_watts": 700.0, "above_cap": ""}
+
+
 def phase(seconds, **more):
     ops = [op_row("ffn gate and up projection", 0.6 * seconds, 0.6), op_row("attention", 0.4 * seconds, 0.4, stall=None)]
     return {
         "seconds": seconds, "cycles": int(seconds * 1.5e9), "watts": 412.0, "joules": 412.0 * seconds, "mfu": 0.61, "mbu": 0.32,
         "bound_s": seconds / 1.2, "bound_by": "compute", "above_tdp": False, "energy": ENERGY, "counters": COUNTERS, "ops": ops,
         "layer_period_s": seconds / 32, "knots": [], "skipped_fraction": 0.0,
-    } | more
+    } | SUPPLY | more
 
 
 KNOTS = [{"kv_len": 513, "seconds": 9.4e-4}, {"kv_len": 640, "seconds": 9.6e-4}]
@@ -51,8 +54,8 @@ ENCODER = ESTIMATE | {
 OP = HEADER | {
     "kind": "op", "op": "gemm 4096 x 4096 x 4096 bf16", "dtype": "bf16", "seconds": 9.9e-5, "cycles": 148500,
     "joules": 0.037, "watts": 373.7, "bound_s": 9.1e-5, "bound_by": "compute", "ratio": 1.088, "mfu": 0.919, "mbu": 0.31,
-    "stalls": STALLS, "energy": ENERGY, "counters": COUNTERS, "mapping": {"tile": "256x256x512", "cores": 64},
-}
+    "stalls": STALLS, "energy": ENERGY, "counters": COUNTERS, "mapping": {"tile": "256x256x512", "cores": 64}, "above_tdp": False,
+} | SUPPLY
 RUN = HEADER | {
     "kind": "run", "program": "gemm", "cycles": 148500, "seconds": 9.9e-5, "joules": 0.037, "watts": 373.7,
     "stalls": STALLS, "stalls_root": STALLS, "energy": ENERGY, "counters": COUNTERS,

@@ -12,7 +12,7 @@ from emu.report.json import dumps
 from emu.result import Result
 
 QUANTITIES = {"seconds", "joules", "watts", "cycles", "mfu", "mbu", "share", "ratio", "count"}
-SUFFIXES = ("_s", "_bytes", "_per_s", "_per_token", "_share", "_fraction", "_watts", "_joules", "_version", "_len")
+SUFFIXES = ("_s", "_bytes", "_per_s", "_per_token", "_share", "_fraction", "_watts", "_joules", "_version", "_len", "_hz")
 PLAIN_COUNTS = {"chips", "batch", "prompt", "generate", "seed", "cosine_to_reference"}
 SHAPES = {
     "estimate": schema.EstimateDict, "encoder": schema.EstimateDict, "op": schema.OpResultDict,

@@ -58,7 +58,7 @@ def test_launch_is_a_part_of_its_own() -> None:
     assert r.mapping["launch_s"] == pytest.approx(2.5e-6)
     assert r.seconds == pytest.approx(r.run.seconds + 2.5e-6)
     assert r.mapping["operands"] == "cold"
-    assert r.joules == pytest.approx(r.run.joules + 2.5e-6 * emu.chip("h100").power.static_w)
+    assert r.joules == pytest.approx(r.run.joules + 2.5e-6 * r.energy_report.static_w)
     assert (r.mapping["tile_m"], r.mapping["tile_n"]) in {(min(m, 16), n) for m, n in emu.chip("h100").stack["vllm"].tiles}
 
 
