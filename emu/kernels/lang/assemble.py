@@ -41,7 +41,8 @@ def unique_names(names: Iterable[str]) -> list[str]:
 class _Assembler:
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
-        self.params: dict[Const, int] = {}
+        self.params: dict[object, int] = {}
+        self.columns: list[Const] = []
         self.numbers: dict[Token, int] = {}
         self.plans: dict[Region, Plan] = {}
         self.labels = dict(zip(tracer.regions, range(len(tracer.regions))))
@@ -55,28 +56,35 @@ class _Assembler:
         self._check_prefetch()
         semaphores = self._semaphores()
         place(tracer.persistent, tracer.regions, tracer.limits)
-        barrier_streams = tuple(s for s in BARRIER_STREAMS if s in self.busy) if self.has_barrier else ()
+        barrier_streams = tuple(s for s in self.joining if s in self.busy) if self.has_barrier else ()
         program = Program(
             tracer.name, tracer.cores, self._buffers(), semaphores,
             [Barrier(BARRIER, barrier_streams)] if barrier_streams else [], list(self.names),
         )
         for stream in STREAMS:
             if stream in self.busy:
-                emitter = Emitter(stream, self._param, self.numbers.__getitem__)
+                emitter = Emitter(stream, self._param, self.numbers.__getitem__, self._rows)
                 tables = tables_of(stream, tracer.regions, self.plans, self.cursors)
-                writer = StreamWriter(emitter, tables, self.plans, self.labels, self.has_barrier and stream in BARRIER_STREAMS)
+                writer = StreamWriter(emitter, tables, self.plans, self.labels, self.has_barrier and stream in self.joining)
                 code = writer.write(tracer.top, self.cursors)
                 program.streams[stream] = code.words
                 program.lines[stream] = code.lines
-        program.params = [column(value, tracer.cores) for value in self.params]
+        program.params = [column(value, tracer.cores) for value in self.columns]
         return program
 
     @property
     def has_barrier(self) -> bool:
         return not self.tracer.implicit
 
+    @property
+    def joining(self) -> tuple[str, ...]:
+        """The streams that meet at barriers."""
+        return BARRIER_STREAMS if self.tracer.runs_ahead else STREAMS
+
     def _check_prefetch(self) -> None:
         """ld0 does not wait at barriers, so what it loads must be there from the start."""
+        if not self.tracer.runs_ahead:
+            return
         for region in self.tracer.regions:
             for op in region.ops:
                 tensor = tensor_of(op.uses[1].view) if op.stream == "ld0" else None
@@ -84,7 +92,14 @@ class _Assembler:
                     raise ProgramError(f"{op.line}: ld0 runs ahead of barriers; {tensor.name} (role {tensor.role}) may not be ready")
 
     def _param(self, value: Const) -> int:
-        return self.params.setdefault(value, len(self.params))
+        return self._rows((value,))
+
+    def _rows(self, values: tuple[Const, ...]) -> int:
+        """The first of consecutive parameters with these values."""
+        if values not in self.params:
+            self.params[values] = len(self.columns)
+            self.columns += values
+        return self.params[values]
 
     # --- memory and semaphores
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from emu.errors import CapacityError, ProgramError
-from emu.kernels.lang.expr import Expr, Value
+from emu.kernels.lang.expr import Expr, Looked, Value
 from emu.kernels.lang.memory import Ring, Tensor, Tile, format_bytes
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan
@@ -241,11 +241,16 @@ class Table:
 
     def _plan_affine(self, number: int, name: str, value: Expr, walks: bool) -> None:
         terms = dict(value.terms)
+        looked = max((index.depth for index, _ in value.terms if isinstance(index, Looked)), default=-1)
         outside = tuple((index, c) for index, c in value.terms if not self.region.contains(index.loop))
-        self.start.append(((number, name), Expr(value.const, outside) if outside else value.const))
         loop = value.terms[-1][0].loop
         inner: tuple[Loop, Const] | None = None
-        while self.region.contains(loop):
+        if looked < 0:
+            self.start.append(((number, name), Expr(value.const, outside) if outside else value.const))
+        else:  # set anew at the head of the loop in which it is looked up; loops within add to that
+            first = tuple((index, c) for index, c in value.terms if index.depth <= looked)
+            self.steps[first[-1][0].loop].head.setdefault(Expr(value.const, first), []).append((number, name))
+        while self.region.contains(loop) and loop.depth > looked:
             step = terms.get(loop.index, 0)
             delta: Const = step
             if inner is not None and inner[1] != 0:

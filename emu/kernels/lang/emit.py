@@ -7,7 +7,7 @@ from functools import cache
 
 from emu.errors import ProgramError
 from emu.kernels.lang.descriptors import DESCRIPTORS, Access, Place, Table
-from emu.kernels.lang.expr import Expr, Value
+from emu.kernels.lang.expr import Expr, Index, Looked, Value
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan, Token
 from emu.kernels.lang.tree import Block, Loop, Op, Region
@@ -40,12 +40,16 @@ class Code:
 class Emitter:
     """Writes one stream: operation by operation, each with its plan and descriptor table."""
 
-    def __init__(self, stream: str, param: Callable[[Const], int], number: Callable[[Token], int]) -> None:
+    def __init__(
+        self, stream: str, param: Callable[[Const], int], number: Callable[[Token], int], table: Callable[[tuple[Const, ...]], int],
+    ) -> None:
         self.stream = stream
         self.param = param
+        self.rows = table
         self.number = number
         self.known = _defaults().copy()  # what fields hold
         self._used: set[Loop] = set()
+        self._looked: dict[Loop, dict[Looked, None]] = {}
         self.plan = Plan()
         self.table: Table
         self.inside: set[Op | Loop] = set()
@@ -167,6 +171,7 @@ class Emitter:
     def close(self, loop: Loop, body: Code, code: Code) -> None:
         """Puts the loop instruction before its body, and the index register around it if anything reads the index."""
         index = INDEX + loop.depth
+        body = self._look_up(loop, body)
         if loop in self._used:
             code.add(loop.line, "li", rd=index, imm=0)
             body.add(loop.line, "addi", rd=index, ra=index, imm=1)
@@ -178,6 +183,15 @@ class Emitter:
         else:
             code.add(loop.line, "loopr", ra=COUNT + loop.depth, off=size)
         code.extend(body)
+
+    def _look_up(self, loop: Loop, body: Code) -> Code:
+        """The body with the loads of what is looked up in its loop before it."""
+        whole = Code()
+        for looked in self._looked.pop(loop, ()):
+            self._used.add(loop)
+            whole.add(loop.line, "ldpx", rd=looked.register, ra=INDEX + loop.depth, imm=self.rows(looked.table))
+        whole.extend(body)
+        return whole
 
     def _unwind(self, loop: Loop, number: int, name: str, factor: Const, code: Code) -> None:
         """Takes a field back to where it was before the loop: adds count x factor."""
@@ -216,8 +230,7 @@ class Emitter:
             return TEMP, 0
         total = 0
         for index, factor in value.terms:
-            total = self._add_term(total, INDEX + index.depth, factor, line, code)
-            self._used.add(index.loop)
+            total = self._add_term(total, self._register(index), factor, line, code)
         rest = value.const
         if isinstance(rest, PerCore) or value.clamped and not -SMALL <= rest < SMALL:
             code.add(line, "ldp", rd=TEMP + 1, imm=self.param(rest))
@@ -237,6 +250,13 @@ class Emitter:
                 code.add(line, name, rd=TEMP, ra=total, rb=TEMP + 1)
                 total = TEMP
         return total, 0
+
+    def _register(self, index: Index) -> int:
+        if isinstance(index, Looked):
+            self._looked.setdefault(index.loop, {})[index] = None
+            return index.register
+        self._used.add(index.loop)
+        return INDEX + index.depth
 
     def _add_term(self, total: int, index: int, factor: Const, line: str, code: Code) -> int:
         """total + index * factor."""

@@ -23,6 +23,21 @@ class Index:
         self.loop = loop
 
 
+class Looked(Index):
+    """What a table holds for each iteration of a loop: `table[i]`, a constant of the core; not affine, so loaded at the loop's head."""
+
+    __slots__ = ("register", "table")
+
+    def __init__(self, loop: Any, table: tuple[Const, ...], register: int) -> None:
+        greatest: Const = table[0]
+        for row in table[1:]:
+            greatest = larger(greatest, row)
+        super().__init__(loop.depth, greatest, loop)
+        self.live = loop.index.live
+        self.table = table
+        self.register = register
+
+
 class Expr:
     """An affine form over loop indices with an optional lower and upper clamp. Build with arithmetic, `minimum` and `maximum`."""
 
@@ -216,6 +231,7 @@ def as_const(value: Value, what: str) -> Const:
 
 
 __all__ = [
-    "Const", "Expr", "Index", "PerCore", "Value", "as_const", "bounds", "clamp", "index_expr", "lower", "maximum", "minimum", "uniform",
+    "Const", "Expr", "Index", "Looked", "PerCore", "Value", "as_const", "bounds", "clamp", "index_expr", "lower", "maximum", "minimum",
+    "uniform",
     "upper",
 ]

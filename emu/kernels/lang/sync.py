@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from emu.errors import ProgramError
 from emu.kernels.lang.memory import Ring, Tile
-from emu.kernels.lang.tree import Loop, Op, Region, child_in, tile_of
+from emu.kernels.lang.tree import STREAMS, Loop, Op, Region, child_in, tile_of
 
 Node = Op | Loop
 
@@ -61,6 +61,7 @@ def plan_region(region: Region, persistent: list[Ring], tokens: dict[tuple[Ring,
         if used:
             _plan_ring(ring, used, spans, region, plan, tokens)
     _plan_accumulators(region, plan, spans)
+    _plan_residents(region, plan)
     return plan
 
 
@@ -150,6 +151,34 @@ def _check_order(used: list[Tile], spans: dict[Tile, dict[str, Spans]], ring: Ri
             for stream in spans[before].keys() & spans[after].keys():
                 if max(spans[before][stream].all) >= min(spans[after][stream].all):
                     raise ProgramError(f"{ring.line}: two generations of {ring.name} are in use at once on {stream}; use two rings")
+
+
+def _plan_residents(region: Region, plan: Plan) -> None:
+    """A block of a loop that limits how many are on the core: its loads wait until an earlier one has stored its last."""
+    loops: list[Loop] = []
+    for op in region.ops:
+        at = op.block.loop
+        while at is not None and region.contains(at):
+            if at.resident and at not in loops:
+                loops.append(at)
+            at = at.parent_loop
+    for loop in loops:
+        nodes = {s: [child_in(op, loop.body, "a block") for op in region.ops if op.stream == s and _within(op, loop)] for s in STREAMS}
+        if not nodes["st0"]:
+            raise ProgramError(f"{loop.line}: blocks that store nothing have no end")
+        for stream in ("ld0", "ld1"):
+            if nodes[stream]:
+                token = Token(f"block_{stream}", "st0", stream, loop.resident)
+                plan.tokens.append(token)
+                plan.waits[stream, nodes[stream][0]].insert(0, token)
+                plan.signals["st0", nodes["st0"][-1]].append(token)
+
+
+def _within(op: Op, loop: Loop) -> bool:
+    at = op.block.loop
+    while at is not None and at is not loop:
+        at = at.parent_loop
+    return at is loop
 
 
 def _plan_accumulators(region: Region, plan: Plan, spans: dict[Tile, dict[str, Spans]]) -> None:

@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from emu.errors import CapacityError, ProgramError, UnsupportedError
-from emu.kernels.lang.expr import Value, as_const, clamp, index_expr, maximum, minimum, upper
+from emu.kernels.lang.expr import Expr, Looked, Value, as_const, clamp, index_expr, maximum, minimum, upper
 from emu.kernels.lang.limits import limits_of
 from emu.kernels.lang.matops import MatOps
 from emu.kernels.lang.memory import Dim, Operand, Ring, Tensor, Tile, View, format_bytes, view_of
@@ -25,6 +25,8 @@ HBM_ALIGN = 4096
 TILE_ALIGN = 64
 MAX_UNROLL = 64
 MAX_TRANSFER = 16 << 20
+LOOKED = range(19, 32)
+"""Registers of what is looked up."""
 
 
 class Tracer(VecOps, MatOps):
@@ -42,9 +44,12 @@ class Tracer(VecOps, MatOps):
         self.top = Block(None)
         self._blocks = [self.top]
         self._region: Region | None = None
+        self.runs_ahead = True
+        """Whether ld0 passes barriers and fetches weights of later operations; False where operations are kernels launched one by one."""
         self.implicit = False  # one operation without begin_op and end_op: no barrier
         self._sites: dict[tuple[int, object], int] = {}
         self._hbm_end = 0
+        self._lookups = 0
         self._left = ""  # the line of a loop that was left before its end
         self._turn = 0
 
@@ -69,6 +74,20 @@ class Tracer(VecOps, MatOps):
     def maximum(self, a: Value, b: Value) -> Value:
         """The larger of two values, one of them the same in all iterations."""
         return maximum(a, b)
+
+    def lookup(self, index: Value, table: Sequence[Const]) -> Value:
+        """table[index], `index` being that of an open loop; an entry is a constant >= 0, perhaps another one on every core."""
+        if isinstance(index, int):
+            return table[index]
+        if not isinstance(index, Expr) or index != index_expr(index.terms[-1][0]):
+            raise ProgramError("k.lookup takes the index of a loop as it is")
+        loop = index.terms[-1][0].loop
+        if upper(loop.count) > len(table):
+            raise ProgramError(f"{loop.line}: runs {upper(loop.count)} times, the table has {len(table)} entries")
+        if self._lookups == len(LOOKED):
+            raise CapacityError(f"more than {len(LOOKED)} tables are looked up in one program")
+        self._lookups += 1
+        return index_expr(Looked(loop, tuple(table), LOOKED[self._lookups - 1]))
 
     # --- memory
 
@@ -142,15 +161,18 @@ class Tracer(VecOps, MatOps):
 
     # --- control
 
-    def loop(self, count: Value) -> Iterator[Value]:
-        """`for i in k.loop(n):` - traced once, counted in hardware. n: int, per-core constant, or affine in outer indices."""
+    def loop(self, count: Value, resident: int = 0) -> Iterator[Value]:
+        """`for i in k.loop(n):` - traced once, counted in hardware. n: int, per-core constant, or affine in outer indices.
+
+        `resident`: iterations are thread blocks, so many of which are on the core at a time: the loads of one begin when the last store
+        of the one so many before it has ended."""
         count = clamp(count, 0)
         line = source_line()
         if isinstance(count, int) and count <= 1:
             yield from self._inline(count)
             return
         block = self._blocks[-1]
-        loop = Loop(count, block, line)
+        loop = Loop(count, block, line, resident)
         self._blocks.append(loop.body)
         try:
             yield index_expr(loop.index)

@@ -57,12 +57,13 @@ class Block:
 class Loop:
     """A counted loop, traced once."""
 
-    def __init__(self, count: Value, block: Block, line: str) -> None:
+    def __init__(self, count: Value, block: Block, line: str, resident: int = 0) -> None:
         self.block = block
         self.line = line
         self.parent_loop = block.loop
         self.depth: int = 0 if block.loop is None else block.loop.depth + 1
         self.count = count
+        self.resident = resident
         last: int | PerCore = upper(count) - 1 if not isinstance(count, (int, PerCore)) else count - 1
         self.index = Index(self.depth, last, self)
         self.body = Block(self)
