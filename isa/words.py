@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, NoReturn, SupportsIndex
 
 from isa.errors import IsaError, nearest
@@ -77,6 +78,11 @@ def forget(mnemonic: str) -> None:
 
 def encode(mnemonic: str, /, **operands: SupportsIndex | str) -> int:
     """The word of an instruction; wait, signal and flags default to 0. A descriptor field may be given by name."""
+    return pack(mnemonic, operands)
+
+
+def pack(mnemonic: str, operands: Mapping[str, SupportsIndex | str]) -> int:
+    """The same of operands in a mapping."""
     try:
         word, required, slots = _encoders[mnemonic]
         for name, value in operands.items():
@@ -100,7 +106,7 @@ def _integer(name: str, value: SupportsIndex | str) -> int:
     return value.__index__()  # type: ignore[union-attr]
 
 
-def _refuse(mnemonic: str, operands: dict[str, SupportsIndex | str]) -> NoReturn:
+def _refuse(mnemonic: str, operands: Mapping[str, SupportsIndex | str]) -> NoReturn:
     """Says which operand is wrong."""
     spec = _specs.get(mnemonic)
     if spec is None:

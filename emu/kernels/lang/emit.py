@@ -11,8 +11,8 @@ from emu.kernels.lang.expr import Expr, Index, Looked, Value
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan, Token
 from emu.kernels.lang.tree import Block, Loop, Op, Region
-from isa.tables import load
-from isa.words import encode
+from isa.tables import Operand, load
+from isa.words import encode, instructions, pack
 
 INDEX = 1  # registers: r1..r8 loop indices by depth, r9..r16 loop counts by depth, the rest temporary
 COUNT = 9
@@ -29,7 +29,15 @@ class Code:
         self.lines: list[str] = []
 
     def add(self, line: str, mnemonic: str, **operands: int | str) -> None:
-        self.words.append(encode(mnemonic, **operands))
+        self.words.append(pack(mnemonic, operands))
+        self.lines.append(line)
+
+    def set(self, line: str, place: Place, value: int) -> None:
+        """`dset`: half of all words, so its word of the place is kept and only the constant goes in."""
+        immediate, words = _dset()
+        if not immediate.low <= value <= immediate.high:
+            self.add(line, "dset", d0=place[0], field=place[1], imm=value)  # refuses it
+        self.words.append(words[place] | (value & immediate.mask) << immediate.shift)
         self.lines.append(line)
 
     def extend(self, other: Code) -> None:
@@ -64,7 +72,7 @@ class Emitter:
         known = self.known
         for place, value in [(place, value) for place, value in table.start if known[place] != value]:
             known[place] = _UNKNOWN if table.fixed[place] is None else value  # type: ignore[assignment]
-            self._set(*place, value, line, code)
+            self._set(place, value, line, code)
         self.forget(table.volatile)
 
     def body(self, region: Region, code: Code) -> None:
@@ -75,13 +83,13 @@ class Emitter:
         """These fields may hold anything from here on."""
         self.known.update(dict.fromkeys(places, _UNKNOWN))
 
-    def set_constants(self, constants: dict[Place, int], line: str, code: Code) -> None:
-        """Fields to constants, unless they are known to hold them."""
+    def set_constants(self, constants: dict[Place, int | None], line: str, code: Code) -> None:
+        """Fields to constants, where there is one and they are not known to hold it."""
         known = self.known
         for place, value in constants.items():
-            if known[place] != value:
+            if value is not None and known[place] != value:
                 known[place] = value
-                self._set(*place, value, line, code)
+                code.set(line, place, value)
 
     # --- blocks
 
@@ -104,7 +112,7 @@ class Emitter:
         if self.stream == "mm":
             for tile in self.plan.clear.get(node, ()):
                 for number in self.table.toggled(tile):
-                    code.add(node.line, "dset", d0=number, field="accumulate", imm=0)
+                    code.set(node.line, (number, "accumulate"), 0)
 
     def _after(self, node: Op | Loop, code: Code) -> None:
         for ring in self.plan.advance.get((self.stream, node), ()):
@@ -121,7 +129,7 @@ class Emitter:
         signals = self.plan.signals.get((self.stream, op), [])
         for cursor, offset, fields in access.moved:
             for name, value in fields.items():
-                self._set(cursor.number, name, value, op.line, code)
+                self._set((cursor.number, name), value, op.line, code)
             if offset:
                 code.add(op.line, "dadd", d0=cursor.number, field="base", imm=offset)
         operands: dict[str, int | str] = dict(access.numbers)
@@ -138,7 +146,7 @@ class Emitter:
     def _accumulate(self, op: Op, access: Access, code: Code) -> None:
         """After the product that overwrote, the same descriptor adds."""
         if access.destination is not None and access.destination.toggles and op in self.plan.first_mm:
-            code.add(op.line, "dset", d0=access.destination.number, field="accumulate", imm=1)
+            code.set(op.line, (access.destination.number, "accumulate"), 1)
 
     # --- loops
 
@@ -212,12 +220,12 @@ class Emitter:
             code.add(line, "ldp", rd=TEMP, imm=self.param(delta))
             code.add(line, "daddr", d0=number, field=name, ra=TEMP)
 
-    def _set(self, number: int, name: str, value: Value, line: str, code: Code) -> None:
+    def _set(self, place: Place, value: Value, line: str, code: Code) -> None:
         if isinstance(value, int):
-            code.add(line, "dset", d0=number, field=name, imm=value)
+            code.set(line, place, value)
         else:
             register, rest = self.evaluate(value, line, code)
-            code.add(line, "dsetr", d0=number, field=name, ra=register, imm=rest)
+            code.add(line, "dsetr", d0=place[0], field=place[1], ra=register, imm=rest)
 
     # --- values
 
@@ -276,6 +284,13 @@ class Emitter:
 
 
 _UNKNOWN = 1 << 80  # equals no field's value
+
+
+@cache
+def _dset() -> tuple[Operand, dict[Place, int]]:
+    """The operand that is the constant, and the words that set each field to 0."""
+    immediate = next(operand for operand in instructions()["dset"].operands if operand.name == "imm")
+    return immediate, {place: encode("dset", d0=place[0], field=place[1], imm=0) for place in _defaults()}
 
 
 @cache

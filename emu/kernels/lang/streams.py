@@ -56,7 +56,7 @@ class StreamWriter:
         space = load().spaces[ring.space].id
         values = {"space": space, "base": ring.base, "ring_lo": ring.base, "ring_size": ring.bytes, "ring_step": ring.slot_bytes}
         for name, value in values.items():
-            code.add(ring.line, "dset", d0=number, field=name, imm=value)
+            code.set(ring.line, (number, name), value)
 
     def _flush(self, code: Code) -> None:
         """The barrier that is still due."""
@@ -77,10 +77,13 @@ class StreamWriter:
         tables = [table for region, table in self.tables.items() if _stands_in(region, loop)]
         common: dict[Place, int | None] = {}
         for table in tables:
+            if not common:
+                common = table.fixed.copy()
+                continue
             for place, constant in table.fixed.items():
                 if common.setdefault(place, constant) != constant:
                     common[place] = None
-        self.emitter.set_constants({place: constant for place, constant in common.items() if constant is not None}, loop.line, code)
+        self.emitter.set_constants(common, loop.line, code)
         varying = [place for place, constant in common.items() if constant is None]
         self.emitter.forget(varying)
         body = Code()
