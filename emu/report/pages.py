@@ -5,6 +5,7 @@ from typing import Any
 
 from emu.report import parts, units
 from emu.report.page import Note, Page, Pairs, Table, clean, dropping_empty
+from emu.report.validation import validation_page
 
 Result = Mapping[str, Any]
 
@@ -129,7 +130,9 @@ def _cost_rows(d: Result) -> list[tuple[str, str]]:
     return [("time", time), ("energy", f"{units.joules(d['joules'])} at {units.watts(watts)}")]
 
 
-_PAGES: dict[str, Callable[[Result], Page]] = {"estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page}
+_PAGES: dict[str, Callable[[Result], Page]] = {
+    "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "validation": validation_page,
+}
 
 
 def page(result: Result) -> Page:

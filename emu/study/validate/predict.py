@@ -1,0 +1,55 @@
+"""What the machine says of a measured row: the operation run as the measured stack runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from emu.errors import EmuError
+from emu.study.op import OpResult, attention, gemm
+from emu.study.validate.mechanisms import Setting
+from emu.study.validate.rows import Row, spans
+from emu.study.validate.statistics import Outcome
+
+
+def _gemm(row: Row, how: Setting) -> OpResult:
+    m, n, k = (row.whole(a) for a in "mnk")
+    return gemm(how.chip(row.chip), m, n, k, dtype=str(row["dtype"]), stack=how.stack)
+
+
+def _attention(row: Row, how: Setting) -> OpResult:
+    """A prompt of one token is a decode step. An fp8 cache is read with fp8 queries."""
+    queries, keys = spans(row)
+    return attention(
+        how.chip(row.chip), phase="decode" if queries == 1 else "prefill", batch=row.whole("batch"), q_heads=row.whole("q_heads"),
+        kv_heads=row.whole("kv_heads"), head_dim=row.whole("head_dim"), q_len=queries, kv_len=keys, dtype=str(row["dtype"]),
+        kv_dtype=str(row["kv_dtype"]), stack=how.stack,
+    )  # fmt: skip
+
+
+RUN: dict[str, Callable[[Row, Setting], OpResult]] = {"gemm": _gemm, "power": _gemm, "attention": _attention}
+READ: dict[str, Callable[[OpResult], float]] = {
+    "gemm": lambda r: r.seconds, "attention": lambda r: r.seconds, "power": lambda r: r.watts,
+}  # fmt: skip
+
+
+def predict(task: tuple[Row, Setting]) -> Outcome:
+    """The row's outcome; whatever goes wrong with it is said in it and counts as 100 % error."""
+    row, how = task
+    start = time.process_time()
+    try:
+        result = RUN[row.kind](row, how)
+        value, detail = READ[row.kind](result), _mapped(result)
+    except EmuError as error:
+        return Outcome(row, 0.0, cpu_s=time.process_time() - start, failure=str(error).split("\n")[0][:300])
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:  # a bug; other rows go on
+        return Outcome(row, 0.0, cpu_s=time.process_time() - start, failure=f"{type(error).__name__}: {error}"[:300])
+    return Outcome(row, value, detail, time.process_time() - start)
+
+
+def _mapped(result: OpResult) -> str:
+    """What binds, and how the operation was mapped."""
+    m = result.mapping
+    tile = "x".join(str(m[name]) for name in ("tile_m", "tile_n", "tile_k", "tile_q", "tile_kv") if name in m)
+    split = next((f", split {m[name]}" for name in ("split_k", "split_kv") if m.get(name, 1) > 1), "")
+    return f"{result.bound.by}, tile {tile}{split}"
