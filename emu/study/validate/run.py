@@ -21,9 +21,9 @@ Done = Callable[[int, int, Outcome], None]
 
 
 def outcomes(tasks: Sequence[Task], jobs: int = 1, cache: bool = True, done: Done | None = None) -> list[Outcome]:
-    """One outcome for each task, in their order; `done` hears of each as it comes: its place, how many there are, and itself.
+    """One outcome for each task, in their order; `done` hears of each as comes: how many, of how many, and it.
 
-    An interrupt ends the processes at once and goes on as KeyboardInterrupt. A process that dies is an EmuError, never a wait without end."""
+    """One outcome for each task, in their order; `done` hears of each as it comes: how many there are now, of how many, the outcome.
     found: dict[int, Outcome] = {}
     work = _alone(tasks, cache) if jobs <= 1 or len(tasks) <= 1 else _together(tasks, min(jobs, len(tasks)), cache)
     for index, outcome in work:
