@@ -21,9 +21,10 @@ Done = Callable[[int, int, Outcome], None]
 
 
 def outcomes(tasks: Sequence[Task], jobs: int = 1, cache: bool = True, done: Done | None = None) -> list[Outcome]:
-    """One outcome for each task, in their order; `done` hears of each as comes: how many, of how many, and it.
-
     """One outcome for each task, in their order; `done` hears of each as it comes: how many there are now, of how many, the outcome.
+
+    An interrupt ends the processes at once and goes on as KeyboardInterrupt. A process that dies is an EmuError, not a wait without
+    end."""
     found: dict[int, Outcome] = {}
     work = _alone(tasks, cache) if jobs <= 1 or len(tasks) <= 1 else _together(tasks, min(jobs, len(tasks)), cache)
     for index, outcome in work:
