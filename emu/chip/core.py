@@ -28,7 +28,7 @@ class Acc(Section):
 
     capacity_bytes: Bytes = Field(gt=0)
     work: bool = False
-    """Whether what the vector engine works on lives here and not in the scratchpad: a register file much larger than the scratchpad."""
+    """Whether rows that the vector engine works on (norms, softmax) live here and not in the scratchpad: a register file."""
 
 
 class Vector(Section):

@@ -144,10 +144,10 @@ def _finish(k: Tracer, acc: Tile, gate: Tile | None, out: Tensor, row: Value, co
         place = out.at((row + r0, col), (chunk, t.tile_n), x.extents)
         o = k.tile((chunk, t.tile_n), out.fmt, "sram", t.depth_out, x.extents, "o")
         after = e.residual is not None or gate is not None
-        value: View = k.tile((chunk, t.tile_n), "fp32", valid=x.extents, name="value").view if after else o.view
+        value: View = k.tile((chunk, t.tile_n), "fp32", "sram", valid=x.extents, name="value").view if after else o.view
         if e.scale is not None or bias is not None:
             x = _affine(k, x, bias, e.scale)
-        scratch = k.tile((chunk, t.tile_n), "fp32", valid=x.extents, name="scratch")
+        scratch = k.tile((chunk, t.tile_n), "fp32", "sram", valid=x.extents, name="scratch")
         if gate is not None:
             g: View = gate[r0 : r0 + chunk]
             activate(k, e.activation, value, g if e.scale is None else _affine(k, g, None, e.scale), scratch)
@@ -163,7 +163,7 @@ def _finish(k: Tracer, acc: Tile, gate: Tile | None, out: Tensor, row: Value, co
 
 def _affine(k: Tracer, x: View, bias: Tile | None, scale: float | None) -> View:
     """x * scale + bias in fp32."""
-    y = k.tile(x.shape, "fp32", valid=x.extents, name="affine").view
+    y = k.tile(x.shape, "fp32", "sram", valid=x.extents, name="affine").view
     if scale is not None:
         k.mul(y, x, scale)
     if bias is not None:

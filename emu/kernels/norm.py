@@ -31,23 +31,23 @@ class RowTiling:
 class NormInput:
     """The vectors of a norm, loaded once, and its application to tiles of rows."""
 
-    def __init__(self, k: Tracer, norm: Norm, width: int) -> None:
+    def __init__(self, k: Tracer, norm: Norm, width: int, space: str = "sram") -> None:
         if norm.kind not in ("rms", "layer"):
             raise UnsupportedError(f"unknown norm {norm.kind!r}; expected rms or layer")
         self.norm = norm
-        self.width = width
-        self.gamma = k.fetch(norm.gamma.at((0,), (width,)), name="gamma")
-        self.beta = k.fetch(norm.beta.at((0,), (width,)), name="beta") if norm.beta is not None else None
+        self.width, self.space = width, space
+        self.gamma = k.fetch(norm.gamma.at((0,), (width,)), name="gamma", space=space)
+        self.beta = k.fetch(norm.beta.at((0,), (width,)), name="beta", space=space) if norm.beta is not None else None
 
-    def apply(self, k: Tracer, x: Tile, depth: int, fmt: str | None = None, space: str = "sram") -> Tile:
+    def apply(self, k: Tracer, x: Tile, depth: int, fmt: str | None = None) -> Tile:
         """A tile with the normalised rows of x; in the scratchpad it may be an operand of the matrix engine."""
-        out = k.tile(x.shape, fmt or x.fmt, space, depth, x.valid, "normed")
+        out = k.tile(x.shape, fmt or x.fmt, self.space, depth, x.valid, "normed")
         rows, valid = x.shape[0], x.valid[0]
-        stat = k.tile((rows, 1), "fp32", valid=(valid, 1), name="stat")
-        wide = k.tile(x.shape, "fp32", valid=x.valid, name="wide")
+        stat = k.tile((rows, 1), "fp32", self.space, valid=(valid, 1), name="stat")
+        wide = k.tile(x.shape, "fp32", self.space, valid=x.valid, name="wide")
         source: Tile | View = x
         if self.norm.kind == "layer":
-            centred = k.tile(x.shape, "fp32", valid=x.valid, name="centred")
+            centred = k.tile(x.shape, "fp32", self.space, valid=x.valid, name="centred")
             k.rsum(stat, x)
             k.mul(stat, stat, 1 / self.width)
             k.sub(centred, x, stat)
@@ -69,11 +69,11 @@ def norm(k: Tracer, x: Tensor, out: Tensor, how: Norm, tiling: RowTiling) -> Non
     """out[m, :] = norm(x[m, :]); rows are split over cores."""
     rows, width = x.shape
     (share,) = grid(k, (-(-rows // tiling.tile_m),), (tiling.split or k.cores,))
-    vectors = NormInput(k, how, width)
+    vectors = NormInput(k, how, width, "work")
     for i in k.loop(share.count):
         row = share.unit(i) * tiling.tile_m
         tile = k.fetch(x.at((row, 0), (tiling.tile_m, width)), tiling.depth, name="x")
-        k.store(out.at((row, 0), (tiling.tile_m, width)), vectors.apply(k, tile, tiling.depth, out.fmt, "work"))
+        k.store(out.at((row, 0), (tiling.tile_m, width)), vectors.apply(k, tile, tiling.depth, out.fmt))
 
 
 __all__ = ["Norm", "NormInput", "RowTiling", "norm"]

@@ -19,9 +19,7 @@ MOST_SLOTS = 32
 
 @dataclass(frozen=True)
 class Area:
-    """Bytes of one slot of the weight ring, its slots, and what is left for activations; `block` columns lie together in device memory.
-
-    Where vector tiles lie with the accumulators, `acc_bytes` is what a gemm's epilogue of at most `free_bytes` leaves of them."""
+    """Bytes of one slot of the weight ring, its slots, and what is left for activations; `block` columns lie together in device memory."""
 
     slot_bytes: int
     slots: int
@@ -42,9 +40,7 @@ def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1) -> Area:
     slot = least << max(0, (ring // MOST_SLOTS // least).bit_length() - 1)  # a power of two of whole tiles: narrower tiles fill it too
     slots = max(2, ring // slot)
     free, acc = sram - slot * slots, chip.core.acc.capacity_bytes
-    if chip.core.acc.work:
-        return Area(slot, slots, free, acc - free, block_columns(chip), acc)
-    return Area(slot, slots, free, acc, block_columns(chip), free)
+    return Area(slot, slots, free, acc, block_columns(chip), acc if chip.core.acc.work else free)
 
 
 def block_columns(chip: Chip) -> int:
