@@ -5,12 +5,14 @@ a list (all rates of a vector engine, say): then its provenance holds for everyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from emu.chip.vocabulary import TAGS
 from emu.errors import did_you_mean
+
+Entry = TypeVar("Entry")
 
 FIGURE_KEYS = {"value", "tag", "source"}
 # What names a thing rather than measuring it needs no source.
@@ -91,10 +93,10 @@ def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, node
 
 
-def lookup(figures: dict[str, Figure], key: str) -> Figure | None:
-    """The figure at this key or at the nearest table above it that carries provenance."""
-    parts = key.split(".")
-    for n in range(len(parts), 0, -1):
-        if (found := figures.get(".".join(parts[:n]))) is not None:
-            return found
-    return None
+def lookup(table: Mapping[str, Entry], key: str) -> Entry | None:
+    """What a table says of this key or, if nothing, of the nearest one above it."""
+    while key not in table:
+        key, dot, _ = key.rpartition(".")
+        if not dot:
+            return None
+    return table[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
@@ -152,15 +153,14 @@ class Chip(Section):
 
     def figures(self) -> list[Figure]:
         """Every figure the description states, with its provenance."""
-        return [self._figure(key, value) for key, value in leaves(self._stated)]
+        figures, origin, file = self._figures, self._origin, self._file  # looked up once: pydantic is slow at private attributes
+        return [_figure(key, value, lookup(figures, key), lookup(origin, key) or file) for key, value in leaves(self._stated)]
 
     def _figure(self, key: str, value: Any) -> Figure:
-        found = lookup(self._figures, key)
-        return Figure(key, value, found.tag if found else None, found.source if found else None, self._origin_of(key))
+        return _figure(key, value, lookup(self._figures, key), self._origin_of(key))
 
     def _origin_of(self, key: str) -> str:
-        parts = key.split(".")
-        return next((self._origin[k] for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in self._origin), self._file)
+        return lookup(self._origin, key) or self._file
 
     def assumed(self) -> list[Figure]:
         """The figures that are assumptions; reports print them."""
@@ -170,7 +170,7 @@ class Chip(Section):
         """The figures without a tag."""
         return [f for f in self.figures() if f.tag is None]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over every resolved value that a run can depend on; names, provenance, prices and published peaks do not count."""
         words = self.model_dump(exclude={"title", "vendor", "status", "note", "name", "cost", "published", "published_conflict"})
@@ -195,3 +195,7 @@ class Chip(Section):
         from emu.chip.show import html
 
         return html(self)
+
+
+def _figure(key: str, value: Any, found: Figure | None, file: str) -> Figure:
+    return Figure(key, value, found.tag if found else None, found.source if found else None, file)
