@@ -1,5 +1,5 @@
 # The border between Python and csrc/map: named numbers in, tuples out.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 include "map/percore.pxi"

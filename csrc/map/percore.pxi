@@ -62,8 +62,12 @@ cdef class PerCore:
         return True
 
     def __hash__(self):
+        cdef uint64_t mixed = self.cores
+        cdef Py_ssize_t j
         if self.hashed == 0:
-            self.hashed = hash(self.values) or 1
+            for j in range(self.cores):  # FNV's prime; the shift brings high bits down
+                mixed = (mixed ^ (mixed >> 32) ^ <uint64_t>self.value[j]) * <uint64_t>1099511628211ULL
+            self.hashed = <Py_hash_t>(mixed >> 2) or 1
         return self.hashed
 
     def __repr__(self):

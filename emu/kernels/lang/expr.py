@@ -48,7 +48,7 @@ class Expr:
         self.terms = terms
         self.lo = lo
         self.hi = hi
-        self._hash = hash((const, terms, lo, hi))
+        self._hash: int | None = None
         self._bounds: tuple[Const, Const] | None = None
 
     @property
@@ -71,6 +71,8 @@ class Expr:
         return low, high
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.const, self.terms, self.lo, self.hi))
         return self._hash
 
     def __eq__(self, other: object) -> bool:
