@@ -1,4 +1,4 @@
-"""First contact with silicon: measured bf16 kernels of A100 and H100 beside what the machine predicts, nothing fitted.
+"""First contact with silicon: measured bf16 kernels of A100 and H100 beside what the machine predicts.
 
     python benchmarks/first_contact.py                     # the committed sample, printed
     python benchmarks/first_contact.py --page docs/first-contact.md
@@ -19,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -65,8 +64,6 @@ class Outcome:
     row: Row
     seconds: float
     launch_s: float = 0.0
-    floor_s: float = 0.0
-    """What the machine itself takes for the smallest kernel; the launch, a shortest measured kernel, holds such a part too."""
     bound_by: str = ""
     split_k: int = 0
     tile: str = ""
@@ -76,11 +73,6 @@ class Outcome:
     @property
     def error(self) -> float:
         return -1.0 if self.failure else self.seconds / self.row.seconds - 1
-
-    @property
-    def error_floor_once(self) -> float:
-        """The error if what the smallest kernel takes on the machine is taken off the launch."""
-        return -1.0 if self.failure else (self.seconds - self.floor_s) / self.row.seconds - 1
 
 
 def read(path: Path) -> list[Row]:
@@ -117,12 +109,6 @@ def keep(rows: Sequence[Row], path: Path) -> None:
     path.write_text(HEADER + "chip,dtype,m,n,k,latency_ms\n" + "\n".join(lines) + "\n")
 
 
-@cache
-def floor(chip: str) -> float:
-    """Seconds of the smallest kernel on the machine, without its launch."""
-    return emu.gemm(chip, 1, 32, 32, stack=STACK).run.seconds
-
-
 def predict(row: Row) -> Outcome:
     """The row on the machine, as a kernel of the stack, operands cold."""
     start = time.process_time()
@@ -132,7 +118,7 @@ def predict(row: Row) -> Outcome:
         return Outcome(row, 0.0, failure=str(error))
     t = r.mapping
     tile = f"{t['tile_m']}x{t['tile_n']}x{t['tile_k']}"
-    return Outcome(row, r.seconds, r.launch_s, floor(row.chip), r.bound.by, t["split_k"], tile, time.process_time() - start)
+    return Outcome(row, r.seconds, r.launch_s, r.bound.by, t["split_k"], tile, time.process_time() - start)
 
 
 def regime(o: Outcome) -> str:
@@ -156,11 +142,10 @@ def table(outcomes: Sequence[Outcome], title: str, key: Callable[[Outcome], str]
     groups: dict[str, list[Outcome]] = defaultdict(list)
     for o in outcomes:
         groups[key(o)].append(o)
-    lines = [f"| {title} | rows | MAPE | median signed | 90th percentile | MAPE and median, floor once |", "|---|---|---|---|---|---|"]
+    lines = [f"| {title} | rows | MAPE | median signed | 90th percentile |", "|---|---|---|---|---|"]
     for name, part in [*sorted(groups.items()), ("all", list(outcomes))]:
         mape, median, tail = figures([o.error for o in part])
-        once = figures([o.error_floor_once for o in part])
-        lines.append(f"| {name} | {len(part)} | {mape:.1%} | {median:+.1%} | {tail:.1%} | {once[0]:.1%}, {once[1]:+.1%} |")
+        lines.append(f"| {name} | {len(part)} | {mape:.1%} | {median:+.1%} | {tail:.1%} |")
     return lines
 
 

@@ -128,17 +128,26 @@ class Stack(Section):
 
     mode: Literal["whole-layer", "kernel-per-op"]
     launch_s: Seconds = 0.0
-    """Shortest time of one kernel, launch to launch."""
+    """Shortest measured time of one kernel, launch to launch. It holds a trip to memory and back: what a launch adds to a run is this less
+    the machine's own shortest kernel."""
     reduce_launch_s: Seconds = 0.0
-    """The same for the second pass of a split sum."""
+    """The same for the second pass of a split sum, behind the kernel it belongs to."""
+    quantize_launch_s: Seconds = 0.0
+    """The same for a dynamic-quantisation kernel, in front of the one it belongs to."""
+    kernel: Literal["per-tile", "persistent"] = "per-tile"
+    """Whether a matrix kernel's thread block makes one output tile, with loads and write-back of its own, or all of a core's in turn,
+    loading the next one while the last is written back."""
+    step_k: CountOrNone = 0
+    """Depth of one step of a matrix kernel along the sum; 0: the largest that one instruction takes."""
+    stages: Count = 4
+    """Most steps that a block keeps in flight, itself included; fewer where the scratchpad does not hold them."""
+    resident: Count = 2
+    """Most blocks on a core at a time; fewer where scratchpad or accumulators do not hold them."""
     waves: Literal["static", "dynamic"] = "static"
     """Whether tiles are dealt out beforehand or fetched as cores come free."""
     tiles: list[Annotated[tuple[int, int], Strict(False)]] = []
     """Output tiles (m, n) of its matrix kernels; empty: any."""
     split_k_limit: Count = 1
-    quantize_row_s: Seconds = 0.0
-    """A dynamic-quantisation kernel's time per token row on the whole chip."""
-    quantize_bytes_per_element: float = Field(default=0.0, ge=0)
     attention_floor_s: Seconds = 0.0
     """Shortest time of one attention call (cache write, attention, merge)."""
     collectives: list[Protocol] = []

@@ -1,94 +1,124 @@
-"""A gemm as a kernel-per-op stack runs it: tiles of the library's menu, whole tiles in waves, perhaps a divided sum, a launch per kernel.
+"""A gemm as a kernel-per-op stack runs it: thread blocks of the library's menu, perhaps a divided sum, a launch per kernel.
 
-The program is the kernel by itself: nothing is fetched before it begins, L2 is cold, and launches are what the stack says they cost."""
+The program is the kernels by themselves, one behind the other: nothing is fetched before a kernel begins; the cache is cold at first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from emu.chip.schema import Chip
 from emu.chip.surroundings import Stack
 from emu.errors import CapacityError
-from emu.kernels.gemm import Epilogue, GemmTiling, gemm
-from emu.kernels.lang import Tracer
-from emu.kernels.split_k import gemm_divided
-from emu.machine import Machine, Run
-from emu.mapper.area import Area
-from emu.mapper.gemm import GemmShape, rated
-from emu.mapper.tilings import added_at_once
+from emu.kernels.gemm_blocks import BlockTiling, gemm_in_blocks
+from emu.kernels.lang import Tensor, Tracer, format_bytes
+from emu.kernels.quantize import quantize_rows
+from emu.machine import Machine, Run, timed
+from emu.machine.image import Image
+from emu.mapper.area import block_columns
+from emu.mapper.blocks import Blocks
+from emu.mapper.gemm import GemmShape
+from emu.mapper.tilings import MOST_ADDED
 from isa import Program
 
-SIMULATED = 3
-"""Candidates that are run, and the best one with an undivided sum besides."""
-LISTED = 4096
-"""Kernels listed for one number of parts: all of them."""
+SIMULATED = 2
+"""Candidates that are run, if the analysis cannot decide between them."""
+MARGIN = 1.03
+"""Within this of the first one it cannot."""
+WIDE = "bf16"
+"""What x is in before it is quantised."""
 
 
 @dataclass(frozen=True)
 class LibraryGemm:
-    """How the library would run a gemm; `split_k` parts of the sum, a second kernel adds them where there is more than one."""
+    """How the library runs a gemm, and what its launches add to the run, in seconds."""
 
-    tiling: GemmTiling
-    split_k: int
-
-    def launch_s(self, chip: Chip, stack: Stack) -> float:
-        """What launches cost beside the run. The barrier before the second pass stands in for part of its launch."""
-        if self.split_k == 1:
-            return stack.launch_s
-        return stack.launch_s + max(0.0, stack.reduce_launch_s - chip.sync.barrier_cycles / chip.core.clock_hz)
+    tiling: BlockTiling
+    quantized: bool
+    launch_s: float
 
 
-def library_gemm(chip: Chip, shape: GemmShape, area: Area, stack: Stack, fidelity: str = "fast") -> tuple[LibraryGemm, Run, int]:
+def library_gemm(chip: Chip, shape: GemmShape, stack_name: str, fidelity: str = "fast") -> tuple[LibraryGemm, Run, int]:
     """The quickest of the best-ranked kernels with their launches, its run, and how many were run."""
-    found = sorted(_ranked(chip, shape, area, stack), key=_order)
+    stack = chip.stack[stack_name]
+    found = Blocks(chip, shape, stack).found()
     if not found:
         raise CapacityError(f"no tile of the stack's menu fits a core of {chip.name} for {shape.m} x {shape.n} x {shape.k}")
-    best = [g for _, g in found[:SIMULATED]]
-    if all(g.split_k > 1 for g in best):
-        best.append(next(g for _, g in found if g.split_k == 1))
-    programs = [library_program(chip, shape, area, g) for g in best]
-    runs = [Machine(chip, fidelity).run(program, values=False, verify=False, reuse=True) for program in programs]
-    _, j = min((run.seconds + g.launch_s(chip, stack), j) for j, (g, run) in enumerate(zip(best, runs)))
-    return best[j], runs[j], len(best)
+    best = [t for clocks, t in found[:SIMULATED] if clocks <= MARGIN * found[0][0]]
+    machine = Machine(chip, fidelity)
+    own_s = shortest_s(chip, stack_name, fidelity)
+    tried = []
+    for j, tiling in enumerate(best):
+        run = timed(machine, Image.of(library_program(chip, shape, tiling)))
+        gemm = LibraryGemm(tiling, quantized(shape), added_s(chip, stack, own_s, tiling.split_k > 1, quantized(shape)))
+        tried.append((run.seconds + gemm.launch_s, j, gemm, run))
+    _, _, gemm, run = min(tried, key=lambda found: found[:2])
+    return gemm, run, len(tried)
 
 
-def _order(pair: tuple[float, LibraryGemm]) -> tuple[float, ...]:
-    return (pair[0], pair[1].split_k, *(int(v) for v in vars(pair[1].tiling).values()))
+def quantized(shape: GemmShape) -> bool:
+    """Whether a kernel before the product brings x into the product's format."""
+    return format_bytes(shape.fmt) < 2 and shape.fmt != "int8"
 
 
-def _ranked(chip: Chip, shape: GemmShape, area: Area, stack: Stack) -> Iterator[tuple[float, LibraryGemm]]:
-    """Analytic cycles and kernel, for every tile of the menu and every power of two of parts."""
-    for split_k in (1 << j for j in range(stack.split_k_limit.bit_length())):
-        part = shape if split_k == 1 else replace(shape, k=-(-shape.k // split_k), out_fmt="fp32")
-        for kernel, t in rated(part, chip, area, LISTED, tuple(stack.tiles), chip.core_count // split_k, split_k):
-            if split_k <= -(-shape.k // t.tile_k):
-                g = LibraryGemm(t, split_k)
-                cycles = kernel + g.launch_s(chip, stack) * chip.core.clock_hz
-                yield cycles + (0 if split_k == 1 else _adding_cycles(chip, shape, split_k)), g
+def added_s(chip: Chip, stack: Stack, own_s: float, divided: bool, quantizes: bool) -> float:
+    """What launches add to a run: of every kernel the shortest measured one less the machine's own shortest, `own_s`, which holds the same
+    trips to memory; and the barriers in the program, which stand where one kernel ends and the next begins, are taken off."""
+    launches = [stack.launch_s] + [stack.reduce_launch_s] * divided + [stack.quantize_launch_s] * quantizes
+    barriers = (len(launches) - 1) * chip.sync.barrier_cycles / chip.core.clock_hz
+    return max(0.0, sum(launch - own_s for launch in launches) - barriers)
 
 
-def _adding_cycles(chip: Chip, shape: GemmShape, split_k: int) -> float:
-    """The second pass: a trip to memory, the parts over the core's DMA port, the additions."""
-    mine = -(-shape.m * shape.n // chip.core_count) * split_k
-    trip = 2 * chip.hbm.latency_s * chip.core.clock_hz + chip.sync.barrier_cycles
-    return trip + mine * (4 / chip.core.dma.bytes_per_clk + 1 / chip.core.vector.per_clk["add"])
+_shortest: dict[tuple[str, str, str], float] = {}
 
 
-def library_program(chip: Chip, shape: GemmShape, area: Area, g: LibraryGemm) -> Program:
-    """The kernel alone, or the two of a divided sum with a barrier between them, so that the parts may still be in the cache."""
+def shortest_s(chip: Chip, stack_name: str, fidelity: str = "fast") -> float:
+    """Seconds of the machine's own shortest kernel: a product of the smallest tile and one step, one block on one core."""
+    key = (chip.digest, stack_name, fidelity)
+    if key not in _shortest:
+        stack = chip.stack[stack_name]
+        fmt = WIDE if WIDE in chip.core.matrix.macs_per_clk else next(iter(chip.core.matrix.macs_per_clk))
+        shape = GemmShape(1, min(n for _, n in stack.tiles), stack.step_k or chip.core.matrix.max_k, fmt, WIDE)
+        tilings = Blocks(chip, shape, stack).found()
+        if not tilings:
+            raise CapacityError(f"no tile of the menu of stack {stack_name} fits a core of {chip.name}")
+        _shortest[key] = timed(Machine(chip, fidelity), library_program(chip, shape, tilings[0][1])).seconds
+    return _shortest[key]
+
+
+def library_program(chip: Chip, shape: GemmShape, tiling: BlockTiling) -> Program:
+    """The kernels of one gemm with barriers between them, so that what one leaves in the cache the next one finds there."""
     k = Tracer(chip, "gemm")
-    blocks = -(-shape.n // area.block)
-    columns = blocks * area.block
-    x = k.hbm("x", (shape.m, shape.k), shape.fmt, "in")
-    w = k.hbm("w", (blocks, shape.k, area.block), shape.fmt, "weight")
-    out = k.hbm("y", (shape.m, columns), shape.out_fmt, "out")
-    t = g.tiling
-    k.weight_ring(area.slot_bytes, area.slots)
-    if g.split_k == 1:
+    k.runs_ahead = False
+    block = min(block_columns(chip), tiling.tile_n)
+    blocks = -(-shape.n // block)
+    x, scale = _operand(k, shape)
+    w = k.hbm("w", (blocks, shape.k, block), shape.fmt, "weight")
+    out = k.hbm("y", (shape.m, blocks * block), shape.out_fmt, "out")
+    width = _added_at_once(chip, tiling, shape.m * out.shape[1])
+    if tiling.split_k == 1 and not quantized(shape):
         k.begin_only_op()
-        gemm(k, x, w, out, t, Epilogue(scale=1.0 / 128 if shape.scale else None))
+        gemm_in_blocks(k, x, w, out, tiling, width, scale)
+    elif tiling.split_k == 1:
+        with k.op("gemm"):
+            gemm_in_blocks(k, x, w, out, tiling, width, scale)
     else:
-        width = added_at_once(chip.core_count, area, shape.m * columns, g.split_k)
-        gemm_divided(k, x, w, out, replace(t, split_k=g.split_k), width)
+        gemm_in_blocks(k, x, w, out, tiling, width, scale)
     return k.program()
+
+
+def _operand(k: Tracer, shape: GemmShape) -> tuple[Tensor, Tensor | float | None]:
+    """x in the product's format and what undoes its scaling; where it has to be quantised, the kernel that does it."""
+    if not quantized(shape):
+        return k.hbm("x", (shape.m, shape.k), shape.fmt, "in"), 1.0 / 128 if shape.scale else None
+    wide = k.hbm("x", (shape.m, shape.k), WIDE, "in")
+    x, scale = k.hbm("small", (shape.m, shape.k), shape.fmt), k.hbm("scale", (shape.m, 1), "fp32")
+    with k.op("quantize"):
+        quantize_rows(k, wide, x, scale)
+    return x, scale
+
+
+def _added_at_once(chip: Chip, tiling: BlockTiling, elements: int) -> int:
+    """A core's share of the second pass in one tile where a quarter of the scratchpad holds it: two tiles of parts, a sum, two outputs."""
+    room = chip.core.sram.capacity_bytes // 4 // (2 * 4 * tiling.split_k + 4 + 2 * 4)
+    share = -(-elements // chip.core_count)
+    return max(64, min(MOST_ADDED, room // 64 * 64, -(-share // 64) * 64))

@@ -8,7 +8,6 @@ from typing import Any
 
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
-from emu.kernels.lang import format_bytes
 from emu.machine import Machine, Run, timed
 from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
@@ -148,7 +147,8 @@ def gemm(
 ) -> OpResult:
     """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory and no cache warm.
 
-    A kernel-per-op stack runs it as one kernel (two where the sum is divided) with its library's tiles; `launch_s` is part of the time.
+    A kernel-per-op stack runs it as a kernel of its library, with a second one where the sum is divided; in 8-bit floats another one before
+    it brings x from bf16 into the format (`mapping["quantized"]`). `launch_s`, what launches add, is part of the time.
     It is mapped at full clock and runs at the one that the power cap leaves it (`emu.power.settle`), unless `clock` (Hz, "1.5 GHz", "max")
     locks it or `regime` is "short"."""
     chip = _chip(chip, stack)
@@ -192,11 +192,9 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
         image = gemm_image(chip, shape, area, tiling)
         run = timed(Machine(chip, fidelity), image)
         return run, {**vars(tiling), "candidates_run": tried}
-    if format_bytes(shape.fmt) < 2:
-        raise UnsupportedError(f"stack {stack!r} with {shape.fmt}: its quantising kernel is not emulated yet; use stack 'bare' or bf16")
-    best, run, tried = library_gemm(chip, shape, area, library, fidelity)
-    mapping = {**vars(best.tiling), "split_k": best.split_k, "launch_s": best.launch_s(chip, library), "operands": "cold"}
-    return run, {**mapping, "candidates_run": tried}
+    best, run, tried = library_gemm(chip, shape, stack, fidelity)
+    extra = {"quantized": True} if best.quantized else {}
+    return run, {**vars(best.tiling), **extra, "launch_s": best.launch_s, "operands": "cold", "candidates_run": tried}
 
 
 def attention(

@@ -111,7 +111,7 @@ def test_mi300x_traps() -> None:
     assert "not modelled" in chip.note and chip.power.tdp_w == 750
 
 
-@pytest.mark.parametrize("name, launch_us", [("a100", 2.66), ("h100", 2.5), ("h200", 2.4), ("b200", 1.85)])
+@pytest.mark.parametrize("name, launch_us", [("a100", 2.8), ("h100", 2.6), ("h200", 2.4), ("b200", 1.85)])
 def test_gpus_have_a_kernel_per_op_stack(name: str, launch_us: float) -> None:
     stack = emu.chip(name).stack["vllm"]
     assert stack.mode == "kernel-per-op" and stack.launch_s == pytest.approx(launch_us * 1e-6)
