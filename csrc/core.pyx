@@ -84,13 +84,18 @@ cdef extern from "engine/machine.h" nogil:
     int emu_machine_run(emu_machine *m)
     void emu_machine_free(emu_machine *m)
 
-cdef extern from "num/num.h" nogil:
-    pass
+cdef extern from "num/toggle.h" nogil:
+    int EMU_TALLIES
+    ctypedef struct emu_tally:
+        int64_t toggles
+        int64_t bits
+    emu_tally *emu_num_tallies
 
 CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "barrier", "issue", "matrix", "vector",
                "not_started", "finished")
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
                "runaway", "pc", "interrupted", "transfer", "index", "producer")
+TALLY_NAMES = ("mm_a", "mm_b", "mm_acc", "vec", "hbm_read", "hbm_write", "sram", "acc", "shared")
 STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer")
 
 
@@ -208,8 +213,13 @@ cdef dict harvest(emu_machine *m):
             "label_stalls": label_stalls, "releases": releases, "records": records}
 
 
-def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs, list weights=None):
+def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs, list weights=None, bint toggles=False):
     """Run a program once. See _core.pyi for the arguments; raises CoreFailure."""
+    global emu_num_tallies
+    cdef emu_tally tallies[16]
+    assert EMU_TALLIES == len(TALLY_NAMES)
+    for j in range(EMU_TALLIES):
+        tallies[j].toggles = tallies[j].bits = 0
     cdef emu_machine *m = <emu_machine *>PyMem_Calloc(1, sizeof(emu_machine))
     cdef int rc
     cdef const uint8_t[::1] data
@@ -235,12 +245,16 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
             raise MemoryError
         m.poll = poll_signals
         with nogil:
+            emu_num_tallies = tallies if toggles else NULL
             rc = emu_machine_run(m)
+            emu_num_tallies = NULL
         if rc < 0:
             if ERROR_NAMES[m.fail.code] == "interrupted":
                 interrupted()
             raise failure(m)
         result = harvest(m)
+        if toggles:
+            result["toggles"] = {name: (tallies[j].toggles, tallies[j].bits) for j, name in enumerate(TALLY_NAMES)}
         for where, array in outputs:
             target = array
             if target.shape[0]:

@@ -25,6 +25,17 @@ cdef extern from "num/num.h" nogil:
     int emu_num_force_level(int)
 
 
+cdef extern from "num/toggle.h" nogil:
+    int EMU_TALLIES
+    size_t EMU_BUS_BYTES
+    ctypedef struct emu_tally:
+        int64_t toggles
+        int64_t bits
+    emu_tally *emu_num_tallies
+    void emu_toggles_along(const emu_view *, int, emu_tally *)
+    void emu_toggles_bus(const uint8_t *, size_t, size_t, emu_tally *)
+
+
 class Unsupported(ValueError):
     """The combination of formats or shapes has no meaning for the instruction."""
 
@@ -83,6 +94,43 @@ def mm(acc, a, b, int bt=0, int accumulate=0, int order=0, int block_k=0, int ac
         code = emu_num_mm(&views[0], &views[1], &views[2], bt, accumulate, &rule)
         emu_num_leave(saved)
     check(code)
+
+
+def mm_toggles(acc, a, b, int bt=0, int accumulate=0, int order=0, int block_k=0, int acc_last=0):
+    """mm, and (toggles, bits) of a, b and the results as a run with values counts them."""
+    global emu_num_tallies
+    cdef emu_tally tallies[9]
+    cdef emu_tally *before = emu_num_tallies
+    assert EMU_TALLIES == 9
+    for i in range(9):
+        tallies[i].toggles = tallies[i].bits = 0
+    emu_num_tallies = tallies
+    try:
+        mm(acc, a, b, bt, accumulate, order, block_k, acc_last)
+    finally:
+        emu_num_tallies = before
+    return [(tallies[i].toggles, tallies[i].bits) for i in range(3)]
+
+
+def bus_toggles(const uint8_t[::1] data, size_t width=EMU_BUS_BYTES):
+    """(toggles, bits) of bytes that cross a bus `width` bytes wide, one beat after the other."""
+    cdef emu_tally t
+    t.toggles = t.bits = 0
+    if data.shape[0]:
+        emu_toggles_bus(&data[0], data.shape[0], width, &t)
+    return t.toggles, t.bits
+
+
+def view_toggles(spec, int along):
+    """(toggles, bits) of elements that follow each other along a dimension of a view."""
+    cdef emu_view view
+    cdef emu_tally t
+    t.toggles = t.bits = 0
+    if not 0 <= along < 4:
+        raise ValueError(f"dimension {along}: expected 0 to 3")
+    view_of(spec, &view)
+    emu_toggles_along(&view, along, &t)
+    return t.toggles, t.bits
 
 
 def vec(int opcode, d, s1=None, s2=None, int flags=0, uint32_t scalar=0, int64_t diag=0, int64_t window=0):

@@ -4,6 +4,7 @@ from typing import Any
 CAUSE_NAMES: tuple[str, ...]
 ERROR_NAMES: tuple[str, ...]
 STATE_NAMES: tuple[str, ...]
+TALLY_NAMES: tuple[str, ...]
 
 class CoreFailure(Exception):
     """A run that ended in an error; `info` is the core's report: code, text, core, stream, pc, byte ranges, blocked streams."""
@@ -23,5 +24,6 @@ def run(
     inputs: list[tuple[int, Any]],  # offset in hbm, bytes
     outputs: list[tuple[int, Any]],  # offset in hbm, writable bytes
     weights: list[int] | None = None,  # how many cores each one stands for
+    toggles: bool = False,  # count bits that toggle (emu.power.activity); only where values run is there anything to count
 ) -> dict[str, Any]:
     """One run. Raises CoreFailure, MemoryError, KeyboardInterrupt."""

@@ -1,6 +1,7 @@
 /* DMA: what a transfer moves, on which path, at which rate at most, and when its effect is complete. */
 #include <string.h>
 #include "machine.h"
+#include "num/toggle.h"
 
 typedef struct { const emu_plan *p; emu_operand d, s, index; int multicast; int64_t first, count, step; } transfer;
 
@@ -35,6 +36,27 @@ static int resolve(emu_machine *m, emu_stream *s, emu_insn *i, transfer *x) {
   return emu_access(m, s, &x->index, 0);
 }
 
+/* Toggles of moved bytes, counted for the space they leave and the one they reach: along a row on a bus, across rows no longer than a beat. */
+static void tally(const emu_extent *x, const uint8_t *from, int to_space, int dense) {
+  static const int read[EMU_SP_COUNT] = {EMU_TALLY_HBM_READ, EMU_TALLY_SRAM, EMU_TALLY_ACC, EMU_TALLY_SRAM, EMU_TALLY_SHARED};
+  const int64_t size = emu_fmt_bytes[x->fmt], row = x->n[0] * size;
+  emu_view v = {(uint8_t *)(uintptr_t)from, x->fmt, 0, {0}, {0}};
+  emu_tally t = {0, 0};
+  memcpy(v.n, x->n, sizeof v.n);
+  memcpy(v.s, x->s, sizeof v.s);
+  if (!dense || row <= EMU_BUS_BYTES) emu_toggles_along(&v, dense && v.n[1] > 1 ? 1 : 0, &t);
+  else
+    for (int64_t a = 0; a < v.n[3]; a++)
+      for (int64_t b = 0; b < v.n[2]; b++)
+        for (int64_t c = 0; c < v.n[1]; c++)
+          emu_toggles_bus(from + a * v.s[3] + b * v.s[2] + c * v.s[1], (size_t)row, EMU_BUS_BYTES, &t);
+  const int ends[2] = {read[x->space], to_space == EMU_SP_HBM ? EMU_TALLY_HBM_WRITE : read[to_space]};
+  for (int j = 0; j < 2; j++) {
+    emu_num_tallies[ends[j]].toggles += t.toggles;
+    emu_num_tallies[ends[j]].bits += t.bits;
+  }
+}
+
 static void copy(emu_machine *m, const emu_operand *d, const emu_operand *s) {
   const emu_extent *dx = d->x, *sx = s->x;
   const int64_t size = emu_fmt_bytes[dx->fmt];
@@ -49,6 +71,7 @@ static void copy(emu_machine *m, const emu_operand *d, const emu_operand *s) {
         else
           for (int64_t e = 0; e < dx->n[0]; e++) memcpy(t + e * dx->s[0], f + e * sx->s[0], (size_t)size);
       }
+  if (emu_num_tallies) tally(sx, from, dx->space, dense);
 }
 
 /* Rows chosen by an index: each is an operand of its own, so that a wild index is an error and not a stray read. In timing-only runs an

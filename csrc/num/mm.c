@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "level.h"
+#include "toggle.h"
 
 #define BLOCK 64        /* k of a transposed b that is converted at a time */
 #define INT8_BLOCK 1024 /* 2^10 products of at most 2^14 are exact in fp32 */
@@ -151,6 +152,15 @@ static int prepare(struct job *job)
     return EMU_NUM_OK;
 }
 
+/* a streams row after row, b is taken row after row of k, results leave row after row; a row alone is counted along itself. */
+static void tally(const struct job *job)
+{
+    const int along = job->m > 1, deep = job->bt ? 0 : 1;
+    emu_toggles_along(job->a, along, &emu_num_tallies[EMU_TALLY_MM_A]);
+    emu_toggles_along(job->b, job->k > 1 ? deep : !deep, &emu_num_tallies[EMU_TALLY_MM_B]);
+    emu_toggles_along(job->acc, along, &emu_num_tallies[EMU_TALLY_MM_ACC]);
+}
+
 int emu_num_mm(const emu_view *acc, const emu_view *a, const emu_view *b, int bt, int accumulate, const emu_accumulate *rule)
 {
     struct job job = {.level = emu_num_current(), .acc = acc, .a = a, .b = b, .rule = *rule, .bt = bt != 0, .accumulate = accumulate != 0};
@@ -170,5 +180,6 @@ int emu_num_mm(const emu_view *acc, const emu_view *a, const emu_view *b, int bt
         }
     }
     free(job.panel_a);
+    if (emu_num_tallies) tally(&job);
     return EMU_NUM_OK;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "level.h"
+#include "toggle.h"
 #include "vec.h"
 
 /* Iteration space shared by the views, dimensions merged where every view allows it. */
@@ -176,5 +177,11 @@ int emu_num_vec(int opcode, const emu_view *d, const emu_view *s1, const emu_vie
         memcpy(shaped[1].n, d->n, sizeof d->n);
         s2 = &shaped[1];
     }
-    return isolated(opcode, d, s1, s2, (flags & EMU_NUM_FLAG_SAT) != 0, scalar, diag, window);
+    if (emu_num_tallies) { /* before: the destination may overwrite them */
+        if (s1) emu_toggles_along(s1, 0, &emu_num_tallies[EMU_TALLY_VEC]);
+        if (s2) emu_toggles_along(s2, 0, &emu_num_tallies[EMU_TALLY_VEC]);
+    }
+    const int code = isolated(opcode, d, s1, s2, (flags & EMU_NUM_FLAG_SAT) != 0, scalar, diag, window);
+    if (emu_num_tallies && code == EMU_NUM_OK && !reduction) emu_toggles_along(d, 0, &emu_num_tallies[EMU_TALLY_VEC]);
+    return code;
 }
