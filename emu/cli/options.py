@@ -17,6 +17,7 @@ NoFolding = Annotated[bool, typer.Option("--no-folding", help="Simulate every co
 NoForward = Annotated[bool, typer.Option("--no-fast-forward", help="Run every turn of every loop: slower, the same figures.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Trace = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a timeline that ui.perfetto.dev opens.")]
+Data = Annotated[str, typer.Option(help="Class of the data, on which joules depend: zeros, normal, random.")]
 Clock = Annotated[str | None, typer.Option(metavar="HZ", help='Lock the core clock ("1.5 GHz", max) instead of leaving it to the cap.')]
 NoCap = Annotated[bool, typer.Option("--no-cap", help="Full clock whatever power it takes; as --clock max.")]
 Regime = Annotated[str, typer.Option(help="steady (the power cap holds) or short (over before power is regulated: full clock).")]

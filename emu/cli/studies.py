@@ -21,6 +21,7 @@ def estimate(
     fidelity: options.Fidelity = "fast",
     stack: options.Stack = "bare",
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn at random.")] = 0,
+    data: options.Data = "normal",
     clock: options.Clock = None,
     no_cap: options.NoCap = False,
     regime: options.Regime = "steady",
@@ -41,7 +42,7 @@ def estimate(
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
             emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
-            fidelity=fidelity, stack=stack, seed=seed, clock=clock_of(clock, no_cap), regime=regime, progress=report,
+            fidelity=fidelity, stack=stack, seed=seed, data=data, clock=clock_of(clock, no_cap), regime=regime, progress=report,
         )
         if trace is not None:
             result.trace(trace)
@@ -78,6 +79,7 @@ def gemm(
     k: Annotated[int, typer.Option("--k", min=1, help="Columns of a, rows of b.")],
     dtype: options.DType = "bf16",
     stack: options.Stack = "bare",
+    data: options.Data = "normal",
     clock: options.Clock = None,
     no_cap: options.NoCap = False,
     regime: options.Regime = "steady",
@@ -92,7 +94,7 @@ def gemm(
     from emu.cli.names import chip_of, clock_of
 
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
-        result = study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack, clock=clock_of(clock, no_cap), regime=regime)
+        result = study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack, data=data, clock=clock_of(clock, no_cap), regime=regime)
     show(result.to_dict(), json)
 
 
@@ -109,6 +111,7 @@ def attention(
     dtype: options.DType = "bf16",
     kv_dtype: options.KvDType = None,
     stack: options.Stack = "bare",
+    data: options.Data = "normal",
     clock: options.Clock = None,
     no_cap: options.NoCap = False,
     regime: options.Regime = "steady",
@@ -126,6 +129,6 @@ def attention(
         result = study.attention(
             chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
             q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
-            clock=clock_of(clock, no_cap), regime=regime,
+            data=data, clock=clock_of(clock, no_cap), regime=regime,
         )
     show(result.to_dict(), json)

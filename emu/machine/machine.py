@@ -58,6 +58,7 @@ class Machine:
         folding: bool = False,
         fast_forward: bool = False,
         reuse: bool = False,
+        toggles: bool = False,
     ) -> Run:
         """Run a program once; an `Image` of it has been packed already, and its program has not changed since.
 
@@ -66,12 +67,14 @@ class Machine:
         static proofs for a program the compiler has just made. `folding` simulates equal cores once and `fast_forward` skips whole
         periods of loops: both give the same times and counts to the femtosecond and the event (timing-only runs without check or trace;
         elsewhere they do nothing), but bytes that were never written are then no longer looked for. `reuse` allows the answer of an equal
-        timing-only run to be taken from the user's cache (emu.caching), and puts it there. Raises ProgramError, CapacityError,
-        UnsupportedError.
+        timing-only run to be taken from the user's cache (emu.caching), and puts it there. `toggles` counts the bits
+        that toggle in a run with values, which changes its joules and nothing else. Raises ProgramError, CapacityError, UnsupportedError.
         """
         given_image, program = (program, program.program) if isinstance(program, Image) else (None, program)
         self._suits(program, verify)
         image = given_image or Image.of(program)
+        if toggles and not values:
+            raise UnsupportedError(f"{program.name}: toggles are counted where values run; declare a class of data instead (data=...)")
         if values:
             require(program, self.chip, max_memory)
         given = gather_inputs(program, inputs or {}, values)
@@ -86,11 +89,12 @@ class Machine:
         }
         plain = not (values or config["check"] or trace)
         short = plain and folding, plain and fast_forward
-        raw, classes = self._run(image, config, given, list(outputs.values()), *short, plain and reuse)
+        raw, classes = self._run(image, config, given, list(outputs.values()), *short, plain and reuse, toggles)
         return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes)
 
     def _run(
-        self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool, reuse: bool
+        self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool, reuse: bool,
+        toggles: bool = False,
     ) -> tuple[dict[str, Any], Folding | None]:
         config["forward"] = int(forward and addresses_are_free(self.chip))
         classes = fold(image.packed, self.chip) if folding else None
@@ -99,10 +103,10 @@ class Machine:
         try:
             if reuse:
                 return kept.run(image.packed, config, given, classes), classes
-            return image.packed.run(config, given, outputs, classes), classes
+            return image.packed.run(config, given, outputs, classes, toggles), classes
         except _core.CoreFailure as failure:
             if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
-                return self._run(image, config | {"cores": image.packed.cores}, given, outputs, False, False, False)
+                return self._run(image, config | {"cores": image.packed.cores}, given, outputs, False, False, False, toggles)
             raise explain(image.program, failure.info) from None
 
     def _suits(self, program: Program, verify: bool) -> None:

@@ -96,9 +96,18 @@ class Run(Result):
     @cached_property
     def energy_report(self) -> Any:
         """Joules by component (emu.power.EnergyReport), priced when asked for: the run itself counts events only."""
-        from emu.power import energy
+        from emu.power import NORMAL, activity_of, energy
 
-        return energy(self.chip, self.counters, self.seconds)
+        toggles = self.toggles
+        activity = activity_of(self.program, self.counters, NORMAL, toggles) if toggles else None
+        return energy(self.chip, self.counters, self.seconds, activity)
+
+    @property
+    def toggles(self) -> dict[str, tuple[int, int]]:
+        """Where bits went (operand a of mm, ...) -> (bits that toggled, bits that could have), if the run was made with toggles=True.
+
+        The joules of such a run are those of its own data; of any other run, those of normally distributed data."""
+        return dict(self._raw.get("toggles", {}))
 
     @property
     def energy(self) -> dict[str, float]:

@@ -104,6 +104,7 @@ class EstimateDict(Header):
     generate: int
     dtype: str
     kv_dtype: str
+    data: str  # declared class of the tensors
     ttft_s: float | None
     tpot_s: float | None
     tokens_per_s: float | None
@@ -120,6 +121,7 @@ class EstimateDict(Header):
 class OpResultDict(Header):
     op: str
     dtype: str
+    data: str  # declared class of the operands: zeros | normal | random, or by kind
     seconds: float
     cycles: int
     joules: float

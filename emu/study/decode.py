@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from emu.chip.schema import Chip
+from emu.power import Data
 from emu.study.phase import Phase, Weighted
 from emu.study.sample import Sample
 
@@ -43,9 +44,9 @@ def weights_of(knots: list[int]) -> list[float]:
     return weights
 
 
-def decode_phase(chip: Chip, first: int, last: int, step: Callable[[int], Sample]) -> Phase:
+def decode_phase(chip: Chip, first: int, last: int, step: Callable[[int], Sample], data: Data) -> Phase:
     """All steps from cache length `first` to `last` (lengths after the step)."""
     found = knots_of(first, last, step)
     weights = weights_of(list(found))
     listed: list[dict[str, Any]] = [{"kv_len": kv_len, "seconds": s.fs / 1e15} for kv_len, s in found.items()]
-    return Phase(chip, [Weighted(s, w) for s, w in zip(found.values(), weights)], listed)
+    return Phase(chip, [Weighted(s, w) for s, w in zip(found.values(), weights)], listed, data)

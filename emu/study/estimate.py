@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from emu.machine.config import core_config
 from emu.mapper import choose
 from emu.models import Graph, Model
 from emu.models.graph import FORMAT_BYTES
-from emu.power import at_clock, settle
+from emu.power import Data, at_clock, settle
 from emu.result import Result, header
 from emu.study.decode import decode_phase
 from emu.study.phase import Phase, Weighted
@@ -75,7 +75,7 @@ class Estimate(Result):
             **header("estimate", self.chip, digest, self.asked["fidelity"], self.asked["stack"], self.asked["seed"]),
             "model": self.model.name,
             "chips": 1,
-            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype")},
+            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype", "data")},
             "ttft_s": self.ttft_s,
             "tpot_s": self.tpot_s,
             "tokens_per_s": self.tokens_per_s,
@@ -136,27 +136,28 @@ def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes
 
 def estimate(
     model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
-    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0, clock: float | str | None = None,
-    regime: str = "steady", progress: Progress = None,
+    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0,
+    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", progress: Progress = None,
 ) -> Estimate:
     """Run a transformer on one chip.
 
     `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights
     and activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled
     programs. Each phase runs at the clock that the power cap leaves it, unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is
-    "short" (emu.power.settle). Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    "short" (emu.power.settle). `data` is the declared class of all tensors or of each kind (activations, weights, kv): zeros, normal or
+    random, on which joules depend. Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
     from emu.chip import chip as preset
     from emu.models import model as known
 
     model = known(model) if isinstance(model, str) else model
-    chip = preset(chip) if isinstance(chip, str) else chip
+    chip, kinds = preset(chip) if isinstance(chip, str) else chip, Data.of(data)
     if chips != 1:
         raise UnsupportedError(f"chips = {chips}: several chips are not supported yet")
     _check(chip, (dtype, kv_dtype or dtype), fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {
         "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
-        "fidelity": fidelity, "seed": seed,
+        "fidelity": fidelity, "seed": seed, "data": kinds.text(),
     }  # fmt: skip
     say = progress or (lambda text: None)
 
@@ -173,7 +174,7 @@ def estimate(
         return found.work
 
     def once(graph: Graph) -> Phase:
-        return settled(graph, lambda run: Phase(chip, [Weighted(run(graph), 1.0)]))
+        return settled(graph, lambda run: Phase(chip, [Weighted(run(graph), 1.0)], data=kinds))
 
     if model.kind == "encoder":
         graph = model.graph("encode", batch, prompt, dtype=dtype, kv_dtype=kv_dtype)
@@ -191,7 +192,7 @@ def estimate(
                 say(f"decode at {kv_len} tokens")
                 return run(model.graph("decode", batch, 1, kv_len, dtype, kv_dtype, room))
 
-            return decode_phase(chip, prompt + 1, room, step)
+            return decode_phase(chip, prompt + 1, room, step, kinds)
 
         phases["decode"] = settled(model.graph("decode", batch, 1, room, dtype, kv_dtype, room), steps)
     return Estimate(model, chip, asked, phases, memory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from emu.mapper.library import library_gemm
 from emu.mapper.lower import lower
 from emu.models import Attention, Graph, Tensor
 from emu.models.graph import format_of, wide_format
-from emu.power import EnergyReport, Settled, at_clock, energy, settle
+from emu.power import NORMAL, Data, EnergyReport, Settled, activity_of, at_clock, energy, settle
 from emu.result import Result, header
 from emu.study.bound import Bound, gemm_bound, op_bound
 from emu.study.result import assumed, check_formats
@@ -28,13 +28,13 @@ class OpResult(Result):
 
     def __init__(
         self, op: str, dtype: str, run: Run, bound: Bound, flops: int, hbm_bytes: int, mapping: dict[str, Any], stack: str,
-        launch_s: float = 0.0, chip: Chip | None = None,
+        launch_s: float = 0.0, chip: Chip | None = None, data: Data = NORMAL,
     ) -> None:
         self.chip = chip or run.chip
         """As asked for; `run.chip` is the same at the clock of the run."""
         self.op, self.dtype, self.run, self.bound = op, dtype, run, bound
         self.flops, self.hbm_bytes, self.mapping, self.stack = flops, hbm_bytes, mapping, stack
-        self.launch_s = launch_s
+        self.launch_s, self.data = launch_s, data
         """What the stack's launches add to the run; `cycles` and `stalls` are the run's alone."""
         self.settled: Settled[OpResult] = Settled(self, run.chip.core.clock_hz, self.chip.core.clock_hz, "locked", None, self.seconds)
 
@@ -49,7 +49,8 @@ class OpResult(Result):
     @cached_property
     def energy_report(self) -> EnergyReport:
         """Events of the run, static watts over launches too: the mean of the kernel repeated without end."""
-        return energy(self.run.chip, self.run.counters, self.seconds)
+        activity = activity_of(self.run.program, self.run.counters, self.data)
+        return energy(self.run.chip, self.run.counters, self.seconds, activity)
 
     @property
     def joules(self) -> float:
@@ -105,6 +106,7 @@ class OpResult(Result):
             **header("op", chip, self.run.program.digest, self.run.fidelity, self.stack, 0),
             "op": self.op,
             "dtype": self.dtype,
+            "data": self.data.text(),
             "seconds": self.seconds,
             "cycles": self.cycles,
             "joules": self.joules,
@@ -143,15 +145,16 @@ def _positive(**sizes: int) -> None:
 
 def gemm(
     chip: Chip | str, m: int, n: int, k: int, dtype: str = "bf16", stack: str = "bare", fidelity: str = "fast", *,
-    clock: float | str | None = None, regime: str = "steady",
+    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady",
 ) -> OpResult:
     """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory and no cache warm.
 
     A kernel-per-op stack runs it as a kernel of its library, with a second one where the sum is divided; in 8-bit floats another one before
     it brings x from bf16 into the format (`mapping["quantized"]`). `launch_s`, what launches add, is part of the time.
     It is mapped at full clock and runs at the one that the power cap leaves it (`emu.power.settle`), unless `clock` (Hz, "1.5 GHz", "max")
-    locks it or `regime` is "short"."""
-    chip = _chip(chip, stack)
+    locks it or `regime` is "short". `data` is the declared
+    class of the operands: zeros, normal or random, for all or as {"activations": ..., "weights": ...} (emu.power.activity)."""
+    chip, kinds = _chip(chip, stack), Data.of(data)
     _positive(m=m, n=n, k=k)
     fmt = format_of(dtype)
     chip.peak_flops(fmt)  # refuses a format the chip lacks, by name
@@ -164,7 +167,7 @@ def gemm(
     launch_s: float = mapping.get("launch_s", 0.0)
 
     def result(run: Run) -> OpResult:
-        return OpResult("gemm", dtype, run, bound, 2 * m * n * k, compulsory, mapping, stack, launch_s, chip)
+        return OpResult("gemm", dtype, run, bound, 2 * m * n * k, compulsory, mapping, stack, launch_s, chip, kinds)
 
     return _settled(chip, run, result, clock, regime)
 
@@ -200,10 +203,11 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
 def attention(
     chip: Chip | str, phase: str = "prefill", batch: int = 1, q_heads: int = 32, kv_heads: int = 8, head_dim: int = 128, q_len: int = 512,
     kv_len: int | None = None, dtype: str = "bf16", kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", *,
-    clock: float | str | None = None, regime: str = "steady",
+    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady",
 ) -> OpResult:
-    """Causal prefill attention, or one decode step over a cache of kv_len tokens (q_len is then 1). `clock`, `regime`: as for `gemm`."""
-    chip = _chip(chip, stack)
+    """Causal prefill attention, or one decode step over a cache of kv_len tokens (q_len is then 1). `data` (also
+    by kind: activations, kv), `clock`, `regime`: as for `gemm`."""
+    chip, kinds = _chip(chip, stack), Data.of(data)
     if chip.stack[stack].mode != "whole-layer":
         raise UnsupportedError(f"stack {stack!r}: attention runs with stack 'bare' only so far")
     if phase not in ("prefill", "decode"):
@@ -223,7 +227,7 @@ def attention(
     mapping = dict(vars(tiling))
 
     def result(run: Run) -> OpResult:
-        return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack, chip=chip)
+        return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack, chip=chip, data=kinds)
 
     return _settled(chip, run, result, clock, regime)
 

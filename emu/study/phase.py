@@ -9,7 +9,7 @@ from typing import Any
 from emu.chip.schema import Chip
 from emu.machine.config import period_fs
 from emu.models import Gemm, Graph, Op
-from emu.power import Settled, energy
+from emu.power import NORMAL, Data, Settled, activity_of, energy
 from emu.study.bound import op_bound, pass_bound, prefetched_bytes
 from emu.study.result import largest_stall
 from emu.study.sample import MERGE, Sample
@@ -30,13 +30,13 @@ class Phase:
 
     `chip` is the one that was asked for, which bounds and utilisation refer to; the passes ran on it at one clock."""
 
-    def __init__(self, chip: Chip, passes: Sequence[Weighted], knots: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, chip: Chip, passes: Sequence[Weighted], knots: Sequence[dict[str, Any]] = (), data: Data = NORMAL) -> None:
         self.chip, self.passes, self.knots = chip, list(passes), list(knots)
         self.ran = self.passes[0].sample.run.chip
         self.count = round(sum(p.weight for p in passes))
         self.seconds = sum(p.weight * p.sample.fs for p in passes) / 1e15
         self.counters = self._counters()
-        self.energy = energy(self.ran, self.counters, self.seconds)
+        self.energy = energy(self.ran, self.counters, self.seconds, activity_of(self.passes[0].sample.run.program, self.counters, data))
         clock = self.ran.core.clock_hz
         self.settled: Settled[Phase] = Settled(self, clock, clock, "locked", None, self.seconds)
 

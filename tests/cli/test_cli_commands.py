@@ -27,7 +27,7 @@ def test_estimate_defaults(shell, fake):
     assert name == "estimate" and model.name == "llama-3-8b" and chip.name == "tiny"
     assert options == {
         "batch": 1, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": None, "fidelity": "fast", "stack": "bare", "seed": 0,
-        "clock": None, "regime": "steady", "progress": None,
+        "data": "normal", "clock": None, "regime": "steady", "progress": None,
     }
 
 
@@ -67,7 +67,7 @@ def test_op_gemm(shell, fake):
     assert code == 0 and json.loads(out)["kind"] == "op"
     name, (chip, *sizes), options = fake.calls[0]
     assert name == "gemm" and chip.name == "tiny" and sizes == [3, 5, 7]
-    assert options == {"dtype": "int8", "stack": "bare", "clock": None, "regime": "steady"}
+    assert options == {"dtype": "int8", "stack": "bare", "data": "normal", "clock": None, "regime": "steady"}
 
 
 @pytest.mark.parametrize(("phase", "q_len"), [("prefill", 64), ("decode", 1)])

@@ -41,6 +41,7 @@ ASSUMED = [
 ]
 ESTIMATE = HEADER | {
     "kind": "estimate", "model": "llama-3-8b", "chips": 1, "batch": 8, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": "bf16",
+    "data": "normal",
     "ttft_s": 0.0123, "tpot_s": 9.5e-4, "tokens_per_s": 8421.0, "joules_per_token": 0.0465, "sequences_per_s": None,
     "mfu": 0.61, "mbu": 0.9, "watts": 397.5,
     "phases": {"prefill": phase(0.0123, above_tdp=True), "decode": phase(9.5e-4 * 127, knots=KNOTS)},
@@ -52,7 +53,7 @@ ENCODER = ESTIMATE | {
     "seconds": 1.23e-3, "phases": {"encode": phase(1.23e-3)}, "hypothetical": False, "chip": "h100",
 }
 OP = HEADER | {
-    "kind": "op", "op": "gemm 4096 x 4096 x 4096 bf16", "dtype": "bf16", "seconds": 9.9e-5, "cycles": 148500,
+    "kind": "op", "op": "gemm 4096 x 4096 x 4096 bf16", "dtype": "bf16", "data": "normal", "seconds": 9.9e-5, "cycles": 148500,
     "joules": 0.037, "watts": 373.7, "bound_s": 9.1e-5, "bound_by": "compute", "ratio": 1.088, "mfu": 0.919, "mbu": 0.31,
     "stalls": STALLS, "energy": ENERGY, "counters": COUNTERS, "mapping": {"tile": "256x256x512", "cores": 64}, "above_tdp": False,
 } | SUPPLY
