@@ -123,6 +123,15 @@ class Protocol(Section):
     fraction: Fraction
 
 
+class Eight(Section):
+    """Matrix kernels for 8-bit floats that come from another library: it takes the tile by the number of rows, and divides no sum."""
+
+    kernel: Literal["per-tile", "persistent"]
+    step_k: Count
+    tiles: list[Annotated[tuple[int, int, int], Strict(False)]] = Field(min_length=1)
+    """Most rows of x, and the output tile (m, n) up to there, rising; the last one also beyond."""
+
+
 class Stack(Section):
     """A software stack. `bare` is none: whole-layer programs and no launch cost."""
 
@@ -148,6 +157,8 @@ class Stack(Section):
     tiles: list[Annotated[tuple[int, int], Strict(False)]] = []
     """Output tiles (m, n) of its matrix kernels; empty: any."""
     split_k_limit: Count = 1
+    fp8: Eight | None = None
+    """What its kernels for 8-bit floats do otherwise."""
     attention_floor_s: Seconds = 0.0
     """Shortest time of one attention call (cache write, attention, merge)."""
     collectives: list[Protocol] = []

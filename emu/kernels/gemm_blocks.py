@@ -72,7 +72,7 @@ def gemm_blocks(k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: BlockTilin
         acc = k.tile((t.tile_m, t.tile_n), "int32" if w.fmt == "int8" else "fp32", "acc", inner.depth_acc, place.extents, "acc")
         for s in k.loop(steps):
             k0 = (s + first) * t.tile_k
-            a = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), inner.depth_a, name="a")
+            a = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), inner.depth_a, name="a", space="sram")
             k.mm(acc, a, fetch_weights(k, ring, w, k0, block, t.tile_k, t.tile_n, columns))
         chunk = t.chunk_rows(out.fmt)
         for c in k.loop(t.tile_m // chunk):

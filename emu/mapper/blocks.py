@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from emu.chip.schema import Chip
-from emu.chip.surroundings import Stack
+from emu.chip.surroundings import Eight, Stack
 from emu.kernels.gemm_blocks import OUT_BYTES, BlockTiling
 from emu.kernels.lang import format_bytes
 from emu.mapper.area import block_columns
@@ -42,6 +42,12 @@ class Blocks:
         return sorted(rated, key=lambda pair: (pair[0], *(int(v) for v in vars(pair[1]).values())))
 
     def _choices(self) -> Iterator[BlockTiling]:
+        if self._eight is not None:
+            m, n = next(((m, n) for rows, m, n in self._eight.tiles if self.shape.m <= rows), self._eight.tiles[-1][1:])
+            tiling = self._fitting(m, n, 1)
+            if tiling is not None:
+                yield tiling
+            return
         s, most = self.shape, min(self.stack.split_k_limit, -(-self.shape.k // self._step))
         for tile_m, tile_n in self.stack.tiles:
             wasteful = tile_m >= 2 * s.m and tile_m > self._least[0] or tile_n >= 2 * s.n and tile_n > self._least[1]
@@ -60,8 +66,12 @@ class Blocks:
         return min(m for m, _ in self.stack.tiles), min(n for _, n in self.stack.tiles)
 
     @cached_property
+    def _eight(self) -> Eight | None:
+        return self.stack.fp8 if self.shape.fmt in ("fp8_e4m3", "fp8_e5m2") else None
+
+    @cached_property
     def _step(self) -> int:
-        return self.stack.step_k or self.chip.core.matrix.max_k
+        return self._eight.step_k if self._eight else self.stack.step_k or self.chip.core.matrix.max_k
 
     def _tiles(self, tile_m: int, tile_n: int) -> int:
         return -(-self.shape.m // tile_m) * -(-self.shape.n // tile_n)
@@ -72,7 +82,7 @@ class Blocks:
         step = (tile_m + tile_n) * self._step * format_bytes(self.shape.fmt)
         room = core.sram.capacity_bytes - 2 * OUT_BYTES - 4096
         waves = -(-self._tiles(tile_m, tile_n) * split_k // self.chip.core_count)
-        persistent = self.stack.kernel == "persistent"
+        persistent = (self._eight or self.stack).kernel == "persistent"
         double = 2 if persistent and 2 * accs <= core.acc.capacity_bytes else 1
         for resident in range(1 if persistent else min(self.stack.resident, waves), 0, -1):
             stages = min(self.stack.stages, room // step // resident)

@@ -24,6 +24,8 @@ SIMULATED = 2
 """Candidates that are run, if the analysis cannot decide between them."""
 MARGIN = 1.03
 """Within this of the first one it cannot."""
+QUANTIZED = 8192
+"""Elements of a row that the quantising kernel takes at a time: 1024 threads, 16 bytes each."""
 WIDE = "bf16"
 """What x is in before it is quantised."""
 
@@ -91,7 +93,7 @@ def library_program(chip: Chip, shape: GemmShape, tiling: BlockTiling) -> Progra
     k.runs_ahead = False
     block = min(block_columns(chip), tiling.tile_n)
     blocks = -(-shape.n // block)
-    x, scale = _operand(k, shape)
+    x, scale = _operand(k, shape, chip, tiling)
     w = k.hbm("w", (blocks, shape.k, block), shape.fmt, "weight")
     out = k.hbm("y", (shape.m, blocks * block), shape.out_fmt, "out")
     width = _added_at_once(chip, tiling, shape.m * out.shape[1])
@@ -106,14 +108,16 @@ def library_program(chip: Chip, shape: GemmShape, tiling: BlockTiling) -> Progra
     return k.program()
 
 
-def _operand(k: Tracer, shape: GemmShape) -> tuple[Tensor, Tensor | float | None]:
-    """x in the product's format and what undoes its scaling; where it has to be quantised, the kernel that does it."""
+def _operand(k: Tracer, shape: GemmShape, chip: Chip, tiling: BlockTiling) -> tuple[Tensor, Tensor | float | None]:
+    """x in the product's format and what undoes its scaling; where it has to be quantised, the kernel that does it, as wide as fits."""
     if not quantized(shape):
         return k.hbm("x", (shape.m, shape.k), shape.fmt, "in"), 1.0 / 128 if shape.scale else None
     wide = k.hbm("x", (shape.m, shape.k), WIDE, "in")
     x, scale = k.hbm("small", (shape.m, shape.k), shape.fmt), k.hbm("scale", (shape.m, 1), "fp32")
+    ring = tiling.stages * tiling.resident * tiling.tile_k * tiling.tile_n * format_bytes(shape.fmt)
+    room = chip.core.sram.capacity_bytes - ring - 4096
     with k.op("quantize"):
-        quantize_rows(k, wide, x, scale)
+        quantize_rows(k, wide, x, scale, min(QUANTIZED, room // (2 * 2 + 2 * 2 + 4 + 2) // 64 * 64))
     return x, scale
 
 
