@@ -9,13 +9,15 @@ clock of the grid that keeps the cap. Work within the cap at full clock is never
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
-from emu.power.supply import clocks, named_clock
+from emu.machine import Machine, Run, timed
+from emu.power.supply import at_clock, clocks, named_clock
+from isa import Program
 
 REGIMES = ("steady", "short")
 EXPONENT = 2.5
@@ -88,37 +90,41 @@ def settle(chip: Chip, run_at: Callable[[int], T], clock: float | str | None = N
     return _highest(chip, run_at, work, limit)
 
 
+def steady(chip: Chip, program: Program, fidelity: str = "fast", clock: float | str | None = None, regime: str = "steady") -> Settled[Run]:
+    """A program of one's own, timing only, repeated without end at the clock where it may run (`settle`)."""
+    return settle(chip, lambda hz: timed(Machine(at_clock(chip, hz), fidelity), program), clock, regime)
+
+
 def _highest(chip: Chip, run_at: Callable[[int], T], work: T, limit: float) -> Settled[T]:
-    """Bisection over the grid, led by where a power law through the last two clocks would meet the cap."""
+    """Bisection over the grid, led by where power would meet the cap if it went on as between the clocks seen last."""
     grid = clocks(chip)
-    low, high, best = -1, len(grid) - 1, work
-    seen = [(grid[high], work.watts)]
+    low, high = -1, len(grid) - 1
+    seen = {high: work}
     while high - low > 1:
-        j = _guess(grid, seen, limit, low, high)
-        found = run_at(grid[j])
-        seen.append((grid[j], found.watts))
-        if found.watts <= limit:
-            low, best = j, found
+        j = _guess(grid, {at: found.watts for at, found in seen.items()}, limit, low, high)
+        seen[j] = run_at(grid[j])
+        if seen[j].watts <= limit:
+            low = j
         else:
             high = j
-            if j == 0:
-                best = found
     infeasible = ""
     if low < 0:
         lowest = f"{chip.name}: even at its lowest clock, {grid[0] / 1e9:g} GHz"
-        infeasible = f"{lowest}, mean power is {best.watts:.1f} W, above the cap of {limit:g} W"
-    return Settled(best, grid[max(low, 0)], chip.core.clock_hz, "steady", limit, work.seconds, infeasible, len(seen))
+        infeasible = f"{lowest}, mean power is {seen[0].watts:.1f} W, above the cap of {limit:g} W"
+    at = max(low, 0)
+    return Settled(seen[at], grid[at], chip.core.clock_hz, "steady", limit, work.seconds, infeasible, len(seen))
 
 
-def _guess(grid: range, seen: list[tuple[int, float]], limit: float, low: int, high: int) -> int:
+def _guess(grid: range, watts: Mapping[int, float], limit: float, low: int, high: int) -> int:
     """An index strictly between low and high; after a few that did not close in, every second one halves the rest."""
-    if len(seen) > 4 and len(seen) % 2:
+    if len(watts) > 4 and len(watts) % 2:
         return (low + high) // 2
-    (f, p), slope = seen[-1], EXPONENT
-    if len(seen) > 1:
-        f0, p0 = seen[-2]
-        steep = math.log(p / p0) / math.log(f / f0) if p0 > 0 and f != f0 else slope
-        slope = min(max(steep, 0.5), 6.0)
-    wanted = f * (limit / p) ** (1 / slope)
-    j = math.floor((wanted - grid[0]) / grid.step)
-    return min(max(j, low + 1), high - 1)
+    if low >= 0:  # between two clocks, one within the cap: the straight line
+        wanted = low + (high - low) * (limit - watts[low]) / (watts[high] - watts[low])
+    else:  # all draw too much so far: the power law
+        slope = EXPONENT
+        if len(watts) > 1:
+            above = min(j for j in watts if j > high)
+            slope = math.log(watts[above] / watts[high]) / math.log(grid[above] / grid[high]) if watts[above] > watts[high] else slope
+        wanted = (grid[high] * (limit / watts[high]) ** (1 / max(slope, 0.5)) - grid[0]) / grid.step
+    return min(max(math.floor(wanted), low + 1), high - 1)
