@@ -102,7 +102,7 @@ def test_h100_board_totals() -> None:
     """What board power identifies: 0.64-0.74 pJ per bf16 FLOP all-in, 60-72 pJ per byte of HBM, 140 W static."""
     full = emu.chip("h100")
     nominal = full.power.dvfs.nominal_hz  # type: ignore[union-attr] - what boards run at under load; more volts at full clock
-    chip, product = at_clock(full, nominal), emu.gemm(full, 2048, 2048, 2048, stack="vllm", clock=nominal)
+    chip, product = at_clock(full, nominal), emu.gemm(full, 4096, 4096, 4096, stack="vllm", clock=nominal)
     assert 0.64 <= (product.joules - product.energy["static"]) / product.flops * 1e12 <= 0.74
     copied = {"hbm_burst_bytes": 10**9, "hbm_read_bytes": 10**9, "shared_bytes": 10**9, "sram_write_bytes": 10**9, "sram_read_bytes": 10**9}
     assert 60 <= energy(chip, copied, 0.0).joules / 10**9 * 1e12 <= 72
