@@ -152,6 +152,8 @@ class Stack(Section):
     """Most steps that a block keeps in flight, itself included; fewer where the scratchpad does not hold them."""
     resident: Count = 2
     """Most blocks on a core at a time; fewer where scratchpad or accumulators do not hold them."""
+    cluster: Count = Field(default=1, le=2)
+    """Neighbouring cores whose blocks share the loads of weights, by multicast; 1: none do."""
     waves: Literal["static", "dynamic"] = "static"
     """Whether tiles are dealt out beforehand or fetched as cores come free."""
     tiles: list[Annotated[tuple[int, int], Strict(False)]] = []

@@ -29,6 +29,8 @@ class BlockTiling:
     split_k: int = 1
     panel: int = 8
     persistent: bool = False
+    cluster: int = 1
+    """Cores that work on tiles one below the other and share the weights' loads, by multicast."""
 
     def chunk_rows(self, fmt: str) -> int:
         """Rows of the tile that leave together: the most that divide it and fit OUT_BYTES."""
@@ -41,9 +43,10 @@ Place = tuple[int, int, int]
 
 
 def walk(rows: int, columns: int, t: BlockTiling) -> list[Place]:
-    """All blocks in the order in which they are handed to cores that are free."""
-    tops = range(0, rows, t.panel)
-    return [(p, r, c) for p in range(t.split_k) for top in tops for c in range(columns) for r in range(top, min(top + t.panel, rows))]
+    """All blocks in the order in which they are handed to cores that are free; a cluster's last may be one without rows."""
+    rows, panel = (-(-n // t.cluster) * t.cluster for n in (rows, t.panel))
+    tops = range(0, rows, panel)
+    return [(p, r, c) for p in range(t.split_k) for top in tops for c in range(columns) for r in range(top, min(top + panel, rows))]
 
 
 @kernel
@@ -62,7 +65,7 @@ def gemm_blocks(k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: BlockTilin
     waves = [blocks[j : j + k.cores] for j in range(0, len(blocks), k.cores)]
     many = len(waves)
     slots = t.stages * (min(t.resident, many) if not t.persistent else 1)
-    ring = k.weight_ring(t.tile_k * t.tile_n * format_bytes(w.fmt), slots)
+    ring = k.weight_ring(t.tile_k * t.tile_n * format_bytes(w.fmt), slots, t.cluster)
     inner = GemmTiling(t.tile_m, t.tile_n, t.tile_k, a_resident=False, depth_a=slots, depth_acc=2 if t.persistent else t.resident)
     count = k.per_core([sum(c < len(wave) for wave in waves) for c in range(k.cores)])
     for b in k.loop(count, resident=0 if t.persistent else t.resident):

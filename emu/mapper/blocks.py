@@ -87,8 +87,13 @@ class Blocks:
         for resident in range(1 if persistent else min(self.stack.resident, waves), 0, -1):
             stages = min(self.stack.stages, room // step // resident)
             if accs * resident <= core.acc.capacity_bytes * (1 if double > 1 else ACCUMULATORS) and stages >= 2:
-                return BlockTiling(tile_m, tile_n, self._step, stages, resident, split_k, self._panel(tile_m, tile_n), persistent)
+                panel = self._panel(tile_m, tile_n)
+                return BlockTiling(tile_m, tile_n, self._step, stages, resident, split_k, panel, persistent, self._cluster(tile_m))
         return None
+
+    def _cluster(self, tile_m: int) -> int:
+        """Where there are no two rows of tiles nothing is shared."""
+        return self.stack.cluster if self.shape.m > tile_m and self.chip.core_count % self.stack.cluster == 0 else 1
 
     def _panel(self, tile_m: int, tile_n: int) -> int:
         """Rows of tiles walked together, so that a wave of blocks is about as high as wide and re-reads least."""
@@ -98,12 +103,13 @@ class Blocks:
     def clocks(self, t: BlockTiling) -> float:
         """Clocks from the first load to the last store, by itself and with nothing in a cache."""
         s, core, cores = self.shape, self.chip.core, self.chip.core_count
-        blocks = self._tiles(t.tile_m, t.tile_n) * t.split_k
+        clusters = -(-s.m // (t.tile_m * t.cluster))
+        blocks = clusters * t.cluster * -(-s.n // t.tile_n) * t.split_k
         waves, slices = -(-blocks // cores), -(-s.k // t.tile_k)
         steps = -(-slices // t.split_k)
         height, size = min(t.tile_m, s.m), format_bytes(s.fmt)
-        step_bytes = (height + t.tile_n) * t.tile_k * size
-        load = step_bytes / min(core.dma.bytes_per_clk, self._cache / min(blocks, cores))
+        wide, shared = (height + t.tile_n) * t.tile_k * size, (height + t.tile_n / t.cluster) * t.tile_k * size
+        load = max(wide / core.dma.bytes_per_clk, shared * min(blocks, cores) / self._cache)
         product = self._product(t, height, size)
         slots = t.stages * min(t.resident, waves)
         turn = (self._trip + 2 * WAIT + load + product + core.matrix.fill_cycles) / slots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_support import Bench, close
+from kernel_support import Bench, close, run
 
 import emu
 from emu.kernels.gemm import GemmTiling, gemm
@@ -23,6 +23,24 @@ def test_blocks_make_the_product(m: int, n: int, kk: int, resident: int, stages:
     x, w, out = other.put("x", (m, kk)), other.put("w", (kk, n), role="weight"), other.k.hbm("y", (m, n), "fp32", "out")
     gemm(other.k, x, w, out, GemmTiling(8, 8, 8, a_resident=False))
     assert np.array_equal(other.run()["y"], got)
+
+
+@pytest.mark.parametrize("m, n, kk, persistent", [(16, 8, 8, False), (9, 16, 40, True), (40, 40, 64, False), (70, 24, 17, True)])
+def test_two_cores_share_the_loads_of_weights(m: int, n: int, kk: int, persistent: bool) -> None:
+    chip = emu.chip("tiny")
+    got, read = [], []
+    for cluster in (1, 2):
+        bench = Bench(chip, cores=2)
+        x, w, out = bench.put("x", (m, kk)), bench.put("w", (kk, n), role="weight"), bench.k.hbm("y", (m, n), "fp32", "out")
+        gemm_blocks(bench.k, x, w, out, BlockTiling(8, 8, 8, 3, 1, 1, 2, persistent, cluster))
+        program = bench.k.program()
+        got.append(run(program, chip, bench.inputs, both=m == 9)["y"])
+        read.append(emu.Machine(chip).run(program, bench.inputs).counters["hbm_read_bytes"])
+    close(got[1], bench.wide("x") @ bench.wide("w"), "fp32")
+    assert np.array_equal(*got)
+    if m == 40:
+        x_bytes, w_bytes = 5 * m * kk * 2, kk * n * 2
+        assert read == [x_bytes + 5 * w_bytes, x_bytes + 3 * w_bytes]  # five rows of tiles, in three pairs
 
 
 @pytest.mark.parametrize("split_k", [2, 3, 5])

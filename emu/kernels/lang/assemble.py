@@ -9,7 +9,7 @@ from emu.errors import CapacityError, ProgramError
 from emu.kernels.lang.descriptors import DESCRIPTORS
 from emu.kernels.lang.emit import Emitter
 from emu.kernels.lang.memory import Ring
-from emu.kernels.lang.percore import Const, column
+from emu.kernels.lang.percore import Const, column, uniform
 from emu.kernels.lang.place import place
 from emu.kernels.lang.streams import StreamWriter, tables_of
 from emu.kernels.lang.sync import Plan, Token, plan_region
@@ -61,9 +61,10 @@ class _Assembler:
             tracer.name, tracer.cores, self._buffers(), semaphores,
             [Barrier(BARRIER, barrier_streams)] if barrier_streams else [], list(self.names),
         )
+        beside = uniform(c ^ 1 for c in range(tracer.cores))  # the other core of a cluster of two
         for stream in STREAMS:
             if stream in self.busy:
-                emitter = Emitter(stream, self._param, self.numbers.__getitem__, self._rows)
+                emitter = Emitter(stream, self._param, self.numbers.__getitem__, self._rows, beside)
                 tables = tables_of(stream, tracer.regions, self.plans, self.cursors)
                 writer = StreamWriter(emitter, tables, self.plans, self.labels, self.has_barrier and stream in self.joining)
                 code = writer.write(tracer.top, self.cursors)

@@ -140,6 +140,17 @@ class Table:
                     desc.adds |= once is None
         if op.scalars is not None:
             self._add_scalars(op, access)
+        if op.mnemonic == "dmam":
+            access.numbers["d2"] = self._receivers(op).number
+
+    def _receivers(self, op: Op) -> Desc:
+        """The cores of a multicast: this one, which begins its cluster, and those behind it."""
+        tile = tile_of(op.uses[0].view)
+        assert tile is not None
+        key = ("receivers", tile.ring)
+        if key not in self.descs:
+            self.descs[key] = Desc(self._number(), "receivers", {"n0": tile.ring.cluster, "s1": 1})
+        return self.descs[key]
 
     def _intern(self, use: Use, fields: Fields, key: Key = ()) -> Desc:
         tile = tile_of(use.view)

@@ -50,10 +50,12 @@ class Emitter:
 
     def __init__(
         self, stream: str, param: Callable[[Const], int], number: Callable[[Token], int], table: Callable[[tuple[Const, ...]], int],
+        neighbour: Const,
     ) -> None:
         self.stream = stream
         self.param = param
         self.rows = table
+        self.neighbour = neighbour
         self.number = number
         self.known = _defaults().copy()  # what fields hold
         self._used: set[Loop] = set()
@@ -121,7 +123,11 @@ class Emitter:
 
     def _signals(self, node: Op | Loop, tokens: Iterable[Token], code: Code) -> None:
         for token in tokens:
-            code.add(node.line, "signal", sem=self.number(token), imm=1)
+            if token.away:
+                code.add(node.line, "ldp", rd=TEMP, imm=self.param(self.neighbour))
+                code.add(node.line, "rsignal", sem=self.number(token), ra=TEMP, imm=1)
+            else:
+                code.add(node.line, "signal", sem=self.number(token), imm=1)
 
     def _op(self, op: Op, code: Code) -> None:
         access = self.table.access[op]

@@ -164,6 +164,8 @@ class Ring:
         self.line = line
         self.region = region
         self.base = 0
+        self.cluster = 1
+        """Neighbouring cores whose slots are filled together, by the first of them."""
         self.generations: list[Tile] = []
 
     @property

@@ -23,6 +23,10 @@ class Token:
     producer: str
     consumer: str
     initial: int
+    beside: Token | None = None
+    """The same of the other core of a cluster, which signals it here."""
+    away: bool = False
+    """Signalled to the other core of a cluster."""
 
 
 @dataclass
@@ -60,6 +64,7 @@ def plan_region(region: Region, persistent: list[Ring], tokens: dict[tuple[Ring,
             ring.generations = used  # a tile that nothing touches takes no memory
         if used:
             _plan_ring(ring, used, spans, region, plan, tokens)
+    _plan_clusters(region, plan, tokens)
     _plan_accumulators(region, plan, spans)
     _plan_residents(region, plan)
     return plan
@@ -151,6 +156,26 @@ def _check_order(used: list[Tile], spans: dict[Tile, dict[str, Spans]], ring: Ri
             for stream in spans[before].keys() & spans[after].keys():
                 if max(spans[before][stream].all) >= min(spans[after][stream].all):
                     raise ProgramError(f"{ring.line}: two generations of {ring.name} are in use at once on {stream}; use two rings")
+
+
+def _plan_clusters(region: Region, plan: Plan, tokens: dict[tuple[Ring, str], tuple[Token, Token | None]]) -> None:
+    """A multicast signals both cores that their slots are full, itself; before it, both must have freed them."""
+    for op in region.ops:
+        tile, loop = tile_of(op.uses[0].view), op.block.loop
+        if op.mnemonic != "dmam" or tile is None or loop is None:
+            continue
+        for (ring, consumer), (full, free) in tokens.items():
+            if ring is not tile.ring or free is None:
+                continue
+            if free.beside is None:
+                free.beside = Token(f"{ring.name}_free_beside", consumer, op.stream, ring.depth, away=True)
+                plan.tokens.append(free.beside)
+            plan.signals[op.stream, loop].remove(full)
+            plan.signals[op.stream, op].append(full)
+            plan.waits[op.stream, loop].append(free.beside)
+            for (stream, _), signals in plan.signals.items():
+                if stream == consumer and free in signals and free.beside not in signals:
+                    signals.append(free.beside)
 
 
 def _plan_residents(region: Region, plan: Plan) -> None:

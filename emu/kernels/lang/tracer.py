@@ -116,11 +116,16 @@ class Tracer(VecOps, MatOps):
         region.rings.append(ring)
         return ring
 
-    def weight_ring(self, slot_bytes: int, depth: int) -> Ring:
-        """The ring that ld0 fills with weights and mm empties; it lives across operations, so ld0 runs ahead of barriers."""
+    def weight_ring(self, slot_bytes: int, depth: int, cluster: int = 1) -> Ring:
+        """The ring that ld0 fills with weights and mm empties; it lives across operations, so ld0 runs ahead of barriers.
+
+        `cluster`: cores c and c + 1, c even, hold the same in it; the first loads it for both, by multicast, into slots both have freed."""
+        if cluster not in (1, 2) or self.cores % cluster:
+            raise UnsupportedError(f"clusters of {cluster} among {self.cores} cores: a ring is shared by two cores or not at all")
         if self.persistent:
             raise ProgramError("a program has one weight ring; use k.weights")
         ring = Ring("weights", -(-slot_bytes // TILE_ALIGN) * TILE_ALIGN, depth, "sram", source_line(), None)
+        ring.cluster = cluster
         self.persistent.append(ring)
         return ring
 
@@ -320,7 +325,13 @@ class Tracer(VecOps, MatOps):
         to, origin = merged(*matched(target, source))
         if prod(upper(d.extent) for d in to) * format_bytes(target.fmt) > MAX_TRANSFER:
             raise UnsupportedError(f"{source_line()}: a transfer of more than {MAX_TRANSFER >> 20} MiB; load it in smaller tiles")
-        self._emit(stream, "dma", (Use("d0", target, "w", to), Use("d1", source, "r", origin)))
+        uses = (Use("d0", target, "w", to), Use("d1", source, "r", origin))
+        tile = tile_of(target)
+        if tile is None or tile.ring.cluster == 1:
+            self._emit(stream, "dma", uses)
+            return
+        for _ in self.loop(self.per_core([int(c % tile.ring.cluster == 0) for c in range(self.cores)])):
+            self._emit(stream, "dmam", uses)
 
     def program(self) -> Program:
         """The finished program."""
