@@ -132,6 +132,29 @@ class Eight(Section):
     """Most rows of x, and the output tile (m, n) up to there, rising; the last one also beyond."""
 
 
+class AttentionKernels(Section):
+    """The attention kernels of a library. Which of its tiles it takes and into how many parts it splits a cache is the mapper's choice."""
+
+    tile_rows: Count
+    """Most query rows of a thread block, all heads of a group counted."""
+    tile_keys: Count
+    """Most keys of one step."""
+    resident: Count
+    """Thread blocks on a core at a time."""
+    lookups: CountOrNone = 0
+    """Reads, each waiting for the one before, that a block makes before its first load: lengths, its work item, the page table."""
+    split_limit: Count = 1
+    """Parts of a cache in decode at most."""
+    write_resident: Count = 1
+    """Tokens under way on a core at a time while new keys and values are written into the cache."""
+    floor: dict[str, Seconds] = {}
+    """Shortest call by head dimension, each of which is a kernel of its own; `attention_floor` where nothing is said."""
+    split_grouped: bool = False
+    """Whether only heads that share keys have their cache split."""
+    grouped_copies: CountOrNone = 0
+    """Copies of queries and of the output, kernels of their own, around a decode step of several sequences and several groups of heads."""
+
+
 class Stack(Section):
     """A software stack. `bare` is none: whole-layer programs and no launch cost."""
 
@@ -163,6 +186,7 @@ class Stack(Section):
     """What its kernels for 8-bit floats do otherwise."""
     attention_floor_s: Seconds = 0.0
     """Shortest time of one attention call (cache write, attention, merge)."""
+    attention: AttentionKernels | None = None
     collectives: list[Protocol] = []
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emu.errors import UnsupportedError
+from emu.kernels.cache_write import look_up
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, kernel
 from emu.kernels.norm import RowTiling
@@ -22,6 +23,10 @@ class DecodeTiling:
     split_kv: int = 1
     depth_kv: int = 2
     depth_acc: int = 2
+    resident: int = 0
+    """Sequences and heads are thread blocks, so many of which are on a core at a time; 0: loads run ahead from one to the next."""
+    lookups: int = 0
+    """Reads of memory, one after another, that each of them begins with."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,10 @@ def partials(k: Tracer, shape: Attention, split_kv: int, name: str = "attention"
 @kernel
 def attention_decode(
     k: Tracer, q: Heads, keys: Heads, values: Heads, out: Heads | Parts, shape: Attention, tiling: DecodeTiling,
+    table: Tensor | None = None,
 ) -> None:
-    """The group's queries move past tiles of keys and values. `out` is Parts exactly if split_kv > 1; then attention_merge follows."""
+    """The group's queries move past tiles of keys and values. `out` is Parts exactly if split_kv > 1; then attention_merge follows.
+    `table` [batch] is what `lookups` read."""
     t, s = tiling, shape
     if s.q_len != 1 or isinstance(out, Parts) != (t.split_kv > 1):
         raise UnsupportedError("decode takes one query per sequence, and writes Parts exactly if split_kv > 1")
@@ -52,9 +59,11 @@ def attention_decode(
     tiles = -(-(s.kv_len - first) // t.tile_kv)
     kv, b_share, h_share = grid(k, (tiles, s.batch, s.kv_heads), (t.split_kv, t.split_b, t.split_h))
     scratch = Scratch(k, (s.group,), t.tile_kv, q.tensor.fmt, 2)
-    for i in k.loop(b_share.count):
-        for j in k.loop(h_share.count):
+    for i in k.loop(b_share.count, resident=t.resident):
+        for j in k.loop(h_share.count, resident=t.resident):
             b, h = b_share.unit(i), h_share.unit(j)
+            if table is not None:
+                look_up(k, table, b, t.lookups)
             rows = k.fetch(q.at(b, h * s.group, s.group, 0, 1, 1).as_dims(0, 2), 2, name="q")
             state = Online(k, (s.group,), (s.group,), s.head_dim, s.softmax_scale, scratch)
             for n in k.loop(kv.count):

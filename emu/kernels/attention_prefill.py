@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from emu.errors import UnsupportedError
+from emu.kernels.cache_write import look_up
 from emu.kernels.heads import Attention, Heads
-from emu.kernels.lang import Tile, Tracer, Value, format_bytes, kernel
+from emu.kernels.lang import Tensor, Tile, Tracer, Value, format_bytes, kernel
 from emu.kernels.online import Online, Scratch, sum_format
 from emu.kernels.shard import Share, grid
 
@@ -25,6 +26,10 @@ class PrefillTiling:
     split_q: int = 1
     depth_kv: int = 2
     depth_acc: int = 2
+    resident: int = 0
+    """Query tiles are thread blocks, so many of which are on a core at a time; 0: loads run ahead from one to the next."""
+    lookups: int = 0
+    """Reads of memory, one after another, that each of them begins with."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,11 @@ class _Queries:
 
 
 @kernel
-def attention_prefill(k: Tracer, q: Heads, keys: Heads, values: Heads, out: Heads, shape: Attention, tiling: PrefillTiling) -> None:
-    """out = softmax(scale * q keys^T) values per head. A core takes every split_q-th query tile, so causal work is even."""
+def attention_prefill(
+    k: Tracer, q: Heads, keys: Heads, values: Heads, out: Heads, shape: Attention, tiling: PrefillTiling, table: Tensor | None = None,
+) -> None:
+    """out = softmax(scale * q keys^T) values per head. A core takes every split_q-th query tile, so causal work is even.
+    `table` [batch] is what `lookups` read."""
     t, s = tiling, shape
     per_block = _tiles_per_block(s, t)
     tiles = min(per_block, -(-s.q_len // t.tile_q))
@@ -110,7 +118,9 @@ def attention_prefill(k: Tracer, q: Heads, keys: Heads, values: Heads, out: Head
         (t.split_b, t.split_h, t.split_q // split_tiles, split_tiles), interleaved=(2, 3),
     )
     rings = _Rings(k, q, keys, values, s, t)
-    for b, h, block, tile in _work(k, shares):
+    for b, h, block, tile in _work(k, shares, t.resident):
+        if table is not None:
+            look_up(k, table, b, t.lookups)
         span = _span(s, t, block, tile, per_block)
         q0 = (block * per_block + tile) * t.tile_q
         valid = k.maximum(k.minimum(t.tile_q, s.q_len - q0), 0)
@@ -129,13 +139,13 @@ def attention_prefill(k: Tracer, q: Heads, keys: Heads, values: Heads, out: Head
         k.store(out.at(b, h * s.group, s.group, q0, t.tile_q, valid), o)
 
 
-def _work(k: Tracer, shares: list[Share]) -> Iterator[tuple[Value, Value, Value, Value]]:
+def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[tuple[Value, Value, Value, Value]]:
     """The loops over this core's sequences, heads, blocks of query tiles, and query tiles in a block."""
     b, h, block, tile = shares
-    for i in k.loop(b.count):
-        for j in k.loop(h.count):
-            for m in k.loop(block.count):
-                for n in k.loop(tile.count):
+    for i in k.loop(b.count, resident=resident):
+        for j in k.loop(h.count, resident=resident):
+            for m in k.loop(block.count, resident=resident):
+                for n in k.loop(tile.count, resident=resident):
                     yield b.unit(i), h.unit(j), block.unit(m), tile.unit(n)
 
 

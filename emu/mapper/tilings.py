@@ -153,7 +153,7 @@ def _prefill_cycles(chip: Chip, op: Attention, t: PrefillTiling) -> float:
 def _decode_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_kv: int) -> tuple[int, int, int]:
     group = op.q_heads // op.kv_heads
     q, kv = format_bytes(q_fmt), format_bytes(kv_fmt)
-    work = group * op.head_dim * (2 * q + 4 + 16) + group * tile_kv * (4 + 2 * q) + group * 64 + 4096
+    work = group * op.head_dim * (2 * q + 4 + 8) + group * tile_kv * (4 + 2 * q) + group * 64 + 4096
     return 4 * tile_kv * op.head_dim * kv, work, 2 * group * (tile_kv + op.head_dim) * 4
 
 

@@ -14,6 +14,7 @@ from emu.mapper.area import Area, divide
 from emu.mapper.choose import choose_attention, gemm_image
 from emu.mapper.gemm import GemmShape
 from emu.mapper.library import library_gemm
+from emu.mapper.library_attention import Call, library_attention
 from emu.mapper.lower import lower
 from emu.models import Attention, Graph, Tensor
 from emu.models.graph import format_of, wide_format
@@ -206,10 +207,11 @@ def attention(
     data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady",
 ) -> OpResult:
     """Causal prefill attention, or one decode step over a cache of kv_len tokens (q_len is then 1). `data` (also
-    by kind: activations, kv), `clock`, `regime`: as for `gemm`."""
+    by kind: activations, kv), `clock`, `regime`: as for `gemm`.
+
+    A kernel-per-op stack runs the kernels of one call: new keys and values into the cache, the attention, a merge where the cache is split;
+    it computes in the cache's format."""
     chip, kinds = _chip(chip, stack), Data.of(data)
-    if chip.stack[stack].mode != "whole-layer":
-        raise UnsupportedError(f"stack {stack!r}: attention runs with stack 'bare' only so far")
     if phase not in ("prefill", "decode"):
         raise UnsupportedError(f"phase {phase!r}: expected prefill or decode")
     q_len = 1 if phase == "decode" else q_len
@@ -219,17 +221,24 @@ def attention(
         raise UnsupportedError(f"q_heads {q_heads} must be a multiple of kv_heads {kv_heads}, and kv_len {kv_len} at least q_len {q_len}")
     check_formats(chip, dtype, kv_dtype or dtype)
     graph, op = _attention_graph(phase, batch, q_heads, kv_heads, head_dim, q_len, kv_len, format_of(dtype), format_of(kv_dtype or dtype))
-    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
-    tiling = choose_attention(chip, graph, op, area)
-    lowered = lower(graph, chip, {op.name: tiling}, 1, "attention")
-    run = timed(Machine(chip, fidelity), lowered.image)
+    run, mapping = _attended(chip, graph, op, stack, fidelity)
     bound = op_bound(op, graph, chip)
-    mapping = dict(vars(tiling))
 
     def result(run: Run) -> OpResult:
-        return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack, chip=chip, data=kinds)
+        launch_s: float = mapping.get("launch_s", 0.0)
+        return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack, launch_s, chip, kinds)
 
     return _settled(chip, run, result, clock, regime)
+
+
+def _attended(chip: Chip, graph: Graph, op: Attention, stack: str, fidelity: str) -> tuple[Run, dict[str, Any]]:
+    """The quickest run of the attention and how it was mapped: freely, or as the stack's library would."""
+    if chip.stack[stack].mode == "kernel-per-op":
+        tiling, run, launch_s, tried = library_attention(chip, Call(op, graph.dtype, graph.kv_dtype), stack, fidelity)
+        return run, {**vars(tiling), "launch_s": launch_s, "operands": "cold", "candidates_run": tried}
+    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
+    free = choose_attention(chip, graph, op, area)
+    return timed(Machine(chip, fidelity), lower(graph, chip, {op.name: free}, 1, "attention").image), dict(vars(free))
 
 
 def _attention_graph(

@@ -82,7 +82,5 @@ def test_fp8_brings_its_quantising_kernel() -> None:
 
 
 def test_what_the_stack_cannot_do_is_refused() -> None:
-    with pytest.raises(emu.UnsupportedError, match="bare"):
-        emu.attention("h100", stack="vllm")
     with pytest.raises(emu.UnsupportedError, match="no stack"):
         emu.gemm("jalapeno", 16, 256, 256, stack="vllm")

@@ -1,0 +1,147 @@
+"""An attention call as a kernel-per-op stack makes it: new keys and values into the cache, the attention, and a merge where it is split.
+
+Each is a kernel of its own with thread blocks of its own; what launching them costs beside that is the stack's, taken once: the shortest
+call that was measured, less what the machine itself takes for the smallest one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from emu.chip.schema import Chip
+from emu.chip.surroundings import AttentionKernels
+from emu.errors import CapacityError, UnsupportedError
+from emu.kernels.attention_decode import DecodeTiling, attention_decode, attention_merge, partials
+from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
+from emu.kernels.cache_write import convert_rows, write_cache
+from emu.kernels.heads import Heads
+from emu.kernels.lang import Tracer
+from emu.machine import Machine, Run, timed
+from emu.mapper.area import Area, block_columns
+from emu.mapper.library import shortest_s
+from emu.mapper.lower import shape_of
+from emu.mapper.tilings import decode_tilings, prefill_tilings, row_tiling
+from emu.models import Attention
+from isa import Program
+
+SIMULATED = 3
+"""Prefill candidates that are run."""
+REMEMBERED = 64
+"""Smallest calls whose time a process remembers."""
+Tiling = PrefillTiling | DecodeTiling
+_smallest_calls: dict[tuple[str, str, str, int, str], float] = {}
+
+
+@dataclass(frozen=True)
+class Call:
+    """An attention and the formats of its queries and of the cache; the kernel computes in the cache's."""
+
+    op: Attention
+    fmt: str
+    kv_fmt: str
+
+
+def library_attention(chip: Chip, call: Call, stack_name: str, fidelity: str = "fast") -> tuple[Tiling, Run, float, int]:
+    """The tiling of the quickest of the kernels the library has, its run, what launching adds in seconds, and how many were run."""
+    stack = chip.stack[stack_name]
+    if stack.attention is None:
+        where = f"[stack.{stack_name}.attention]"
+        raise UnsupportedError(f"{chip.name}: stack {stack_name!r} has no attention kernels; describe them in {where}")
+    kernels, dim = stack.attention, call.op.head_dim
+    tiling, run, tried = _quickest(chip, call, kernels, fidelity)
+    floor = kernels.floor.get(str(dim), stack.attention_floor_s)
+    copies = _copies(call.op, kernels)
+    between = chip.sync.barrier_cycles / chip.core.clock_hz
+    copying = copies * max(0.0, stack.launch_s - shortest_s(chip, stack_name, fidelity) - between) if copies else 0.0
+    return tiling, run, copying + max(0.0, floor - _smallest(chip, call.fmt, kernels, dim, fidelity)), tried
+
+
+def _copies(op: Attention, kernels: AttentionKernels) -> int:
+    """Kernels around this one that only copy."""
+    grouped = op.q_len == 1 and op.batch > 1 and op.q_heads > op.kv_heads > 1
+    return kernels.grouped_copies if grouped else 0
+
+
+def _quickest(chip: Chip, call: Call, kernels: AttentionKernels, fidelity: str) -> tuple[Tiling, Run, int]:
+    found = tilings(chip, call, kernels)
+    runs = [timed(Machine(chip, fidelity), library_attention_program(chip, call, t, kernels)) for t in found]
+    j = min(range(len(runs)), key=lambda j: (runs[j].seconds, j))
+    return found[j], runs[j], len(runs)
+
+
+def _smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fidelity: str) -> float:
+    """What the machine itself takes for one query of one head over two keys; the measured floor holds such a call too."""
+    key = (chip.digest, fmt, kernels.model_dump_json(), dim, fidelity)
+    if key not in _smallest_calls:
+        _smallest_calls[key] = _run_smallest(chip, fmt, kernels, dim, fidelity)
+    while len(_smallest_calls) > REMEMBERED:
+        _smallest_calls.pop(next(iter(_smallest_calls)))
+    return _smallest_calls[key]
+
+
+def _run_smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fidelity: str) -> float:
+    op = Attention(
+        name="attention", phase="decode", batch=1, q_heads=1, kv_heads=1, head_dim=dim, q_len=1, kv_len=2, causal=True, window=None,
+        scale=dim**-0.5, q="q", k_cache="k_cache", v_cache="v_cache", output="heads", compulsory_bytes=0, operand_bytes=0,
+    )  # fmt: skip
+    return _quickest(chip, Call(op, fmt, fmt), kernels, fidelity)[1].seconds
+
+
+def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
+    """What the library might choose: tiles of its size that fit, a cache split up to its limit."""
+    sram, acc, op = chip.core.sram.capacity_bytes, chip.core.acc.capacity_bytes, call.op
+    area = Area(0, 0, sram, acc, block_columns(chip), acc if chip.core.acc.work else sram)
+    if op.q_len == 1:
+        decode = decode_tilings(chip, area, op, call.kv_fmt, call.kv_fmt)
+        most = 1 if kernels.split_grouped and op.q_heads == op.kv_heads else kernels.split_limit
+        cut = [replace(t, tile_kv=min(t.tile_kv, kernels.tile_keys)) for t in decode if t.split_kv <= most]
+        return [replace(t, resident=kernels.resident, lookups=kernels.lookups) for t in cut]
+    rows = kernels.tile_rows
+    prefill = prefill_tilings(chip, area, op, call.kv_fmt, call.kv_fmt)
+    group = op.q_heads // op.kv_heads
+    fitting = [t for t in prefill if t.tile_kv <= kernels.tile_keys and t.tile_q * group <= max(rows, group)]
+    if not fitting:
+        raise CapacityError(f"no tile of at most {rows} rows by {kernels.tile_keys} keys of this attention fits a core of {chip.name}")
+    return [replace(t, resident=kernels.resident, lookups=kernels.lookups) for t in fitting[:SIMULATED]]
+
+
+def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: AttentionKernels) -> Program:
+    """The kernels of one call, one after another."""
+    s, op, kv = shape_of(call.op), call.op, call.kv_fmt
+    k = Tracer(chip, "attention")
+    k.runs_ahead = False
+    tokens, columns = s.batch * s.q_len, (op.q_heads * s.head_dim, op.kv_heads * s.head_dim)
+    q, keys, values = (
+        Heads(k.hbm(name, (tokens, width), call.fmt, "in"), s.batch, s.head_dim)
+        for name, width in (("q", columns[0]), ("k", columns[1]), ("v", columns[1]))
+    )
+    cache = (s.batch, s.kv_heads, s.kv_len, s.head_dim)
+    caches = [Heads(k.hbm(name, cache, kv, "inout"), s.batch, s.head_dim) for name in ("k_cache", "v_cache")]
+    out = Heads(k.hbm("heads", (tokens, columns[0]), call.fmt, "out"), s.batch, s.head_dim)
+    table = k.hbm("table", (s.batch,), "int32", "in")
+    with k.op("write"):
+        write_cache(k, keys, values, *caches, s, kernels.write_resident)
+    if kv != call.fmt:
+        narrow = Heads(k.hbm("q_narrow", q.tensor.shape, kv), 1, s.head_dim)
+        with k.op("convert"):
+            convert_rows(k, Heads(q.tensor, 1, s.head_dim), narrow, s, kernels.write_resident)
+        q = Heads(narrow.tensor, s.batch, s.head_dim)
+    copies = _copies(op, kernels)
+    for j in range(copies):
+        copy = Heads(k.hbm(f"copy{j}", q.tensor.shape, q.tensor.fmt), 1, s.head_dim)
+        with k.op(f"copy{j}"):
+            convert_rows(k, Heads(q.tensor, 1, s.head_dim), copy, s, kernels.write_resident)
+    if isinstance(tiling, PrefillTiling):
+        with k.op("attention"):
+            attention_prefill(k, q, *caches, out, s, tiling, table)
+        return k.program()
+    parts = partials(k, s, tiling.split_kv) if tiling.split_kv > 1 else None
+    with k.op("attention"):
+        attention_decode(k, q, *caches, parts or out, s, tiling, table)
+    if parts is not None:
+        count, heads, dim = parts.o.shape
+        acc = chip.core.acc.capacity_bytes if chip.core.acc.work else chip.core.sram.capacity_bytes
+        area = Area(0, 0, chip.core.sram.capacity_bytes, acc, block_columns(chip), acc)
+        with k.op("merge"):
+            rows = row_tiling(k.limits, area, heads, dim, "fp32", call.fmt, 2 * count + 2, "a row of the merge")
+            attention_merge(k, parts, out.tensor, rows)
+    return k.program()
