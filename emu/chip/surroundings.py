@@ -151,6 +151,8 @@ class AttentionKernels(Section):
     """Shortest call by head dimension, each of which is a kernel of its own; `attention_floor` where nothing is said."""
     split_grouped: bool = False
     """Whether only heads that share keys have their cache split."""
+    merge_launched: bool = False
+    """Whether the merge of a split cache waits for a launch of its own (`reduce_launch`); else it starts while parts are made."""
     grouped_copies: CountOrNone = 0
     """Copies of queries and of the output, kernels of their own, around a decode step of several sequences and several groups of heads."""
 

@@ -47,12 +47,12 @@ def library_attention(chip: Chip, call: Call, stack_name: str, fidelity: str = "
         where = f"[stack.{stack_name}.attention]"
         raise UnsupportedError(f"{chip.name}: stack {stack_name!r} has no attention kernels; describe them in {where}")
     kernels, dim = stack.attention, call.op.head_dim
-    tiling, run, tried = _quickest(chip, call, kernels, fidelity)
+    added = max(0.0, stack.launch_s - shortest_s(chip, stack_name, fidelity) - chip.sync.barrier_cycles / chip.core.clock_hz)
+    merging = stack.reduce_launch_s - stack.launch_s + added if kernels.merge_launched else 0.0
+    tiling, run, tried = _quickest(chip, call, kernels, fidelity, max(0.0, merging))
     floor = kernels.floor.get(str(dim), stack.attention_floor_s)
-    copies = _copies(call.op, kernels)
-    between = chip.sync.barrier_cycles / chip.core.clock_hz
-    copying = copies * max(0.0, stack.launch_s - shortest_s(chip, stack_name, fidelity) - between) if copies else 0.0
-    return tiling, run, copying + max(0.0, floor - _smallest(chip, call.fmt, kernels, dim, fidelity)), tried
+    beside = _copies(call.op, kernels) * added + _merges(tiling) * max(0.0, merging)
+    return tiling, run, beside + max(0.0, floor - _smallest(chip, call.fmt, kernels, dim, fidelity)), tried
 
 
 def _copies(op: Attention, kernels: AttentionKernels) -> int:
@@ -61,10 +61,14 @@ def _copies(op: Attention, kernels: AttentionKernels) -> int:
     return kernels.grouped_copies if grouped else 0
 
 
-def _quickest(chip: Chip, call: Call, kernels: AttentionKernels, fidelity: str) -> tuple[Tiling, Run, int]:
+def _merges(tiling: Tiling) -> bool:
+    return isinstance(tiling, DecodeTiling) and tiling.split_kv > 1
+
+
+def _quickest(chip: Chip, call: Call, kernels: AttentionKernels, fidelity: str, merging_s: float = 0.0) -> tuple[Tiling, Run, int]:
     found = tilings(chip, call, kernels)
     runs = [timed(Machine(chip, fidelity), library_attention_program(chip, call, t, kernels)) for t in found]
-    j = min(range(len(runs)), key=lambda j: (runs[j].seconds, j))
+    j = min(range(len(runs)), key=lambda j: (runs[j].seconds + _merges(found[j]) * merging_s, j))
     return found[j], runs[j], len(runs)
 
 
