@@ -123,10 +123,15 @@ class Protocol(Section):
     fraction: Fraction
 
 
+Way = Literal["per-tile", "persistent", "overlapped"]
+"""Whether a matrix kernel's thread block makes one output tile, with loads and write-back of its own, or all of a core's in turn: then it
+loads for the next one while the last is written back, and with accumulators for two (overlapped) multiplies meanwhile, too."""
+
+
 class Eight(Section):
     """Matrix kernels for 8-bit floats that come from another library: it takes the tile by the number of rows, and divides no sum."""
 
-    kernel: Literal["per-tile", "persistent"]
+    kernel: Way
     step_k: Count
     tiles: list[Annotated[tuple[int, int, int], Strict(False)]] = Field(min_length=1)
     """Most rows of x, and the output tile (m, n) up to there, rising; the last one also beyond."""
@@ -168,9 +173,7 @@ class Stack(Section):
     """The same for the second pass of a split sum, behind the kernel it belongs to."""
     quantize_launch_s: Seconds = 0.0
     """The same for a dynamic-quantisation kernel, in front of the one it belongs to."""
-    kernel: Literal["per-tile", "persistent"] = "per-tile"
-    """Whether a matrix kernel's thread block makes one output tile, with loads and write-back of its own, or all of a core's in turn,
-    loading the next one while the last is written back."""
+    kernel: Way = "per-tile"
     step_k: CountOrNone = 0
     """Depth of one step of a matrix kernel along the sum; 0: the largest that one instruction takes."""
     stages: Count = 4

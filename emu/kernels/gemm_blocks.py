@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emu.errors import UnsupportedError
-from emu.kernels.gemm import GemmTiling, fetch_weights
+from emu.kernels.gemm import fetch_weights
 from emu.kernels.lang import Const, Tensor, Tracer, Value, View, format_bytes, kernel
 from emu.kernels.split_k import add_parts
 
@@ -29,6 +29,8 @@ class BlockTiling:
     split_k: int = 1
     panel: int = 8
     persistent: bool = False
+    accumulators: int = 1
+    """Of a persistent block: with two, a tile is written back beside the products of the next one."""
     cluster: int = 1
     """Cores that work on tiles one below the other and share the weights' loads, by multicast."""
 
@@ -66,16 +68,16 @@ def gemm_blocks(k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: BlockTilin
     many = len(waves)
     slots = t.stages * (min(t.resident, many) if not t.persistent else 1)
     ring = k.weight_ring(t.tile_k * t.tile_n * format_bytes(w.fmt), slots, t.cluster)
-    inner = GemmTiling(t.tile_m, t.tile_n, t.tile_k, a_resident=False, depth_a=slots, depth_acc=2 if t.persistent else t.resident)
+    depth_acc = t.accumulators if t.persistent else t.resident
     count = k.per_core([sum(c < len(wave) for wave in waves) for c in range(k.cores)])
     for b in k.loop(count, resident=0 if t.persistent else t.resident):
         row, block = k.lookup(b, _entries(k, waves, 1)) * t.tile_m, k.lookup(b, _entries(k, waves, 2))
         part, first, steps = _share(k, b, waves, slices, t.split_k)
         place = parts.at((part, row, block * t.tile_n), (1, t.tile_m, t.tile_n))[0]
-        acc = k.tile((t.tile_m, t.tile_n), "int32" if w.fmt == "int8" else "fp32", "acc", inner.depth_acc, place.extents, "acc")
+        acc = k.tile((t.tile_m, t.tile_n), "int32" if w.fmt == "int8" else "fp32", "acc", depth_acc, place.extents, "acc")
         for s in k.loop(steps):
             k0 = (s + first) * t.tile_k
-            a = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), inner.depth_a, name="a", space="sram")
+            a = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), slots, name="a", space="sram")
             k.mm(acc, a, fetch_weights(k, ring, w, k0, block, t.tile_k, t.tile_n, columns))
         chunk = t.chunk_rows(out.fmt)
         for c in k.loop(t.tile_m // chunk):

@@ -82,13 +82,15 @@ class Blocks:
         step = (tile_m + tile_n) * self._step * format_bytes(self.shape.fmt)
         room = core.sram.capacity_bytes - 2 * OUT_BYTES - 4096
         waves = -(-self._tiles(tile_m, tile_n) * split_k // self.chip.core_count)
-        persistent = (self._eight or self.stack).kernel == "persistent"
-        double = 2 if persistent and 2 * accs <= core.acc.capacity_bytes else 1
+        kernel = (self._eight or self.stack).kernel
+        persistent, double = kernel != "per-tile", kernel == "overlapped" and 2 * accs <= core.acc.capacity_bytes
         for resident in range(1 if persistent else min(self.stack.resident, waves), 0, -1):
             stages = min(self.stack.stages, room // step // resident)
-            if accs * resident <= core.acc.capacity_bytes * (1 if double > 1 else ACCUMULATORS) and stages >= 2:
+            if accs * resident <= core.acc.capacity_bytes * ACCUMULATORS and stages >= 2:
                 panel = self._panel(tile_m, tile_n)
-                return BlockTiling(tile_m, tile_n, self._step, stages, resident, split_k, panel, persistent, self._cluster(tile_m))
+                return BlockTiling(
+                    tile_m, tile_n, self._step, stages, resident, split_k, panel, persistent, 1 + double, self._cluster(tile_m),
+                )
         return None
 
     def _cluster(self, tile_m: int) -> int:
@@ -116,7 +118,10 @@ class Blocks:
         body = steps * _joined(product, load, turn)
         leave = self._leave(t, height, min(blocks, cores))
         start = self._trip + WAIT
-        if t.persistent or (t.resident > 1 and waves > 1):
+        if t.persistent:
+            one = _joined(body, leave) if t.accumulators > 1 else body + leave - self._trip
+            busy = waves * one + start + leave
+        elif t.resident > 1 and waves > 1:
             busy = max(waves * body, -(-waves // t.resident) * (start + body + leave)) + start + leave
         else:
             busy = waves * (start + body + leave)

@@ -16,7 +16,7 @@ from emu.kernels.gemm_blocks import BlockTiling, gemm_blocks, gemm_in_blocks, wa
 def test_blocks_make_the_product(m: int, n: int, kk: int, resident: int, stages: int, panel: int, persistent: bool) -> None:
     bench = Bench()
     x, w, out = bench.put("x", (m, kk)), bench.put("w", (kk, n), role="weight"), bench.k.hbm("y", (m, n), "fp32", "out")
-    gemm_blocks(bench.k, x, w, out, BlockTiling(8, 8, 8, stages, resident, 1, panel, persistent))
+    gemm_blocks(bench.k, x, w, out, BlockTiling(8, 8, 8, stages, resident, 1, panel, persistent, 1 + persistent))
     got = bench.run(both=m == 9)["y"]
     close(got, bench.wide("x") @ bench.wide("w"), "fp32")
     other = Bench()
@@ -32,7 +32,7 @@ def test_two_cores_share_the_loads_of_weights(m: int, n: int, kk: int, persisten
     for cluster in (1, 2):
         bench = Bench(chip, cores=2)
         x, w, out = bench.put("x", (m, kk)), bench.put("w", (kk, n), role="weight"), bench.k.hbm("y", (m, n), "fp32", "out")
-        gemm_blocks(bench.k, x, w, out, BlockTiling(8, 8, 8, 3, 1, 1, 2, persistent, cluster))
+        gemm_blocks(bench.k, x, w, out, BlockTiling(8, 8, 8, 3, 1, 1, 2, persistent, cluster=cluster))
         program = bench.k.program()
         got.append(run(program, chip, bench.inputs, both=m == 9)["y"])
         read.append(emu.Machine(chip).run(program, bench.inputs).counters["hbm_read_bytes"])
