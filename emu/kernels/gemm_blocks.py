@@ -53,13 +53,13 @@ def walk(rows: int, columns: int, t: BlockTiling) -> list[Place]:
 
 @kernel
 def gemm_blocks(k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: BlockTiling, scale: Tensor | float | None = None) -> None:
-    """out = x @ w, or its `split_k` parts if out is [split_k, M, N]; x [M, K], w [K, N] or blocked [N / nb][K][nb] as for `gemm`.
-    `scale` is a number, or a tensor [M, 1] of one for each row of x.
+    """out = x @ w, or its `split_k` parts if out is [split_k, M, N]; x [M, K] or sliced [K / tile_k][M][tile_k], w [K, N] or blocked
+    [N / nb][K][nb] as for `gemm`. `scale` is a number, or a tensor [M, 1] of one for each row of x.
 
     Block b goes to core b mod cores: blocks of equal length are dealt out so by hardware that gives each free core the next one."""
     t = tiling
     parts = out if len(out.shape) == 3 else out.reshape((1, *out.shape))
-    (rows, depth), columns = x.shape, out.shape[-1]
+    rows, depth, columns = x.shape[-2], w.shape[-2], out.shape[-1]
     slices = -(-depth // t.tile_k)
     if parts.shape[0] != t.split_k or t.split_k > slices:
         raise UnsupportedError(f"{t.split_k} parts of a sum of {slices} slices do not fit {out.name} {out.shape}")
@@ -77,7 +77,7 @@ def gemm_blocks(k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: BlockTilin
         acc = k.tile((t.tile_m, t.tile_n), "int32" if w.fmt == "int8" else "fp32", "acc", depth_acc, place.extents, "acc")
         for s in k.loop(steps):
             k0 = (s + first) * t.tile_k
-            a = k.fetch(x.at((row, k0), (t.tile_m, t.tile_k)), slots, name="a", space="sram")
+            a = k.fetch(_rows(x, row, s + first, t, rows, depth), slots, name="a", space="sram")
             k.mm(acc, a, fetch_weights(k, ring, w, k0, block, t.tile_k, t.tile_n, columns))
         chunk = t.chunk_rows(out.fmt)
         for c in k.loop(t.tile_m // chunk):
@@ -85,6 +85,16 @@ def gemm_blocks(k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: BlockTilin
             o = k.tile((chunk, t.tile_n), out.fmt, "sram", 2, piece.extents, "o")
             _leave(k, o.view, piece, scale.at((row + c * chunk, 0), (chunk, 1)) if isinstance(scale, Tensor) else scale)
             k.store(parts.at((part, row + c * chunk, block * t.tile_n), (1, chunk, t.tile_n), (1, *piece.extents))[0], o)
+
+
+def _rows(x: Tensor, row: Value, s: Value, t: BlockTiling, rows: int, depth: int) -> View:
+    """Slice s of the rows of a tile."""
+    if len(x.shape) == 2:
+        return x.at((row, s * t.tile_k), (t.tile_m, t.tile_k))
+    if x.shape[2] != t.tile_k:
+        raise UnsupportedError(f"{x.name}: slices of {x.shape[2]} do not fit steps of {t.tile_k}")
+    valid = Tensor("", (rows, depth), x.fmt, "", 0).at((row, s * t.tile_k), (t.tile_m, t.tile_k)).extents
+    return x.at((s, row, 0), (1, t.tile_m, t.tile_k), (1, *valid))[0]
 
 
 def _leave(k: Tracer, out: View, piece: View, scale: View | float | None) -> None:

@@ -43,6 +43,24 @@ def test_two_cores_share_the_loads_of_weights(m: int, n: int, kk: int, persisten
         assert read == [x_bytes + 5 * w_bytes, x_bytes + 3 * w_bytes]  # five rows of tiles, in three pairs
 
 
+@pytest.mark.parametrize("kk", [8, 40, 37])
+def test_x_in_slices(kk: int) -> None:
+    got = []
+    for sliced in (False, True):
+        bench = Bench()
+        x, w = bench.put("x", (17, kk)), bench.put("w", (kk, 16), role="weight")
+        if sliced:
+            whole = np.zeros((-(-kk // 8), 17, 8), bench.inputs["x"].dtype)
+            for s in range(len(whole)):
+                part = bench.inputs["x"][:, 8 * s : 8 * s + 8]
+                whole[s, :, : part.shape[1]] = part
+            x = bench.set("sliced", whole, "bf16")
+        out = bench.k.hbm("y", (17, 16), "fp32", "out")
+        gemm_blocks(bench.k, x, w, out, BlockTiling(8, 8, 8, 2))
+        got.append(bench.run(both=True)["y"])
+    assert np.array_equal(*got)
+
+
 @pytest.mark.parametrize("split_k", [2, 3, 5])
 def test_divided_sums(split_k: int) -> None:
     bench = Bench()
