@@ -1,4 +1,4 @@
-"""Thread blocks of a library's gemm: what fits a core, and how long it takes by an analytic time. It only ranks; the first few are run."""
+"""Thread blocks of a library's gemm: what fits a core, and how long it takes by an analytic time. It only ranks; the first one is run."""
 
 from __future__ import annotations
 
