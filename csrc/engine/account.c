@@ -1,6 +1,6 @@
 /* Accounting: every femtosecond of every engine gets a direct cause and a root cause; both sum to the run's time exactly. */
 #include <stdlib.h>
-#include "machine.h"
+#include "memo.h"
 
 static void add(emu_machine *m, emu_stream *s, int cause, int root, int64_t dt) {
   if (!s->started && cause != CAUSE_FINISHED) cause = root = CAUSE_NOT_STARTED;
@@ -11,6 +11,7 @@ static void add(emu_machine *m, emu_stream *s, int cause, int root, int64_t dt) 
 
 void emu_charge(emu_machine *m, emu_stream *s, int cause, int64_t until, int root) {
   if (until <= s->acct) return;
+  if (m->memo) emu_memo_charge(m, s, (emu_first){until, 0, 0, 0, CHARGE_PLAIN, (uint8_t)cause, 0, (uint8_t)root});
   add(m, s, cause, root, until - s->acct);
   s->root = (uint8_t)root;
   s->acct = until;
@@ -21,6 +22,7 @@ void emu_charge(emu_machine *m, emu_stream *s, int cause, int64_t until, int roo
    longest part is what holds up those that wait for this stream in turn. */
 void emu_charge_token(emu_machine *m, emu_stream *s, int cause, int64_t until, int64_t data_end, int64_t start, int nature, int before) {
   if (until <= s->acct) return;
+  if (m->memo) emu_memo_charge(m, s, (emu_first){until, data_end, start, 0, CHARGE_TOKEN, (uint8_t)cause, (uint8_t)nature, (uint8_t)before});
   int64_t a = s->acct;
   if (start > until) start = until;
   if (data_end > until) data_end = until;
@@ -41,6 +43,7 @@ void emu_charge_token(emu_machine *m, emu_stream *s, int cause, int64_t until, i
 
 void emu_busy(emu_machine *m, emu_stream *s, int64_t until) {
   if (until <= s->acct) return;
+  if (m->memo) emu_memo_charge(m, s, (emu_first){until, 0, 0, 0, CHARGE_BUSY, CAUSE_BUSY, s->nature, 0});
   s->started = 1;
   add(m, s, CAUSE_BUSY, CAUSE_BUSY, until - s->acct);
   s->root = s->nature;

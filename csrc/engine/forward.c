@@ -8,13 +8,19 @@
    that were seen when the same loop level of the anchor had just advanced. */
 #include <stdlib.h>
 #include <string.h>
-#include "forward.h"
+#include "memo.h"
 
 #define IMPATIENT 512   /* steps without a sign of the anchor before another stream becomes it */
 #define MOST_RELEASES 1000000
 #define ALLOWANCE 200000 /* words listed before anybody asks whether it was worth it */
 #define RARE 16         /* listings that would be worth their cost since the last one: then a state is kept at once */
 #define WORDS_PER_INSTRUCTION 256 /* at first a state is listed when so few instructions have run since the last that both cost about the same twice over */
+
+#define LONG_RUN 1000        /* engine instructions after which it is worth while to remember what happened */
+#define MOST_STREAMS 64
+#define PATIENCE 16          /* stations in vain until they are set half as often */
+#define MOST_DOUBLINGS 10
+#define FEW_PERIODS 8        /* no watch for so few, if they can be walked again */
 
 int emu_forward_prepare(emu_machine *m) {
   emu_forward *f = calloc(1, sizeof *f);
@@ -38,17 +44,9 @@ int emu_forward_prepare(emu_machine *m) {
   if (!f->old || !(f->watch = emu_watch_new(m))) return -1;
   f->ncounters = (m->folded ? m->c.cores : 1) * m->nlabels * COUNTERS;
   f->nlabel_stalls = m->nlabels * EMU_STREAM_COUNT * CAUSES;
+  for (int k = 0; k < EMU_STREAM_COUNT; k++) f->nstreams += m->words[k] ? m->c.cores : 0;
   if (!m->c.forward) emu_forward_free(m);
   return 0;
-}
-
-static void free_state(emu_state *k) {
-  free(k->counters);
-  free(k->label_stalls);
-  free(k->streams);
-  free(k->words);
-  free(k->old);
-  free(k->taken);
 }
 
 void emu_forward_free(emu_machine *m) {
@@ -56,9 +54,10 @@ void emu_forward_free(emu_machine *m) {
   if (!f) return;
   for (int k = 0; k < EMU_STREAM_COUNT; k++) free(f->live[k]);
   for (int l = 0; l <= EMU_MAX_LOOPS; l++)
-    for (int j = 0; j < EMU_STATES_KEPT; j++) free_state(&f->kept[l][j]);
-  free_state(&f->from);
+    for (int j = 0; j < EMU_STATES_KEPT; j++) emu_free_state(&f->kept[l][j]);
+  emu_free_state(&f->from);
   emu_watch_free(f->watch);
+  emu_memo_free(m, f->memo);
   free(f->words);
   free(f->old);
   free(f);
@@ -273,14 +272,15 @@ static void add_tokens(emu_sem *q, int64_t more, int64_t taken) {
   }
 }
 
-static int shift_releases(emu_machine *m, const emu_state *k, int64_t n, int64_t period) {
-  const int64_t from = k->releases, each = m->nreleases - from, need = m->nreleases + n * each;
+/* Releases [from, to) happen n times more, each a period later. */
+int emu_releases_again(emu_machine *m, int64_t from, int64_t to, int64_t n, int64_t period) {
+  const int64_t each = to - from, need = m->nreleases + n * each;
   if (!each) return 0;
   if (need > m->creleases) {
-    emu_release *r = realloc(m->releases, (size_t)need * sizeof *r);
+    emu_release *r = realloc(m->releases, (size_t)(2 * need) * sizeof *r);
     if (!r) return emu_fail(m, NULL, E_MEMORY, "out of memory", 0, 0);
     m->releases = r;
-    m->creleases = need;
+    m->creleases = 2 * need;
   }
   for (int64_t j = 0; j < n; j++)
     for (int64_t e = 0; e < each; e++) {
@@ -298,7 +298,9 @@ static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, c
     for (int64_t e = 0; e < m->nsems; e++, j++) {
       emu_sem *q = &m->sems[j];
       shift_semaphore(m, q, floor, span, k->now);
-      add_tokens(q, n * (f->old[j] - k->old[j]), n * (q->taken - k->taken[j]));
+      const int64_t more = n * (f->old[j] - k->old[j]);
+      add_tokens(q, more, n * (q->taken - k->taken[j]));
+      f->old[j] += more;
     }
   }
   for (int64_t j = 0; j < emu_live_streams(m); j++) {
@@ -326,16 +328,12 @@ static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, c
   for (int64_t j = 0; j < f->nlabel_stalls; j++) m->label_stalls[j] += n * (m->label_stalls[j] - k->label_stalls[j]);
   for (int v = 0; v < VIAS; v++) m->total_bytes[v] += n * (m->total_bytes[v] - k->total_bytes[v]);
   m->skipped += n * (m->instructions - k->instructions + m->skipped - k->skipped); /* what was skipped within it too */
-  if (shift_releases(m, k, n, period)) return -1;
+  if (emu_releases_again(m, k->releases, m->nreleases, n, period)) return -1;
   m->now += span;
   m->next_start += m->npending ? span : 0;
   m->next_finish += m->nactive ? span : 0;
   m->unchecked = 1;
   return 0;
-}
-
-static int same(const emu_forward *f, const emu_state *k) {
-  return k->valid && k->nwords == f->nwords && !memcmp(k->words, f->words, (size_t)f->nwords * sizeof *f->words);
 }
 
 static int no_memory(emu_machine *m) { return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0); }
@@ -357,11 +355,12 @@ static int go_on_watching(emu_machine *m, emu_forward *f) {
   if (passed > f->watched_fs) return 0;
   if (emu_list_machine(m, f)) return no_memory(m);
   int watched;
-  int64_t n = same(f, &f->from) ? possible(m, &f->from, &watched) : 0;
+  int64_t n = emu_same_state(f, &f->from) ? possible(m, &f->from, &watched) : 0;
   const int64_t limit = n > 0 ? emu_watch_end(m, f->watch, f->from.streams) : 0;
   if (limit < n) n = limit;
   if (n <= 0) return 0;
   *vain_of(m, f, level) = 0;
+  if (m->memo) m->memo->broken = 1;
   return skip(m, f, &f->from, n, f->watch);
 }
 
@@ -374,30 +373,62 @@ static int seen_before(emu_forward *f, int level, int64_t hash) {
   return 0;
 }
 
+enum { NOTHING, SKIPPED, WATCHING };
+
 /* One of the states kept at this level has returned: skip, or watch the next period first. To keep a state costs more than to list it: it
    is kept when it is `rare`, so much has happened since the last, or when it was seen before. */
 static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash, int rare) {
   for (int back = 1; back <= EMU_STATES_KEPT; back++) {
     const emu_state *k = &f->kept[level][(f->next[level] + EMU_STATES_KEPT - back) % EMU_STATES_KEPT];
-    if (k->hash != hash || !same(f, k)) continue;
+    if (k->hash != hash || !emu_same_state(f, k)) continue;
     int watched;
     const int64_t n = possible(m, k, &watched);
-    if (n <= 0 || (watched && n < 2)) continue;
+    if (n <= 0 || (watched && n < (m->memo ? FEW_PERIODS : 2))) continue;
     if (!watched) {
       *vain_of(m, f, level) = 0;
-      return skip(m, f, k, n, NULL);
+      if (m->memo) m->memo->broken = 1;
+      return skip(m, f, k, n, NULL) ? -m->fail.code : SKIPPED;
     }
     if (emu_keep_state(m, f, &f->from, hash)) return no_memory(m);
     f->watched_fs = m->now - k->now;
     f->watched_level = level;
     emu_watch_begin(m, f->watch, k->streams);
     m->watch = f->watch;
-    return 0;
+    return WATCHING;
   }
-  if (!seen_before(f, level, hash) && !rare) return 0;
+  if (!seen_before(f, level, hash) && !rare) return NOTHING;
   emu_state *k = &f->kept[level][f->next[level]];
   f->next[level] = (f->next[level] + 1) % EMU_STATES_KEPT;
-  return emu_keep_state(m, f, k, hash) ? no_memory(m) : 0;
+  return emu_keep_state(m, f, k, hash) ? no_memory(m) : NOTHING;
+}
+
+/* A long run remembers what happened, as long as that is of use now and then. */
+static int remember(emu_machine *m, emu_forward *f, int64_t hash) {
+  emu_memo *memo = f->memo;
+  if (!memo) {
+    if (m->instructions < LONG_RUN || f->nstreams > MOST_STREAMS) return 0;
+    if (!(memo = m->memo = f->memo = emu_memo_new(m))) return no_memory(m);
+  }
+  if (!m->memo) return 0;
+  const int64_t worth = (m->instructions - memo->recorded_at) * WORDS_PER_INSTRUCTION;
+  if (worth < emu_state_words(m, f) << (memo->vain / PATIENCE)) return 0;
+  if (++memo->vain > MOST_DOUBLINGS * PATIENCE) m->memo = NULL;
+  return emu_memo_record(m, f, memo, hash);
+}
+
+/* The state that was listed, and those it leads to: periods are skipped, what happened once is walked again. */
+static int go_on_from(emu_machine *m, emu_forward *f, int level, int64_t hash, int rare) {
+  for (;;) {
+    const int rc = returned(m, f, level, hash, rare);
+    if (rc < 0 || rc == WATCHING) return rc < 0 ? rc : 0;
+    const int walked = m->memo ? emu_memo_walk(m, f, m->memo, &hash) : 0;
+    if (walked < 0) return walked;
+    if (!walked) return remember(m, f, hash);
+    m->memo->vain = 0;
+    *vain_of(m, f, level) = 0;
+    level = advanced_level(f, &m->streams[f->anchor]);
+    rare = 0;
+  }
 }
 
 /* Between two steps, when the anchor has ended a transfer: has the machine been here before? The longer in vain, the rarer it is asked. */
@@ -414,5 +445,5 @@ int emu_forward_try(emu_machine *m) {
   ++*vain_of(m, f, level);
   f->spent += f->nwords;
   if (emu_list_machine(m, f)) return no_memory(m);
-  return returned(m, f, level, emu_list_hash(f), worth >= RARE * f->nwords);
+  return go_on_from(m, f, level, emu_list_hash(f), worth >= RARE * f->nwords);
 }

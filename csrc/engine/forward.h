@@ -22,12 +22,13 @@ struct emu_forward {
   int64_t seen[EMU_MAX_LOOPS + 1][EMU_STATES_SEEN]; /* hashes */
   int32_t vain[EMU_MAX_LOOPS + 1][EMU_LABELS_TOLD];
   int64_t listed[EMU_MAX_LOOPS + 1];   /* engine instructions run when one was */
-  int64_t spent, nwords, room, *words, ncounters, nlabel_stalls;
+  int64_t spent, nwords, room, *words, ncounters, nlabel_stalls, nstreams;
   int32_t anchor, hit, waited, last_sp;
   int64_t *old;                        /* of the state listed last */
   emu_loop last[EMU_MAX_LOOPS];
   emu_watch *watch;                    /* tangent.c's, also while nothing is watched */
   emu_state from;                      /* when the watch began */
+  emu_memo *memo;                      /* memo.c's */
   int64_t watched_fs;                  /* the period that is expected to return */
   int watched_level;
 };
@@ -38,6 +39,13 @@ int64_t emu_token_floor(const emu_machine *m, int64_t core);
 int emu_list_machine(emu_machine *m, emu_forward *f);
 int64_t emu_list_hash(const emu_forward *f);
 int emu_keep_state(emu_machine *m, emu_forward *f, emu_state *k, int64_t hash);
+void emu_free_state(emu_state *k);
+int emu_same_state(const emu_forward *f, const emu_state *k);
+int emu_set_words(emu_forward *f, const emu_state *k);
+int64_t emu_state_words(const emu_machine *m, const emu_forward *f);
+uint32_t emu_old_entries(const emu_machine *m, const emu_sem *q, int64_t floor);
+/* forward.c */
+int emu_releases_again(emu_machine *m, int64_t from, int64_t to, int64_t n, int64_t period);
 /* tangent.c */
 emu_watch *emu_watch_new(const emu_machine *m);
 void emu_watch_free(emu_watch *w);

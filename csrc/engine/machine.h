@@ -98,6 +98,7 @@ typedef struct emu_history emu_history;
 typedef struct emu_cache emu_cache;
 typedef struct emu_forward emu_forward;
 typedef struct emu_watch emu_watch;
+typedef struct emu_memo emu_memo;
 
 enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
 #define NO_LOOP (-1)
@@ -191,6 +192,7 @@ typedef struct emu_machine {
   int folded, unchecked;     /* unchecked: what was skipped or folded was not written, so nobody asks any more whether bytes were */
   emu_forward *forward; int64_t skipped;
   emu_watch *watch;          /* while a period is watched (tangent.c) */
+  emu_memo *memo;            /* while what happens is remembered (record.c) */
   int64_t *label_stalls;     /* [label][EMU_STREAM_COUNT][CAUSES] */
   emu_release *releases; int64_t nreleases, creleases;
   emu_record *records; int64_t nrecords, crecords;
@@ -214,6 +216,7 @@ int emu_machine_run(emu_machine *m);
 int emu_wake(emu_machine *m, emu_stream *s);
 /* sequencer.c */
 int emu_stream_run(emu_machine *m, emu_stream *s);
+const emu_insn *emu_stream_next(emu_machine *m, emu_stream *s);
 /* sync.c */
 int emu_sem_signal(emu_machine *m, int core, int sem, int count, emu_stream *from, int64_t time, const uint32_t *clock);
 int emu_sem_wait(emu_machine *m, emu_stream *s, int sem, int count);

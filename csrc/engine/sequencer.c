@@ -1,5 +1,5 @@
 /* The sequencer of a stream: scalar instructions, loops, branches and descriptors run here, until the stream blocks or halts. */
-#include "machine.h"
+#include "memo.h"
 
 #define RUNAWAY 30000000 /* scalar instructions without one engine or sync instruction */
 
@@ -57,7 +57,7 @@ static int change_label(emu_machine *m, emu_stream *s, int64_t label, int64_t *s
 /* Scalar instructions up to the next one that is not; their number since the last label in *spent. The program counter and the end of the
    innermost body are local: kept in memory they would be the longest dependency of the whole engine. Arithmetic wraps (two's complement). */
 static inline __attribute__((always_inline)) int run_scalars(
-    emu_machine *m, emu_stream *s, const emu_insn *code, const int32_t words, int64_t *spent, emu_watch *watch) {
+    emu_machine *m, emu_stream *s, const emu_insn *code, const int32_t words, int64_t *spent, emu_watch *watch, const int again) {
   int32_t pc = s->pc, loop_end = s->loop_end;
   int64_t *const r = s->r, since = 0;
   for (;; since++) {
@@ -95,7 +95,10 @@ static inline __attribute__((always_inline)) int run_scalars(
       case EMU_OP_LDP: rc = load_parameter(m, s, i, i->imm); break;
       case EMU_OP_LDPX: rc = load_parameter(m, s, i, (int64_t)(a + k)); break;
       case EMU_OP_LDS: rc = load_index(m, s, i); break;
-      case EMU_OP_LABEL: rc = change_label(m, s, i->imm, spent); break;
+      case EMU_OP_LABEL:
+        if (again) s->label = (int32_t)i->imm;
+        else rc = change_label(m, s, i->imm, spent);
+        break;
       case EMU_OP_BEQ: pc += a == b ? i->off - 1 : 0; break;
       case EMU_OP_BNE: pc += a != b ? i->off - 1 : 0; break;
       case EMU_OP_BLT: pc += r[i->ra] < r[i->rb] ? i->off - 1 : 0; break;
@@ -151,6 +154,7 @@ static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
   }
   if (rc < 0 || s->state != RUN) return rc;
   c[C_SYNC]++;
+  if (m->memo) emu_memo_step(m, s, i);
   s->pc++;
   if (++m->syncs > m->c.max_instructions) return emu_fail(m, s, E_RUNAWAY, "more waits, signals and barriers than the limit of instructions", m->c.max_instructions, 0);
   return 0;
@@ -168,17 +172,27 @@ static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
   int rc = s->engine == ENGINE_MM ? emu_issue_mm(m, s, i) : s->engine == ENGINE_VEC ? emu_issue_vec(m, s, i) : emu_issue_dma(m, s, i);
   if (rc < 0) return rc;
   s->t += m->issue_fs;
+  if (m->memo) emu_memo_step(m, s, i);
   s->pc++;
   if (++m->instructions > m->c.max_instructions) return emu_fail(m, s, E_RUNAWAY, "more engine instructions than the limit", m->c.max_instructions, 0);
   return 0;
 }
 
 static int run_watched(emu_machine *m, emu_stream *s, const emu_insn *code, int32_t words, int64_t *spent) {
-  return run_scalars(m, s, code, words, spent, m->watch);
+  return run_scalars(m, s, code, words, spent, m->watch, 0);
 }
 
 static int run_unwatched(emu_machine *m, emu_stream *s, const emu_insn *code, int32_t words, int64_t *spent) {
-  return run_scalars(m, s, code, words, spent, NULL);
+  return run_scalars(m, s, code, words, spent, NULL, 0);
+}
+
+/* The next word that is not scalar, for a stream that runs without time; NULL after an error. */
+const emu_insn *emu_stream_next(emu_machine *m, emu_stream *s) {
+  const emu_insn *code = m->code[s->kind];
+  int64_t scalars = 0;
+  if (run_scalars(m, s, code, m->words[s->kind], &scalars, NULL, 1) < 0) return NULL;
+  s->scalars += scalars;
+  return &code[s->pc];
 }
 
 int emu_stream_run(emu_machine *m, emu_stream *s) {

@@ -63,18 +63,23 @@ static int64_t *list_stream(emu_machine *m, const emu_forward *f, int64_t *w, em
 
 /* Tokens that could be taken before `floor` only count: how many there are may differ from period to period (forward.c). Who will take one
    after the last signal matters to an overflow at the next, if there is one. */
+uint32_t emu_old_entries(const emu_machine *m, const emu_sem *q, int64_t floor) {
+  const int64_t late = m->c.sem_cycles * m->c.period_fs;
+  uint32_t j = 0;
+  for (; j < q->size; j++) {
+    const emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
+    if (k->stream >= 0 && k->time + late > floor) break;
+  }
+  return j;
+}
+
 #define SEMAPHORE_WORDS(q) (3 + 5 * (int64_t)(q)->size)
 static int64_t *list_semaphore(const emu_machine *m, int64_t *w, const emu_sem *q, int64_t floor, int64_t *old) {
   *w++ = q->waiter | (int64_t)q->need << 32;
   *w++ = q->full | (q->producer >= 0 && m->streams[q->producer].state == HALTED ? 0 : (int64_t)q->take_size << 8);
-  const int64_t late = m->c.sem_cycles * m->c.period_fs;
+  const uint32_t first = emu_old_entries(m, q, floor);
   uint32_t j = 0;
-  *old = 0;
-  for (; j < q->size; j++) {
-    const emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
-    if (k->stream >= 0 && k->time + late > floor) break;
-    *old += k->count;
-  }
+  for (*old = 0; j < first; j++) *old += q->ring[(q->head + j) & (q->capacity - 1)].count;
   *w++ = q->size - j;
   for (; j < q->size; j++) {
     const emu_token *k = &q->ring[(q->head + j) & (q->capacity - 1)];
@@ -143,6 +148,33 @@ int64_t emu_list_hash(const emu_forward *f) {
   uint64_t h[4] = {UINT64_C(0xcbf29ce484222325), 1, 2, 3}; /* four chains that do not wait for each other */
   for (int64_t j = 0; j < f->nwords; j++) h[j & 3] = mix(h[j & 3], f->words[j]);
   return (int64_t)mix(mix(h[0], (int64_t)h[1]), (int64_t)mix(h[2], (int64_t)h[3]));
+}
+
+int emu_same_state(const emu_forward *f, const emu_state *k) {
+  return k->valid && k->nwords == f->nwords && !memcmp(k->words, f->words, (size_t)f->nwords * sizeof *f->words);
+}
+
+/* The machine has come to a state that was listed before. */
+int emu_set_words(emu_forward *f, const emu_state *k) {
+  f->nwords = 0;
+  if (!room(f, k->nwords)) return -1;
+  memcpy(f->words, k->words, (size_t)k->nwords * sizeof *f->words);
+  f->nwords = k->nwords;
+  return 0;
+}
+
+/* What it takes to keep a state, in words. */
+int64_t emu_state_words(const emu_machine *m, const emu_forward *f) {
+  return f->nwords + f->ncounters + f->nlabel_stalls + f->nstreams * (int64_t)(sizeof(emu_stream) / sizeof(int64_t)) / 4 + m->c.cores * m->nsems * (int64_t)(sizeof(emu_sem) / sizeof(int64_t));
+}
+
+void emu_free_state(emu_state *k) {
+  free(k->counters);
+  free(k->label_stalls);
+  free(k->streams);
+  free(k->words);
+  free(k->old);
+  free(k->taken);
 }
 
 /* Without what no comparison and no step asks for: most descriptors, and all shapes. */
