@@ -16,9 +16,9 @@
 #define RARE 16         /* listings that would be worth their cost since the last one: then a state is kept at once */
 #define WORDS_PER_INSTRUCTION 256 /* at first a state is listed when so few instructions have run since the last that both cost about the same twice over */
 
-#define LONG_RUN 1000        /* engine instructions after which it is worth while to remember what happened */
-#define MOST_STREAMS 64
-#define PATIENCE 16          /* stations in vain until they are set half as often */
+#define LONG_RUN 128         /* engine instructions, hardly any skipped, after which it is worth while to remember what happened */
+#define MOST_STREAMS 8
+#define PATIENCE 32          /* stations in vain until they are set half as often */
 #define MOST_DOUBLINGS 10
 #define FEW_PERIODS 8        /* no watch for so few, if they can be walked again */
 
@@ -146,7 +146,7 @@ static int moved(const emu_stream *a, const emu_stream *b, int64_t period) {
 
 /* Who waits at a barrier came to it before the period and stays there, or came in it as in the period before. */
 static int barriers_repeat(const emu_machine *m, const emu_state *k, int64_t period) {
-  for (int id = 0; id < EMU_BARRIERS; id++) {
+  for (int id = 0; id < m->nbarriers; id++) {
     const emu_barrier *a = &k->barriers[id], *b = &m->barriers[id];
     if (!b->arrived || a->time == b->time) continue;
     if (b->time - a->time != period || b->data_end - a->data_end != period || b->start - a->start != period) return 0;
@@ -311,7 +311,7 @@ static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, c
     repeats(a, b, &level);
     shift_stream(m, a, b, level, n, span, w ? emu_watch_steps(w, j) : NULL);
   }
-  for (int id = 0; id < EMU_BARRIERS; id++) {
+  for (int id = 0; id < m->nbarriers; id++) {
     emu_barrier *b = &m->barriers[id];
     if (!b->arrived || b->time == k->barriers[id].time) continue;
     b->time += span;
@@ -402,28 +402,31 @@ static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash, int
   return emu_keep_state(m, f, k, hash) ? no_memory(m) : NOTHING;
 }
 
-/* A long run remembers what happened, as long as that is of use now and then. */
-static int remember(emu_machine *m, emu_forward *f, int64_t hash) {
+/* A long run remembers what happened, as long as that is of use now and then: surely where it leaves known ground and comes back to it. */
+static int remember(emu_machine *m, emu_forward *f, int64_t hash, int sure) {
   emu_memo *memo = f->memo;
   if (!memo) {
-    if (m->instructions < LONG_RUN || f->nstreams > MOST_STREAMS) return 0;
+    if (m->instructions < LONG_RUN + m->skipped / 4 || f->nstreams > MOST_STREAMS) return 0;
     if (!(memo = m->memo = f->memo = emu_memo_new(m))) return no_memory(m);
   }
   if (!m->memo) return 0;
   const int64_t worth = (m->instructions - memo->recorded_at) * WORDS_PER_INSTRUCTION;
-  if (worth < emu_state_words(m, f) << (memo->vain / PATIENCE)) return 0;
+  if (!(sure && memo->vain < PATIENCE) && worth < emu_state_words(m, f) << (memo->vain / PATIENCE)) return 0;
   if (++memo->vain > MOST_DOUBLINGS * PATIENCE) m->memo = NULL;
   return emu_memo_record(m, f, memo, hash);
 }
 
 /* The state that was listed, and those it leads to: periods are skipped, what happened once is walked again. */
 static int go_on_from(emu_machine *m, emu_forward *f, int level, int64_t hash, int rare) {
-  for (;;) {
-    const int rc = returned(m, f, level, hash, rare);
-    if (rc < 0 || rc == WATCHING) return rc < 0 ? rc : 0;
+  const int back = m->memo && !m->memo->broken && emu_memo_knows(m->memo, hash);
+  int rc = back ? remember(m, f, hash, 1) : 0;
+  if (rc < 0) return rc;
+  for (int steps = 0;; steps++) {
+    if ((rc = returned(m, f, level, hash, rare)) < 0) return rc;
+    if (rc == WATCHING) return 0;
     const int walked = m->memo ? emu_memo_walk(m, f, m->memo, &hash) : 0;
     if (walked < 0) return walked;
-    if (!walked) return remember(m, f, hash);
+    if (!walked) return back && !steps && rc != SKIPPED ? 0 : remember(m, f, hash, steps > 0);
     m->memo->vain = 0;
     *vain_of(m, f, level) = 0;
     level = advanced_level(f, &m->streams[f->anchor]);

@@ -12,7 +12,7 @@ typedef struct {
   int valid;
   int64_t *words, *counters, *label_stalls, *old, *taken; /* of each semaphore: tokens that only count, and all ever taken */
   emu_stream *streams;
-  emu_barrier barriers[EMU_BARRIERS];
+  emu_barrier *barriers;
 } emu_state;
 
 struct emu_forward {
@@ -41,7 +41,7 @@ int64_t emu_list_hash(const emu_forward *f);
 int emu_keep_state(emu_machine *m, emu_forward *f, emu_state *k, int64_t hash);
 void emu_free_state(emu_state *k);
 int emu_same_state(const emu_forward *f, const emu_state *k);
-int emu_set_words(emu_forward *f, const emu_state *k);
+int emu_set_words(emu_forward *f, const int64_t *words, int64_t n);
 int64_t emu_state_words(const emu_machine *m, const emu_forward *f);
 uint32_t emu_old_entries(const emu_machine *m, const emu_sem *q, int64_t floor);
 /* forward.c */

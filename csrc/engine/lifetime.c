@@ -46,6 +46,7 @@ static int prepare_streams(emu_machine *m) {
 static int prepare_sync(emu_machine *m) {
   for (int id = 0; id < EMU_BARRIERS; id++) {
     emu_barrier *b = &m->barriers[id];
+    if (b->mask) m->nbarriers = id + 1;
     b->participants = __builtin_popcount(b->mask) * m->c.cores;
     if (b->mask && m->c.check && !(b->clock = calloc((size_t)m->c.cores * EMU_STREAM_COUNT, sizeof *b->clock))) return -1;
   }

@@ -179,7 +179,7 @@ typedef struct emu_machine {
   emu_plans *plans; int64_t forgotten; /* how often all shapes were */
   uint64_t period_inverse;   /* floor(2^64 / period) */
   int64_t issue_fs;
-  emu_barrier barriers[EMU_BARRIERS];
+  emu_barrier barriers[EMU_BARRIERS]; int32_t nbarriers; /* up to the last in use */
   emu_accumulate rule;
   uint8_t *hbm; int64_t hbm_span;
   uint8_t **sram, **acc, *shared; /* per core; NULL in timing-only runs */

@@ -14,7 +14,7 @@ static int unchanged(const emu_stream *a, const emu_stream *b) {
 }
 
 /* A stream's own words from where it stands, as far as the path says: 1 if they are the same. */
-static int same_words(emu_machine *m, const emu_stream *x, const emu_stream *a, const emu_stream *b, const emu_path *path, emu_stream *s) {
+static int same_words(emu_machine *m, const emu_stream *x, const emu_stream *a, const emu_stream *b, const emu_desc_seen *e, const emu_path *path, emu_stream *s) {
   const uint32_t used = m->forward->used[x->kind];
   memcpy(s, x, offsetof(emu_stream, d));
   for (uint32_t left = used; left; left &= left - 1) s->d[__builtin_ctz(left)] = x->d[__builtin_ctz(left)];
@@ -34,12 +34,9 @@ static int same_words(emu_machine *m, const emu_stream *x, const emu_stream *a, 
   if (s->pc != b->pc || s->sp != b->sp || s->label != b->label || s->scalars - x->scalars != b->scalars - a->scalars) return 0;
   for (int l = 0; l < s->sp; l++)
     if (s->loop[l].start != b->loop[l].start || s->loop[l].end != b->loop[l].end) return 0;
-  for (uint32_t left = used; left; left &= left - 1) {
+  for (uint32_t left = used; left; left &= left - 1, e++) {
     emu_desc *d = &s->d[__builtin_ctz(left)];
-    const emu_desc *e = &b->d[__builtin_ctz(left)];
-    if (!emu_shape_of(m, d) || d->shape != e->shape || d->f[AT_RING_SIZE] != e->f[AT_RING_SIZE] || d->f[AT_RING_STEP] != e->f[AT_RING_STEP] ||
-        d->f[AT_ACCUMULATE] != e->f[AT_ACCUMULATE])
-      return 0;
+    if (!emu_shape_of(m, d) || d->shape != e->shape || d->f[AT_RING_SIZE] != e->ring_size || d->f[AT_RING_STEP] != e->ring_step || d->f[AT_ACCUMULATE] != e->accumulate) return 0;
   }
   return 1;
 }
@@ -84,21 +81,29 @@ static int explains_the_same(emu_machine *m, emu_stream *x, const emu_stream *a,
 }
 
 static int same_streams(emu_machine *m, emu_memo *memo, const emu_station *t, const emu_station *u, int64_t shift) {
+  const emu_desc_seen *descs = u->descs;
   for (int64_t j = 0; j < emu_live_streams(m); j++) {
     emu_stream *x = &m->streams[j];
-    const emu_stream *a = &t->at.streams[j], *b = &u->at.streams[j];
-    if (!m->words[x->kind] || unchanged(a, b)) continue;
-    if (!explains_the_same(m, x, a, b, &u->path[j], shift, t->at.now)) return 0;
-    const int rc = same_words(m, x, a, b, &u->path[j], &memo->again[j]);
+    if (memo->place[j] < 0) continue;
+    const emu_stream *a = emu_seen(t, memo->place[j]), *b = emu_seen(u, memo->place[j]);
+    const emu_desc_seen *mine = descs;
+    descs += __builtin_popcount(m->forward->used[x->kind]);
+    if (unchanged(a, b)) continue;
+    if (!explains_the_same(m, x, a, b, &u->path[j], shift, t->now)) return 0;
+    const int rc = same_words(m, x, a, b, mine, &u->path[j], &memo->again[j]);
     if (rc <= 0) return rc;
   }
   return 1;
 }
 
-static int same_barriers(const emu_machine *m, const emu_station *t, int64_t shift) {
-  for (int id = 0; id < EMU_BARRIERS; id++) {
-    const emu_barrier *x = &m->barriers[id], *a = &t->at.barriers[id];
-    if (!x->arrived) continue;
+static int stays(const emu_barrier *a, const emu_barrier *b) { return a->arrived == b->arrived && a->time == b->time; }
+
+/* Who has come to a barrier explains the wait of those who come later only if he was the last. */
+static int same_barriers(const emu_machine *m, const emu_station *t, const emu_station *u) {
+  const int64_t shift = m->now - t->now;
+  for (int id = 0; id < m->nbarriers; id++) {
+    const emu_barrier *x = &m->barriers[id], *a = &t->barriers[id];
+    if (!x->arrived || stays(a, &u->barriers[id]) || (x->time < m->now && a->time < t->now)) continue;
     if (x->time - shift != a->time || x->data_end - shift != a->data_end || x->start - shift != a->start || x->nature != a->nature || x->before != a->before) return 0;
   }
   return 1;
@@ -108,9 +113,9 @@ static int same_barriers(const emu_machine *m, const emu_station *t, int64_t shi
 static int enough_tokens(const emu_machine *m, const emu_forward *f, const emu_station *t, const emu_station *u) {
   for (int64_t j = 0; j < m->c.cores * m->nsems; j++) {
     const emu_sem *q = &m->sems[j];
-    const int64_t taken = u->at.taken[j] - t->at.taken[j], more = u->at.old[j] - t->at.old[j];
+    const int64_t taken = u->sems[j].taken - t->sems[j].taken, more = u->old[j] - t->old[j];
     if (q->full || q->count + q->later + taken + more > EMU_MAX_TOKENS / 2 || t->sems[j].count + t->sems[j].later + taken + more > EMU_MAX_TOKENS / 2) return 0;
-    if (f->old[j] != t->at.old[j] && (taken > f->old[j] || taken > t->at.old[j])) return 0;
+    if (f->old[j] != t->old[j] && (taken > f->old[j] || taken > t->old[j])) return 0;
   }
   return 1;
 }
@@ -185,7 +190,7 @@ static int move_semaphores(emu_machine *m, emu_forward *f, const emu_station *t,
   const emu_take *takes = u->takes;
   for (int64_t j = 0; j < m->c.cores * m->nsems; j++) {
     const emu_sem *b = &u->sems[j];
-    f->old[j] += u->at.old[j] - t->at.old[j];
+    f->old[j] += u->old[j] - t->old[j];
     if (move_semaphore(&m->sems[j], &t->sems[j], b, tokens, takes, u->old_entries[j], f->old[j], shift)) return -1;
     tokens += b->size;
     takes += b->take_size;
@@ -213,36 +218,36 @@ static void move_network(emu_machine *m, const emu_station *u, int64_t shift) {
 }
 
 /* Everything that was counted between the stations is counted once more. */
-static int count_again(emu_machine *m, emu_forward *f, const emu_state *a, const emu_state *b, int64_t shift) {
-  for (int64_t j = 0; j < f->ncounters; j++) m->counters[j] += b->counters[j] - a->counters[j];
-  for (int64_t j = 0; j < f->nlabel_stalls; j++) m->label_stalls[j] += b->label_stalls[j] - a->label_stalls[j];
+static int count_again(emu_machine *m, const emu_station *a, const emu_station *b, int64_t shift) {
+  for (int64_t j = 0; j < b->nadded; j++) *b->added[j].where += b->added[j].by;
   for (int v = 0; v < VIAS; v++) m->total_bytes[v] += b->total_bytes[v] - a->total_bytes[v];
   m->skipped += b->instructions - a->instructions + b->skipped - a->skipped;
   return emu_releases_again(m, a->releases, b->releases, 1, shift);
 }
 
 static int go(emu_machine *m, emu_forward *f, emu_memo *memo, const emu_station *t, const emu_station *u) {
-  const int64_t shift = m->now - t->at.now;
+  const int64_t shift = m->now - t->now;
   for (int64_t j = 0; j < emu_live_streams(m); j++) {
     emu_stream *x = &m->streams[j];
-    const emu_stream *a = &t->at.streams[j], *b = &u->at.streams[j];
-    if (!m->words[x->kind] || unchanged(a, b)) continue;
+    if (memo->place[j] < 0) continue;
+    const emu_stream *a = emu_seen(t, memo->place[j]), *b = emu_seen(u, memo->place[j]);
+    if (unchanged(a, b)) continue;
     if (x->acct - shift != a->acct && u->path[j].first.kind != CHARGE_NONE) waited_otherwise(m, x, a, &u->path[j].first, shift, 1);
     move_stream(m, x, &memo->again[j], a, b, shift);
   }
-  for (int id = 0; id < EMU_BARRIERS; id++) {
+  for (int id = 0; id < m->nbarriers; id++) {
     emu_barrier *x = &m->barriers[id];
-    const emu_barrier *a = &t->at.barriers[id], *b = &u->at.barriers[id];
-    if (!x->mask || (a->arrived == b->arrived && a->time == b->time)) continue;
+    const emu_barrier *a = &t->barriers[id], *b = &u->barriers[id];
+    if (!x->mask || stays(a, b)) continue;
     x->arrived = b->arrived, x->nature = b->nature, x->before = b->before, x->last = b->last;
     x->time = b->time ? b->time + shift : 0;
     x->data_end = b->data_end + shift;
     x->start = b->start + shift;
   }
-  if (move_semaphores(m, f, t, u, shift) || count_again(m, f, &t->at, &u->at, shift) || emu_set_words(f, &u->at))
+  if (move_semaphores(m, f, t, u, shift) || count_again(m, t, u, shift) || emu_set_words(f, u->words, u->nwords))
     return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
   move_network(m, u, shift);
-  m->now = u->at.now + shift;
+  m->now = u->now + shift;
   m->unchecked = 1;
   return 1;
 }
@@ -251,12 +256,12 @@ static int go(emu_machine *m, emu_forward *f, emu_memo *memo, const emu_station 
 int emu_memo_walk(emu_machine *m, emu_forward *f, emu_memo *memo, int64_t *hash) {
   for (int j = memo->count - 2; j >= 0; j--) {
     const emu_station *t = &memo->stations[j], *u = t + 1;
-    if (t->at.hash != *hash || !u->linked || !emu_same_state(f, &t->at)) continue;
-    if (u->at.now + (m->now - t->at.now) > EMU_TIME_MAX || !same_barriers(m, t, m->now - t->at.now) || !enough_tokens(m, f, t, u)) continue;
-    const int rc = same_streams(m, memo, t, u, m->now - t->at.now);
+    if (t->hash != *hash || !u->linked || !(t->nwords == f->nwords && !memcmp(t->words, f->words, (size_t)f->nwords * sizeof *f->words))) continue;
+    if (u->now + (m->now - t->now) > EMU_TIME_MAX || !same_barriers(m, t, u) || !enough_tokens(m, f, t, u)) continue;
+    const int rc = same_streams(m, memo, t, u, m->now - t->now);
     if (rc < 0) return rc;
     if (!rc) continue;
-    *hash = u->at.hash;
+    *hash = u->hash;
     memo->broken = 1;
     return go(m, f, memo, t, u);
   }

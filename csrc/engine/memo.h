@@ -16,18 +16,32 @@ typedef struct {
   emu_first first;
 } emu_path;
 
+typedef struct { int64_t *where, by; } emu_added;
+typedef struct { int32_t shape, accumulate; int64_t ring_size, ring_step; } emu_desc_seen;
+
+/* Everything but `added` and the paths lies in one piece of memory, `piece`. */
 typedef struct {
-  emu_state at;
+  int64_t hash, nwords, now, instructions, skipped, releases, total_bytes[VIAS];
+  int64_t nactive, npending, next_start, next_finish, users[VIAS], open[VIAS], nadded;
+  int rates_stale, linked;   /* linked: `path` leads here from the station before */
+  void *piece;
+  int64_t *words, *old;
+  uint8_t *streams;          /* of each stream with words: all but its descriptors, of which only what can reach a time */
+  emu_desc_seen *descs;
+  emu_barrier *barriers;
   emu_sem *sems;             /* their rings stand in tokens and takes, one after another */
   emu_token *tokens;
   emu_take *takes;
   uint32_t *old_entries;
   emu_flow *flows;           /* active ones, then pending ones */
   int32_t *active, *pending, *port_users;
-  int64_t nactive, npending, next_start, next_finish, users[VIAS], open[VIAS];
-  int rates_stale, linked;   /* linked: `path` leads here from the station before */
   emu_path *path;
+  emu_added *added;          /* what was counted on the way here */
 } emu_station;
+
+#define EMU_HEAD_BYTES ((offsetof(emu_stream, d) + 63) & ~(size_t)63)
+/* What a station says of the stream at a place: everything before `d`. */
+static inline const emu_stream *emu_seen(const emu_station *t, int64_t place) { return (const emu_stream *)(const void *)(t->streams + (size_t)place * EMU_HEAD_BYTES); }
 
 #define EMU_STATIONS 512
 struct emu_memo {
@@ -35,6 +49,9 @@ struct emu_memo {
   int count, broken;         /* broken: something was skipped since the last station */
   emu_path *path;            /* of each stream since the last station */
   emu_stream *again;         /* streams as they are when walked again */
+  int64_t *counted;          /* all counters and stalls at the last station */
+  int32_t *place;            /* of a stream among those with words, -1: none */
+  int64_t nlive, ndescs;
   int64_t recorded_at, bytes, vain, horizon_fs;
 };
 
@@ -51,6 +68,7 @@ void emu_memo_free(const emu_machine *m, emu_memo *memo);
 void emu_memo_step(emu_machine *m, emu_stream *s, const emu_insn *i);
 void emu_memo_charge(emu_machine *m, const emu_stream *s, emu_first first);
 int emu_memo_record(emu_machine *m, emu_forward *f, emu_memo *memo, int64_t hash);
+int emu_memo_knows(const emu_memo *memo, int64_t hash);
 /* memo.c: 1 if what followed this state once has now happened again */
 int emu_memo_walk(emu_machine *m, emu_forward *f, emu_memo *memo, int64_t *hash);
 #endif

@@ -9,16 +9,26 @@
 
 emu_memo *emu_memo_new(const emu_machine *m) {
   const emu_config *c = &m->c;
+  const emu_forward *f = m->forward;
   emu_memo *memo = calloc(1, sizeof *memo);
   if (!memo) return NULL;
   const size_t streams = (size_t)emu_live_streams(m);
   memo->path = calloc(streams, sizeof *memo->path);
   memo->again = aligned_alloc(64, (streams + 2) * sizeof *memo->again);
+  memo->counted = malloc((size_t)(f->ncounters + f->nlabel_stalls) * sizeof *memo->counted);
+  memo->place = malloc(streams * sizeof *memo->place);
   memo->broken = 1;
   memo->horizon_fs = c->hbm_latency_fs + c->shared_latency_fs + c->sram_latency * c->period_fs + (c->noc_x + c->noc_y) * c->noc_hop_fs;
-  if (memo->path && memo->again) return memo;
-  emu_memo_free(m, memo);
-  return NULL;
+  if (!memo->path || !memo->again || !memo->counted || !memo->place) {
+    emu_memo_free(m, memo);
+    return NULL;
+  }
+  for (size_t j = 0; j < streams; j++) {
+    const int kind = m->streams[j].kind;
+    memo->place[j] = m->words[kind] ? (int32_t)memo->nlive++ : -1;
+    memo->ndescs += m->words[kind] ? __builtin_popcount(f->used[kind]) : 0;
+  }
+  return memo;
 }
 
 static void free_paths(const emu_machine *m, emu_path *path) {
@@ -27,14 +37,9 @@ static void free_paths(const emu_machine *m, emu_path *path) {
 }
 
 static void free_station(const emu_machine *m, emu_station *t) {
-  emu_free_state(&t->at);
   free_paths(m, t->path);
-  free(t->sems);
-  free(t->tokens);
-  free(t->takes);
-  free(t->old_entries);
-  free(t->flows);
-  free(t->active); /* and pending, and port_users, behind it */
+  free(t->added);
+  free(t->piece);
   memset(t, 0, sizeof *t);
 }
 
@@ -43,6 +48,8 @@ void emu_memo_free(const emu_machine *m, emu_memo *memo) {
   for (int j = 0; j < memo->count; j++) free_station(m, &memo->stations[j]);
   free_paths(m, memo->path);
   free(memo->again);
+  free(memo->counted);
+  free(memo->place);
   free(memo);
 }
 
@@ -100,16 +107,51 @@ static int begin_paths(emu_machine *m, emu_memo *memo, emu_station *t) {
   return 0;
 }
 
-static int copy_semaphores(emu_machine *m, emu_station *t) {
-  const int64_t n = m->c.cores * m->nsems;
+static void *carve(uint8_t **from, int64_t bytes) {
+  void *p = *from;
+  *from += (bytes + 63) & ~INT64_C(63);
+  return p;
+}
+
+/* One piece of memory for all that a station copies. */
+static int64_t lay_out(emu_machine *m, const emu_forward *f, const emu_memo *memo, emu_station *t, uint8_t *at) {
+  const uint8_t *begin = at;
+  const int64_t sems = m->c.cores * m->nsems, flows = m->nactive + m->npending;
   int64_t tokens = 0, takes = 0;
-  for (int64_t j = 0; j < n; j++) tokens += m->sems[j].size, takes += m->sems[j].take_size;
-  t->sems = malloc((size_t)(n + 1) * sizeof *t->sems);
-  t->old_entries = malloc((size_t)(n + 1) * sizeof *t->old_entries);
-  t->tokens = malloc((size_t)(tokens + 1) * sizeof *t->tokens);
-  t->takes = malloc((size_t)(takes + 1) * sizeof *t->takes);
-  if (!t->sems || !t->tokens || !t->takes || !t->old_entries) return -1;
+  for (int64_t j = 0; j < sems; j++) tokens += m->sems[j].size, takes += m->sems[j].take_size;
+  t->words = carve(&at, f->nwords * (int64_t)sizeof *t->words);
+  t->old = carve(&at, sems * (int64_t)sizeof *t->old);
+  t->streams = carve(&at, memo->nlive * (int64_t)EMU_HEAD_BYTES);
+  t->descs = carve(&at, memo->ndescs * (int64_t)sizeof *t->descs);
+  t->barriers = carve(&at, m->nbarriers * (int64_t)sizeof *t->barriers);
+  t->sems = carve(&at, sems * (int64_t)sizeof *t->sems);
+  t->tokens = carve(&at, tokens * (int64_t)sizeof *t->tokens);
+  t->takes = carve(&at, takes * (int64_t)sizeof *t->takes);
+  t->old_entries = carve(&at, sems * (int64_t)sizeof *t->old_entries);
+  t->flows = carve(&at, flows * (int64_t)sizeof *t->flows);
+  t->active = carve(&at, (flows + m->c.cores) * (int64_t)sizeof *t->active);
+  t->pending = t->active + m->nactive;
+  t->port_users = t->pending + m->npending;
+  return at - begin;
+}
+
+static void copy_streams(const emu_machine *m, const emu_forward *f, const emu_memo *memo, emu_station *t) {
+  emu_desc_seen *to = t->descs;
+  for (int64_t j = 0; j < emu_live_streams(m); j++) {
+    const emu_stream *s = &m->streams[j];
+    if (memo->place[j] < 0) continue;
+    memcpy(t->streams + (size_t)memo->place[j] * EMU_HEAD_BYTES, s, offsetof(emu_stream, d));
+    for (uint32_t used = f->used[s->kind]; used; used &= used - 1) {
+      const emu_desc *d = &s->d[__builtin_ctz(used)];
+      *to++ = (emu_desc_seen){d->shape, d->f[AT_ACCUMULATE] != 0, d->f[AT_RING_SIZE], d->f[AT_RING_STEP]};
+    }
+  }
+}
+
+static void copy_semaphores(emu_machine *m, const emu_forward *f, emu_station *t) {
+  const int64_t n = m->c.cores * m->nsems;
   memcpy(t->sems, m->sems, (size_t)n * sizeof *t->sems);
+  memcpy(t->old, f->old, (size_t)n * sizeof *t->old);
   emu_token *to = t->tokens;
   emu_take *take = t->takes;
   for (int64_t j = 0; j < n; j++) {
@@ -118,20 +160,13 @@ static int copy_semaphores(emu_machine *m, emu_station *t) {
     for (uint32_t e = 0; e < q->size; e++) *to++ = q->ring[(q->head + e) & (q->capacity - 1)];
     for (uint32_t e = 0; e < q->take_size; e++) *take++ = q->takes[(q->take_head + e) & (q->take_capacity - 1)];
   }
-  return 0;
 }
 
-static int copy_network(emu_machine *m, emu_station *t) {
-  const size_t flows = (size_t)(m->nactive + m->npending), cores = (size_t)m->c.cores;
-  t->flows = malloc((flows + 1) * sizeof *t->flows);
-  t->active = malloc((flows + cores) * sizeof *t->active);
-  if (!t->flows || !t->active) return -1;
-  t->pending = t->active + m->nactive;
-  t->port_users = t->pending + m->npending;
+static void copy_network(const emu_machine *m, emu_station *t) {
   memcpy(t->active, m->active, (size_t)m->nactive * sizeof *t->active);
   memcpy(t->pending, m->pending, (size_t)m->npending * sizeof *t->pending);
-  memcpy(t->port_users, m->port_users, cores * sizeof *t->port_users);
-  for (size_t j = 0; j < flows; j++) t->flows[j] = m->flows[t->active[j]];
+  memcpy(t->port_users, m->port_users, (size_t)m->c.cores * sizeof *t->port_users);
+  for (int64_t j = 0; j < m->nactive + m->npending; j++) t->flows[j] = m->flows[t->active[j]];
   memcpy(t->users, m->users, sizeof t->users);
   memcpy(t->open, m->open, sizeof t->open);
   t->nactive = m->nactive;
@@ -139,25 +174,64 @@ static int copy_network(emu_machine *m, emu_station *t) {
   t->next_start = m->next_start;
   t->next_finish = m->next_finish;
   t->rates_stale = m->rates_stale;
+}
+
+static int64_t gather(emu_added *to, int64_t *where, const int64_t *before, int64_t n) {
+  int64_t found = 0;
+  for (int64_t j = 0; j < n; j++) {
+    if (where[j] == before[j]) continue;
+    if (to) to[found] = (emu_added){where + j, where[j] - before[j]};
+    found++;
+  }
+  return found;
+}
+
+/* What was counted since the station before: few of the counters there are. */
+static int list_added(emu_machine *m, const emu_forward *f, const emu_memo *memo, emu_station *t) {
+  const int64_t *counters = memo->counted, *stalls = counters + f->ncounters;
+  const int64_t n = gather(NULL, m->counters, counters, f->ncounters) + gather(NULL, m->label_stalls, stalls, f->nlabel_stalls);
+  if (!(t->added = malloc((size_t)(n + 1) * sizeof *t->added))) return -1;
+  t->nadded = gather(t->added, m->counters, counters, f->ncounters);
+  t->nadded += gather(t->added + t->nadded, m->label_stalls, stalls, f->nlabel_stalls);
   return 0;
+}
+
+static void forget_all(const emu_machine *m, emu_memo *memo) {
+  for (int j = 0; j < memo->count; j++) free_station(m, &memo->stations[j]);
+  memo->count = 0;
+  memo->bytes = 0;
+  memo->broken = 1;
 }
 
 /* The state just listed becomes a station. All are forgotten when there are too many. */
 int emu_memo_record(emu_machine *m, emu_forward *f, emu_memo *memo, int64_t hash) {
-  if (memo->count == EMU_STATIONS || memo->bytes > MOST_BYTES) {
-    for (int j = 0; j < memo->count; j++) free_station(m, &memo->stations[j]);
-    memo->count = 0;
-    memo->bytes = 0;
-    memo->broken = 1;
-  }
+  if (memo->count == EMU_STATIONS || memo->bytes > MOST_BYTES) forget_all(m, memo);
   emu_station *t = &memo->stations[memo->count];
-  memset(t, 0, sizeof *t);
-  if (emu_keep_state(m, f, &t->at, hash) || copy_semaphores(m, t) || copy_network(m, t) || begin_paths(m, memo, t)) {
+  *t = (emu_station){.hash = hash, .nwords = f->nwords, .now = m->now, .instructions = m->instructions, .skipped = m->skipped, .releases = m->nreleases};
+  const int64_t bytes = lay_out(m, f, memo, t, NULL);
+  t->piece = aligned_alloc(64, (size_t)bytes);
+  if (!t->piece || begin_paths(m, memo, t) || (t->linked && list_added(m, f, memo, t))) {
     free_station(m, t);
     return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
   }
+  lay_out(m, f, memo, t, t->piece);
+  memcpy(t->words, f->words, (size_t)f->nwords * sizeof *t->words);
+  memcpy(t->barriers, m->barriers, (size_t)m->nbarriers * sizeof *t->barriers);
+  memcpy(t->total_bytes, m->total_bytes, sizeof t->total_bytes);
+  copy_streams(m, f, memo, t);
+  copy_semaphores(m, f, t);
+  copy_network(m, t);
+  memcpy(memo->counted, m->counters, (size_t)f->ncounters * sizeof *memo->counted);
+  memcpy(memo->counted + f->ncounters, m->label_stalls, (size_t)f->nlabel_stalls * sizeof *memo->counted);
   memo->count++;
   memo->recorded_at = m->instructions;
-  memo->bytes += emu_state_words(m, f) * (int64_t)sizeof(int64_t);
+  memo->bytes += bytes;
+  return 0;
+}
+
+/* Whether a state with this hash is a station. */
+int emu_memo_knows(const emu_memo *memo, int64_t hash) {
+  for (int j = memo->count - 1; j >= 0; j--)
+    if (memo->stations[j].hash == hash) return 1;
   return 0;
 }

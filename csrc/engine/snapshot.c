@@ -112,10 +112,10 @@ static int by_number(const void *a, const void *b) { return *(const int32_t *)a 
 int emu_list_machine(emu_machine *m, emu_forward *f) {
   int64_t *w;
   f->nwords = 0;
-  if (!(w = room(f, 2 + EMU_BARRIERS))) return -1;
+  if (!(w = room(f, 2 + m->nbarriers))) return -1;
   *w++ = m->now % m->c.period_fs; /* streams act on clock edges */
   *w++ = m->forgotten;            /* shapes are numbered anew */
-  for (int id = 0; id < EMU_BARRIERS; id++)
+  for (int id = 0; id < m->nbarriers; id++)
     if (m->barriers[id].mask) *w++ = m->barriers[id].arrived;
   f->nwords = w - f->words;
   for (int64_t j = 0; j < emu_live_streams(m); j++) {
@@ -155,11 +155,11 @@ int emu_same_state(const emu_forward *f, const emu_state *k) {
 }
 
 /* The machine has come to a state that was listed before. */
-int emu_set_words(emu_forward *f, const emu_state *k) {
+int emu_set_words(emu_forward *f, const int64_t *words, int64_t n) {
   f->nwords = 0;
-  if (!room(f, k->nwords)) return -1;
-  memcpy(f->words, k->words, (size_t)k->nwords * sizeof *f->words);
-  f->nwords = k->nwords;
+  if (!room(f, n)) return -1;
+  memcpy(f->words, words, (size_t)n * sizeof *f->words);
+  f->nwords = n;
   return 0;
 }
 
@@ -175,6 +175,7 @@ void emu_free_state(emu_state *k) {
   free(k->words);
   free(k->old);
   free(k->taken);
+  free(k->barriers);
 }
 
 /* Without what no comparison and no step asks for: most descriptors, and all shapes. */
@@ -193,17 +194,18 @@ int emu_keep_state(emu_machine *m, emu_forward *f, emu_state *k, int64_t hash) {
     k->label_stalls = malloc((size_t)f->nlabel_stalls * sizeof *k->label_stalls);
     k->old = malloc((size_t)sems * sizeof *k->old);
     k->taken = malloc((size_t)sems * sizeof *k->taken);
+    k->barriers = malloc((size_t)(m->nbarriers + 1) * sizeof *k->barriers);
   }
   int64_t *words = realloc(k->words, (size_t)f->nwords * sizeof *words);
   if (words) k->words = words;
-  if (!words || !k->streams || !k->counters || !k->label_stalls || (sems && (!k->old || !k->taken))) return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
+  if (!words || !k->streams || !k->counters || !k->label_stalls || !k->barriers || (sems && (!k->old || !k->taken))) return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
   memcpy(k->words, f->words, (size_t)f->nwords * sizeof *words);
   for (int64_t j = 0; j < emu_live_streams(m); j++)
     if (m->words[m->streams[j].kind]) copy_stream(&k->streams[j], &m->streams[j], f->used[m->streams[j].kind]);
   memcpy(k->counters, m->counters, (size_t)f->ncounters * sizeof *k->counters);
   memcpy(k->label_stalls, m->label_stalls, (size_t)f->nlabel_stalls * sizeof *k->label_stalls);
   for (int64_t j = 0; j < sems; j++) k->old[j] = f->old[j], k->taken[j] = m->sems[j].taken;
-  memcpy(k->barriers, m->barriers, sizeof k->barriers);
+  memcpy(k->barriers, m->barriers, (size_t)m->nbarriers * sizeof *k->barriers);
   memcpy(k->total_bytes, m->total_bytes, sizeof k->total_bytes);
   k->now = m->now;
   k->hash = hash;
