@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +23,9 @@ from emu.power import NORMAL, Data, EnergyReport, Settled, activity_of, at_clock
 from emu.result import Result, header
 from emu.study.bound import Bound, gemm_bound, op_bound
 from emu.study.result import assumed, check_formats
+
+FEW_SLOTS = 4
+"""Of the weight ring of a gemm by itself: enough where it is bound by its arithmetic, and most of the scratchpad stays free."""
 
 
 class OpResult(Result):
@@ -193,12 +197,18 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
     library = chip.stack[stack]
     if library.mode == "whole-layer":
         tiling, tried = choose_gemm(chip, shape, area)
-        image = gemm_image(chip, shape, area, tiling)
-        run = timed(Machine(chip, fidelity), image)
-        return run, {**vars(tiling), "candidates_run": tried}
+        run, depth = _as_deep_as_helps(Machine(chip, fidelity), shape, area, tiling)
+        return run, {**vars(tiling), "depth_w": depth, "candidates_run": tried}
     best, run = library_gemm(chip, shape, stack, fidelity)
     extra = {"quantized": True} if best.quantized else {}
     return run, {**vars(best.tiling), **extra, "launch_s": best.launch_s, "operands": "cold", "candidates_run": 1}
+
+
+def _as_deep_as_helps(machine: Machine, shape: GemmShape, area: Area, tiling: GemmTiling) -> tuple[Run, int]:
+    """The run with all slots of the weight ring, or with few where these are as quick, and how many slots it takes."""
+    runs = {slots: timed(machine, gemm_image(machine.chip, shape, replace(area, slots=slots), tiling)) for slots in (min(FEW_SLOTS, area.slots), area.slots)}
+    least = min(run.end_fs for run in runs.values())
+    return next((run, slots) for slots, run in runs.items() if run.end_fs == least)
 
 
 def attention(
