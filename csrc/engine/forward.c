@@ -343,6 +343,22 @@ static int32_t *vain_of(const emu_machine *m, emu_forward *f, int level) {
   return &f->vain[level][m->streams[f->anchor].label & (EMU_LABELS_TOLD - 1)];
 }
 
+/* A loop that was entered before settles as it did then: its first iterations are not listed. Whether this one is to be. */
+static int settled(const emu_machine *m, emu_forward *f, int level) {
+  const int label = m->streams[f->anchor].label & (EMU_LABELS_TOLD - 1);
+  for (int l = level + 1; l <= EMU_MAX_LOOPS; l++) {
+    if (f->round[l] > 0) f->settles[l][label] /= 2;
+    f->round[l] = 0;
+  }
+  return f->round[level] < 0 || ++f->round[level] > f->settles[level][label];
+}
+
+/* It has, in this round: two listings are needed to find that again. */
+static void note_settled(const emu_machine *m, emu_forward *f, int level) {
+  if (f->round[level] > 0) f->settles[level][m->streams[f->anchor].label & (EMU_LABELS_TOLD - 1)] = f->round[level] > 3 ? f->round[level] - 3 : 0;
+  f->round[level] = INT32_MIN;
+}
+
 /* The watched period ends when as much time has passed as in the one before; if the state has returned as well, it repeats for as long as
    the watch allows. */
 static int go_on_watching(emu_machine *m, emu_forward *f) {
@@ -387,6 +403,7 @@ static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash, int
     if (!watched) {
       *vain_of(m, f, level) = 0;
       if (m->memo) m->memo->broken = 1;
+      note_settled(m, f, level);
       return skip(m, f, k, n, NULL) ? -m->fail.code : SKIPPED;
     }
     if (emu_keep_state(m, f, &f->from, hash)) return no_memory(m);
@@ -406,7 +423,7 @@ static int returned(emu_machine *m, emu_forward *f, int level, int64_t hash, int
 static int remember(emu_machine *m, emu_forward *f, int64_t hash, int sure) {
   emu_memo *memo = f->memo;
   if (!memo) {
-    if (m->instructions < LONG_RUN + m->skipped / 4 || f->nstreams > MOST_STREAMS) return 0;
+    if (m->c.forward != EMU_EAGER && (m->instructions < LONG_RUN + m->skipped / 4 || f->nstreams > MOST_STREAMS)) return 0;
     if (!(memo = m->memo = f->memo = emu_memo_new(m))) return no_memory(m);
   }
   if (!m->memo) return 0;
@@ -441,6 +458,7 @@ int emu_forward_try(emu_machine *m) {
   f->hit = 0;
   const int level = advanced_level(f, &m->streams[f->anchor]);
   if (m->watch) return go_on_watching(m, f);
+  if (!settled(m, f, level)) return 0;
   const int vain = *vain_of(m, f, level) / 2, doublings = f->spent < ALLOWANCE ? 0 : vain < 9 ? 3 + vain : 12;
   const int64_t worth = (m->instructions - f->listed[level]) * WORDS_PER_INSTRUCTION;
   if (worth < f->nwords << doublings) return 0;

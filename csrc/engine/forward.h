@@ -5,6 +5,7 @@
 
 #define EMU_STATES_KEPT 4 /* for each nest level */
 #define EMU_STATES_SEEN 16
+#define EMU_EAGER 2        /* config.forward: remember from the first instruction on, for tests */
 #define EMU_LABELS_TOLD 64 /* operations told apart by the last bits of their label */
 
 typedef struct {
@@ -20,7 +21,8 @@ struct emu_forward {
   emu_state kept[EMU_MAX_LOOPS + 1][EMU_STATES_KEPT];
   int next[EMU_MAX_LOOPS + 1], next_seen[EMU_MAX_LOOPS + 1];
   int64_t seen[EMU_MAX_LOOPS + 1][EMU_STATES_SEEN]; /* hashes */
-  int32_t vain[EMU_MAX_LOOPS + 1][EMU_LABELS_TOLD];
+  int32_t vain[EMU_MAX_LOOPS + 1][EMU_LABELS_TOLD], settles[EMU_MAX_LOOPS + 1][EMU_LABELS_TOLD];
+  int32_t round[EMU_MAX_LOOPS + 1];    /* iterations since the loop around it went on; INT32_MIN: something was skipped since */
   int64_t listed[EMU_MAX_LOOPS + 1];   /* engine instructions run when one was */
   int64_t spent, nwords, room, *words, ncounters, nlabel_stalls, nstreams;
   int32_t anchor, hit, waited, last_sp;

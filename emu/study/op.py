@@ -10,6 +10,7 @@ from typing import Any
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
 from emu.machine import Machine, Run, timed
+from emu.kernels.gemm import GemmTiling
 from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
 from emu.mapper.choose import choose_attention, gemm_image
@@ -206,7 +207,8 @@ def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str)
 
 def _as_deep_as_helps(machine: Machine, shape: GemmShape, area: Area, tiling: GemmTiling) -> tuple[Run, int]:
     """The run with all slots of the weight ring, or with few where these are as quick, and how many slots it takes."""
-    runs = {slots: timed(machine, gemm_image(machine.chip, shape, replace(area, slots=slots), tiling)) for slots in (min(FEW_SLOTS, area.slots), area.slots)}
+    depths = (min(FEW_SLOTS, area.slots), area.slots)
+    runs = {slots: timed(machine, gemm_image(machine.chip, shape, replace(area, slots=slots), tiling)) for slots in depths}
     least = min(run.end_fs for run in runs.values())
     return next((run, slots) for slots, run in runs.items() if run.end_fs == least)
 

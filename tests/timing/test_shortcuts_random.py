@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, nullcontext
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from random_loops import random_loops
 from test_shortcuts import COMPARED, SHORTCUTS
 
 import emu
 import isa
+from emu import _core
 from emu.machine import Machine
 
 MACHINE = Machine(emu.chip("tiny"))
@@ -32,6 +35,43 @@ def test_random_loops_are_the_same_in_all_ways(program):
     long = answer(program)
     for how in SHORTCUTS:
         assert answer(program, **how) == long
+
+
+@contextmanager
+def eager():
+    """Fast-forward that remembers states from the first instruction on, whatever it costs (csrc/engine/memo.c)."""
+    run = _core.run
+
+    def with_memory(config, *args):
+        return run({**config, "forward": 2 * config["forward"]}, *args)
+
+    _core.run = with_memory
+    try:
+        yield
+    finally:
+        _core.run = run
+
+
+@given(random_loops())
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_what_is_remembered_is_what_would_have_happened(program):
+    long = answer(program)
+    with eager():
+        for how in SHORTCUTS[1:]:
+            assert answer(program, **how) == long
+
+
+@pytest.mark.parametrize(("tokens", "batch"), [(2048, 3), (3000, 2), (8192, 1)])
+def test_attention_remembers_its_growing_loops(tokens, batch):
+    """Key tiles grow from one tile of queries to the next: nothing repeats as a whole, and yet most of it has been seen."""
+    attention = emu.attention("jalapeno", "prefill", q_len=tokens, batch=batch).run
+    machine, program = Machine(attention.chip), attention.program
+    long = machine.run(program, values=False, verify=False)
+    for memory in (nullcontext, eager):
+        with memory():
+            run = machine.run(program, values=False, verify=False, folding=True, fast_forward=True)
+        assert {k: run.raw[k] for k in COMPARED} == {k: long.raw[k] for k in COMPARED}
+        assert run.skipped_fraction > (0.9 if tokens >= 8192 else 0.5)
 
 
 GROWING = """
