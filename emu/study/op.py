@@ -9,8 +9,8 @@ from typing import Any
 
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
-from emu.machine import Machine, Run, timed
 from emu.kernels.gemm import GemmTiling
+from emu.machine import Machine, Run, timed
 from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
 from emu.mapper.choose import choose_attention, gemm_image
