@@ -36,6 +36,15 @@ void emu_cache_free(emu_machine *m) {
   m->cache = NULL;
 }
 
+/* Bytes of the sectors of a mask. Mostly all or none; __builtin_popcount is a library call on plain x86-64. */
+static int64_t bytes_of(uint32_t mask) {
+  if (mask == UINT32_MAX) return BLOCK;
+  if (!mask) return 0;
+  mask -= mask >> 1 & 0x55555555u;
+  mask = (mask & 0x33333333u) + (mask >> 2 & 0x33333333u);
+  return (int64_t)(((mask + (mask >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24) * SECTOR;
+}
+
 static int32_t bucket_of(const emu_cache *c, int64_t tag) {
   return (int32_t)(((uint64_t)tag * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & c->mask;
 }
@@ -63,7 +72,7 @@ static void evict(emu_cache *c, int32_t b) {
   while (*link != b) link = &c->blocks[*link].next;
   *link = x->next;
   unlink_lru(c, b);
-  c->bytes -= (int64_t)__builtin_popcount(x->sectors) * SECTOR;
+  c->bytes -= bytes_of(x->sectors);
   x->next = c->free_list;
   c->free_list = b;
 }
@@ -99,7 +108,7 @@ static int64_t touch(emu_cache *c, int64_t lo, int64_t hi) {
     int64_t tag = lo / BLOCK, end = (tag + 1) * BLOCK < hi ? (tag + 1) * BLOCK : hi;
     block *x = &c->blocks[find_or_make(c, tag)];
     uint32_t want = sector_mask((lo - tag * BLOCK) / SECTOR, (end - 1 - tag * BLOCK) / SECTOR), fresh = want & ~x->sectors;
-    int64_t bytes = (int64_t)__builtin_popcount(fresh) * SECTOR;
+    const int64_t bytes = bytes_of(fresh);
     x->sectors |= want;
     c->bytes += bytes;
     absent += bytes;
