@@ -120,7 +120,6 @@ def _alive(group: int) -> bool:
 
 
 def test_page_and_plots(tmp_path, predicted, capsys) -> None:
-    pytest.importorskip("matplotlib")
     path, page = table(tmp_path / "t.csv", predicted), tmp_path / "validation.md"
     page.write_text(f"# Mine\n\nwords before\n{BEGIN}\nold\n{END}\nwords after\n")
     (tmp_path / "img").mkdir()
