@@ -9,8 +9,12 @@ from emu.errors import UnsupportedError
 from emu.kernels.cache_write import look_up
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, format_bytes, kernel
+from emu.kernels.lang.tree import Block
 from emu.kernels.online import Online, Scratch, sum_format
 from emu.kernels.shard import Share, grid
+
+OUT_BYTES = 16 << 10
+"""Of one piece of the output on its way through the scratchpad; two are there at a time."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,16 @@ class PrefillTiling:
     """Query tiles are thread blocks, so many of which are on a core at a time; 0: loads run ahead from one to the next."""
     lookups: int = 0
     """Reads of memory, one after another, that each of them begins with."""
+    looks_ahead: bool = False
+    """Whether only a core's first one does, because the others look up while the one before them runs."""
+    in_place: bool = False
+    """Scores, their sum of products and one tile of probabilities stay where products left them, queries and output pass through the
+    scratchpad: how kernels work whose accumulators are registers."""
+
+    def piece_rows(self, group: int, dim: int, fmt: str) -> int:
+        """Rows of the output that leave together: the most that divide the tile and fit OUT_BYTES, at least one."""
+        size = group * dim * format_bytes(fmt)
+        return next(r for r in range(self.tile_q, 0, -1) if self.tile_q % r == 0 and (r * size <= OUT_BYTES or r == 1))
 
 
 @dataclass(frozen=True)
@@ -52,11 +66,11 @@ class _Rings:
 
     def __init__(self, k: Tracer, q: Heads, keys: Heads, values: Heads, s: Attention, t: PrefillTiling) -> None:
         rows = s.group * t.tile_q
-        self.scratch = Scratch(k, (s.group, t.tile_q), t.tile_kv, q.tensor.fmt, 2)
+        self.scratch = Scratch(k, (s.group, t.tile_q), t.tile_kv, q.tensor.fmt, 1 if t.in_place else 2)
         self.k = k.ring("k", t.tile_kv * s.head_dim * format_bytes(keys.tensor.fmt), t.depth_kv)
         self.v = k.ring("v", t.tile_kv * s.head_dim * format_bytes(values.tensor.fmt), t.depth_kv)
         self.s = k.ring("s", rows * t.tile_kv * 4, t.depth_acc, "acc")
-        self.pv = k.ring("pv", rows * s.head_dim * 4, t.depth_acc, "acc")
+        self.pv = k.ring("pv", rows * s.head_dim * 4, 1 if t.in_place else t.depth_acc, "acc")
 
 
 @dataclass(frozen=True)
@@ -73,34 +87,57 @@ class _Queries:
     valid: Value
     rows: Tile
     state: Online
+    begin: Block
 
     def count(self, k: Tracer, j: Value) -> Value:
         """Keys in the j-th tile."""
         return k.maximum(k.minimum(self.tiling.tile_kv, self.shape.kv_len - j * self.tiling.tile_kv), 0)
 
-    def scores(self, k: Tracer, j: Value, diag: Value | None) -> None:
-        """Scores of the j-th key tile, and from them the next tile of probabilities."""
+    def scores(self, k: Tracer, j: Value) -> Tile:
+        """Scores of the j-th key tile."""
         s, t, count = self.shape, self.tiling, self.count(k, j)
         shape, valid = (s.group, t.tile_q, t.tile_kv), (s.group, self.valid, count)
         key = k.fetch(self.keys.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.k)[0]
         scores = k.next(self.rings.s, shape, sum_format(self.rows.fmt), valid)
         k.mm(scores, self.rows, key, bt=True)
-        p = k.put(self.rings.scratch.p, shape, self.rings.scratch.fmt, valid)
-        self.state.step(scores, p, diag, s.window if diag is not None else 0)
+        return scores
+
+    def weigh(self, k: Tracer, scores: Tile, diag: Value | None) -> None:
+        """The next tile of probabilities."""
+        p = k.put(self.rings.scratch.p, scores.shape, self.rings.scratch.fmt, scores.valid)
+        self.state.step(scores, p, diag, self.shape.window if diag is not None else 0)
 
     def product(self, k: Tracer, j: Value) -> Tile:
         """The oldest probabilities, which are those of the j-th tile, times its values."""
         s, t, count = self.shape, self.tiling, self.count(k, j)
         value = k.fetch(self.values.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.v)[0]
         p = k.get(self.rings.scratch.p, (s.group, t.tile_q, t.tile_kv), self.rings.scratch.fmt, (s.group, self.valid, count))
-        product = k.next(self.rings.pv, (s.group, t.tile_q, s.head_dim), sum_format(p.fmt), (s.group, self.valid, s.head_dim))
+        shape, valid = (s.group, t.tile_q, s.head_dim), (s.group, self.valid, s.head_dim)
+        ring = self.rings.pv
+        product = k.resume(ring, self.begin, shape, valid) if t.in_place else k.next(ring, shape, sum_format(p.fmt), valid)
         k.mm(product, p, value)
         return product
 
     def step(self, k: Tracer, j: Value, diag: Value | None) -> None:
         """Scores of the j-th tile beside the product of tile j + 1, which came before."""
-        self.scores(k, j, diag)
-        self.state.add_late(self.product(k, j + 1))
+        scores, product = self.scores(k, j), self.product(k, j + 1)
+        self.weigh(k, scores, diag)
+        self.state.add_late(product)
+
+    def leave(self, k: Tracer, out: Heads, q0: Value) -> None:
+        """The output, whole or in pieces."""
+        s, t, fmt = self.shape, self.tiling, out.tensor.fmt
+        if not t.in_place:
+            o = k.tile((s.group, t.tile_q, s.head_dim), fmt, "work", 2, (s.group, self.valid, s.head_dim), "out")
+            self.state.result(o)
+            k.store(out.at(self.b, self.h * s.group, s.group, q0, t.tile_q, self.valid), o)
+            return
+        rows = t.piece_rows(s.group, s.head_dim, fmt)
+        for c in k.loop(t.tile_q // rows):
+            part = self.state.o[:, c * rows : c * rows + rows]
+            o = k.tile(part.shape, fmt, "sram", 2, part.extents, "out")
+            self.state.piece(o, c * rows, rows)
+            k.store(out.at(self.b, self.h * s.group, s.group, q0 + c * rows, rows, part.extents[1]), o)
 
 
 @kernel
@@ -110,6 +147,8 @@ def attention_prefill(
     """out = softmax(scale * q keys^T) values per head. A core takes every split_q-th query tile, so causal work is even.
     `table` [batch] is what `lookups` read."""
     t, s = tiling, shape
+    if t.in_place and q.tensor.fmt == "int8":
+        raise UnsupportedError("attention in place takes floating-point formats: sums of int8 products are no fp32 numbers")
     per_block = _tiles_per_block(s, t)
     tiles = min(per_block, -(-s.q_len // t.tile_q))
     split_tiles = min(t.split_q, tiles)
@@ -118,25 +157,26 @@ def attention_prefill(
         (t.split_b, t.split_h, t.split_q // split_tiles, split_tiles), interleaved=(2, 3),
     )
     rings = _Rings(k, q, keys, values, s, t)
+    if table is not None and t.looks_ahead:
+        look_up(k, table, 0, t.lookups)
     for b, h, block, tile in _work(k, shares, t.resident):
-        if table is not None:
+        if table is not None and not t.looks_ahead:
             look_up(k, table, b, t.lookups)
         span = _span(s, t, block, tile, per_block)
         q0 = (block * per_block + tile) * t.tile_q
         valid = k.maximum(k.minimum(t.tile_q, s.q_len - q0), 0)
-        rows = k.fetch(q.at(b, h * s.group, s.group, q0, t.tile_q, valid), 2, name="q")
-        state = Online(k, (s.group, t.tile_q), (s.group, valid), s.head_dim, s.softmax_scale, rings.scratch)
-        queries = _Queries(keys, values, s, t, rings, b, h, valid, rows, state)
+        depth, space = (1, "sram") if t.in_place else (2, "work")
+        rows = k.fetch(q.at(b, h * s.group, s.group, q0, t.tile_q, valid), depth, name="q", space=space)
+        state = Online(k, (s.group, t.tile_q), (s.group, valid), s.head_dim, s.softmax_scale, rings.scratch, t.in_place)
+        queries = _Queries(keys, values, s, t, rings, b, h, valid, rows, state, k.block)
         last = span.edge - 1
-        queries.scores(k, span.full + last, span.shifted(last, t.tile_kv))
+        queries.weigh(k, queries.scores(k, span.full + last), span.shifted(last, t.tile_kv))
         for e in k.loop(last):
             queries.step(k, span.full + (last - 1) - e, span.shifted(last - 1 - e, t.tile_kv))
         for f in k.loop(span.full):
             queries.step(k, span.full - 1 - f, None)
         state.add_last(queries.product(k, 0))
-        o = k.tile((s.group, t.tile_q, s.head_dim), out.tensor.fmt, "work", 2, (s.group, valid, s.head_dim), "out")
-        state.result(o)
-        k.store(out.at(b, h * s.group, s.group, q0, t.tile_q, valid), o)
+        queries.leave(k, out, q0)
 
 
 def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[tuple[Value, Value, Value, Value]]:

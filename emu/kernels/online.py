@@ -29,18 +29,24 @@ class Scratch:
 
 
 class Online:
-    """State of one block of rows [.., rows]; all of it private to the vector engine except the probabilities."""
+    """State of one block of rows [.., rows]; all of it private to the vector engine except the probabilities.
 
-    def __init__(self, k: Tracer, rows: Sequence[int], valid: Sequence[Value], dim: int, scale: float, scratch: Scratch) -> None:
+    `in_place`: scores are worked on where products left them, and products are summed in the accumulators themselves."""
+
+    def __init__(
+        self, k: Tracer, rows: Sequence[int], valid: Sequence[Value], dim: int, scale: float, scratch: Scratch, in_place: bool = False
+    ) -> None:
         self.k, self.rows, self.valid, self.scale, self.scratch = k, tuple(rows), tuple(valid), scale, scratch
+        self.in_place = in_place
         self.top = self._column("top")
         self.seen = self._column("seen")
         self.factor = self._column("factor")
         self.sum = self._column("sum")
-        self.o = k.tile((*self.rows, dim), "fp32", valid=(*self.valid, dim), name="o")
         k.fill(self.top, LOWEST)
         k.fill(self.sum, 0.0)
-        k.fill(self.o, 0.0)
+        if not in_place:
+            self.o = k.tile((*self.rows, dim), "fp32", valid=(*self.valid, dim), name="o")
+            k.fill(self.o, 0.0)
 
     def _column(self, name: str) -> Tile:
         return self.k.tile((*self.rows, 1), "fp32", valid=(*self.valid, 1), name=name)
@@ -48,7 +54,7 @@ class Online:
     def step(self, s: Tile, p: Tile, diag: Value | None = None, window: int = 0) -> None:
         """p = probabilities (not yet normalised) of a tile of scores; `diag` masks what a causal query must not see."""
         k = self.k
-        scores = k.next(self.scratch.scores, s.shape, "fp32", s.valid)
+        scores = s if self.in_place else k.next(self.scratch.scores, s.shape, "fp32", s.valid)
         x: Tile = s
         if diag is not None:
             k.mask(scores, s, diag, LOWEST, window)
@@ -77,13 +83,20 @@ class Online:
 
     def add_late(self, product: Tile) -> None:
         """o = (o + the product of the tile before) * factor: the product may be a step late, so that it overlaps with this one."""
-        self.k.add(self.o, self.o, product)
+        self.add_last(product)
         self.k.mul(self.o, self.o, self.factor)
 
     def add_last(self, product: Tile) -> None:
-        """o = o + the product of the last tile."""
-        self.k.add(self.o, self.o, product)
+        """o = o + the product of the last tile; in place, the product is the whole sum."""
+        if self.in_place:
+            self.o = product
+        else:
+            self.k.add(self.o, self.o, product)
 
     def result(self, out: Tile | View) -> None:
         """out = o / sum."""
         self.k.div(out, self.o, self.sum)
+
+    def piece(self, out: Tile | View, first: Value, count: int) -> None:
+        """out = o / sum of `count` rows from `first`, of every group."""
+        self.k.div(out, self.o[:, first : first + count], self.sum[:, first : first + count])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from emu.chip.schema import Chip
 from emu.chip.surroundings import AttentionKernels
-from emu.errors import CapacityError, UnsupportedError
+from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import DecodeTiling, attention_decode, attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.cache_write import convert_rows, write_cache
@@ -99,13 +99,10 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
         most = 1 if kernels.split_grouped and op.q_heads == op.kv_heads else kernels.split_limit
         cut = [replace(t, tile_kv=min(t.tile_kv, kernels.tile_keys)) for t in decode if t.split_kv <= most]
         return [replace(t, resident=kernels.resident, lookups=kernels.lookups) for t in cut]
-    rows = kernels.tile_rows
-    prefill = prefill_tilings(chip, area, op, call.kv_fmt, call.kv_fmt)
-    group = op.q_heads // op.kv_heads
-    fitting = [t for t in prefill if t.tile_kv <= kernels.tile_keys and t.tile_q * group <= max(rows, group)]
-    if not fitting:
-        raise CapacityError(f"no tile of at most {rows} rows by {kernels.tile_keys} keys of this attention fits a core of {chip.name}")
-    return [replace(t, resident=kernels.resident, lookups=kernels.lookups) for t in fitting[:SIMULATED]]
+    most, in_place = max(kernels.tile_rows, op.q_heads // op.kv_heads), chip.core.acc.work and call.kv_fmt != "int8"
+    found = prefill_tilings(chip, area, op, call.fmt, call.kv_fmt, in_place, (most, kernels.tile_keys))
+    ahead = kernels.looks_ahead
+    return [replace(t, resident=kernels.resident, lookups=kernels.lookups, looks_ahead=ahead) for t in found[:SIMULATED]]
 
 
 def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: AttentionKernels) -> Program:

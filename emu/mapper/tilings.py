@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from emu.chip.schema import Chip
 from emu.errors import CapacityError
 from emu.kernels.attention_decode import DecodeTiling
@@ -90,6 +92,15 @@ def _prefill_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_q: int, tile_kv:
     return 4 * tile_kv * op.head_dim * kv, work, rows * (tile_kv + op.head_dim) * 4
 
 
+def _in_place_bytes(op: Attention, fmt: str, out_fmt: str, t: PrefillTiling) -> tuple[int, int, int]:
+    """The same of a kernel in place: queries and pieces of the output beside keys and values, scores once among the accumulators."""
+    group = op.q_heads // op.kv_heads
+    rows, size = group * t.tile_q, format_bytes(fmt)
+    out = 2 * group * t.piece_rows(group, op.head_dim, out_fmt) * op.head_dim * format_bytes(out_fmt)
+    operands = (rows + 2 * t.depth_kv * t.tile_kv) * op.head_dim * size + out
+    return operands, rows * t.tile_kv * size + rows * 16 + 4096, rows * (t.tile_kv + op.head_dim) * 4
+
+
 def _fits(chip: Chip, area: Area, operands: int, work: int, acc: int) -> bool:
     """Whether a core holds them, work beside the operands or beside the accumulators."""
     if chip.core.acc.work:
@@ -103,26 +114,47 @@ def _lacking(chip: Chip, area: Area, operands: int, work: int, acc: int) -> str:
     return f"{sram} bytes of scratchpad ({area.free_bytes} free) and {registers} of accumulators ({chip.core.acc.capacity_bytes})"
 
 
-def prefill_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[PrefillTiling]:
-    """The sizes that fit, larger tiles first; grids that give every core queries."""
+def prefill_tilings(
+    chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, in_place: bool = False, most: tuple[int, int] | None = None
+) -> list[PrefillTiling]:
+    """The sizes that fit, larger tiles first; grids that give every core queries. `in_place` where kernels work so on this chip;
+    `most`: rows of queries, all heads of a group counted, and keys of a tile."""
+    group, (most_rows, most_keys) = op.q_heads // op.kv_heads, most or (1 << 30, 1 << 30)
     found: list[PrefillTiling] = []
     split_b, split_h, split_q = deal(chip.core_count, op.batch, op.kv_heads, _ceil(op.q_len, 8))
     for tile_kv in (512, 256, 128, 64, 32, 16, 8):
         for tile_q in (256, 128, 64, 32, 16, 8, *SCANT_QUERIES):
             if (tile_kv > 8 and tile_kv >= 2 * op.kv_len) or (tile_q > 8 and tile_q >= 2 * _ceil(op.q_len, split_q)):
                 continue
-            operands, work, acc = _prefill_bytes(op, q_fmt, kv_fmt, tile_q, tile_kv)
-            if _fits(chip, area, operands, work, acc) and not (found and tile_q in SCANT_QUERIES):
-                tiles = _ceil(op.q_len, tile_q)
-                cores = _fitting(split_q, tiles, tile_q, tile_kv)
-                twice = _fits(chip, area, operands, work, 2 * acc)
-                found.append(PrefillTiling(tile_q, tile_kv, split_b, split_h, cores, 2, 2 if twice else 1))
+            if found and tile_q in SCANT_QUERIES or tile_q * group > most_rows or tile_kv > most_keys:
+                continue
+            tiling = PrefillTiling(tile_q, tile_kv, split_b, split_h, _fitting(split_q, _ceil(op.q_len, tile_q), tile_q, tile_kv))
+            fitting = (_in_place if in_place else _pipelined)(chip, area, op, q_fmt, kv_fmt, tiling)
+            if fitting is not None:
+                found.append(fitting)
     if not found:
         need = _lacking(chip, area, *_prefill_bytes(op, q_fmt, kv_fmt, 1, 8))
         heads = f"{op.q_heads} heads of {op.head_dim}"
         raise CapacityError(f"attention with {heads} does not fit a core of {chip.name}: the smallest tile needs {need}")
     cycles = {t: _prefill_cycles(chip, op, t) for t in found}
     return sorted(found, key=lambda t: (cycles[t], -t.tile_kv, -t.tile_q))
+
+
+def _pipelined(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, t: PrefillTiling) -> PrefillTiling | None:
+    """With accumulators twice where they fit, if it fits at all."""
+    operands, work, acc = _prefill_bytes(op, q_fmt, kv_fmt, t.tile_q, t.tile_kv)
+    return next((replace(t, depth_acc=n) for n in (2, 1) if _fits(chip, area, operands, work, n * acc)), None)
+
+
+def _in_place(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, t: PrefillTiling) -> PrefillTiling | None:
+    """With scores and keys twice where they fit, else once; if it fits at all."""
+    for depth_acc, depth_kv in ((2, 2), (1, 2), (2, 1), (1, 1)):
+        t = replace(t, depth_acc=depth_acc, depth_kv=depth_kv, in_place=True)
+        operands, work, acc = _in_place_bytes(op, kv_fmt, q_fmt, t)
+        scores = op.q_heads // op.kv_heads * t.tile_q * t.tile_kv * 4
+        if _fits(chip, area, operands, work, acc + (depth_acc - 1) * scores):
+            return t
+    return None
 
 
 def _fitting(split: int, tiles: int, tile_q: int, tile_kv: int) -> int:

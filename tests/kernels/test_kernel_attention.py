@@ -42,7 +42,8 @@ def prefill(shape: Attention, tiling: PrefillTiling, both: bool = False) -> None
 @pytest.mark.parametrize("tiles", [(8, 8), (16, 8), (8, 16), (8, 32)])
 @pytest.mark.parametrize("lengths", [(1, 1), (7, 7), (8, 8), (9, 9), (33, 33), (16, 24), (5, 40), (9, 23)])
 def test_prefill_lengths(causal, tiles, lengths):
-    prefill(Attention(1, 2, 2, 8, *lengths, causal), PrefillTiling(*tiles, 1, 2, 2))
+    for in_place in (False, True):
+        prefill(Attention(1, 2, 2, 8, *lengths, causal), PrefillTiling(*tiles, 1, 2, 2, in_place=in_place))
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -51,11 +52,20 @@ def test_prefill_lengths(causal, tiles, lengths):
     st.sampled_from([(1, 1, 4), (2, 2, 1), (1, 2, 2), (1, 1, 3)]), st.sampled_from([(8, 8), (8, 16), (16, 8)]),
 )
 def test_prefill_random(batch, kv_heads, group, dim, q_len, past, split, tiles):
-    prefill(Attention(batch, kv_heads, group, dim, q_len, q_len + past), PrefillTiling(*tiles, *split), both=q_len < 6)
+    shape = Attention(batch, kv_heads, group, dim, q_len, q_len + past)
+    for in_place in (False, True):
+        prefill(shape, PrefillTiling(*tiles, *split, resident=int(in_place), in_place=in_place), both=q_len < 6)
 
 
 def test_prefill_window():
-    prefill(Attention(1, 1, 2, 8, 40, 44, window=11), PrefillTiling(8, 8, 1, 1, 4), both=True)
+    for in_place in (False, True):
+        prefill(Attention(1, 1, 2, 8, 40, 44, window=11), PrefillTiling(8, 8, 1, 1, 4, in_place=in_place), both=True)
+
+
+def test_prefill_leaves_in_pieces(monkeypatch):
+    monkeypatch.setattr("emu.kernels.attention_prefill.OUT_BYTES", 64)
+    for q_len in (7, 29):
+        prefill(Attention(1, 1, 2, 8, q_len, 33), PrefillTiling(16, 8, resident=1, in_place=True), both=True)
 
 
 def test_causal_tiles_must_divide():

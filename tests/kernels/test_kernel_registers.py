@@ -14,10 +14,14 @@ from emu.kernels.norm import Norm, RowTiling, norm
 SPACES = {False: emu.chip("tiny"), True: emu.chip("tiny").vary({"core.acc.work": True})}
 
 
-def _prefill(bench: Bench) -> None:
+def _prefill(bench: Bench, in_place: bool = False) -> None:
     q, cache = bench.put("q", (9, 4 * 8)), (1, 2, 12, 8)
     heads = [Heads(t, 1, 8) for t in (q, bench.put("k", cache), bench.put("v", cache), bench.k.hbm("y", q.shape, "bf16", "out"))]
-    attention_prefill(bench.k, *heads, Attention(1, 2, 2, 8, 9, 12), PrefillTiling(8, 8, 1, 2, 2))
+    attention_prefill(bench.k, *heads, Attention(1, 2, 2, 8, 9, 12), PrefillTiling(8, 8, 1, 2, 2, in_place=in_place))
+
+
+def _in_place(bench: Bench) -> None:
+    _prefill(bench, True)
 
 
 def _decode(bench: Bench) -> None:
@@ -36,7 +40,7 @@ def _norm(bench: Bench) -> None:
     norm(bench.k, x, bench.k.hbm("y", x.shape, "bf16", "out"), Norm("rms", gamma), RowTiling(2))
 
 
-@pytest.mark.parametrize("kernel", [_prefill, _decode, _norm], ids=lambda f: f.__name__[1:])
+@pytest.mark.parametrize("kernel", [_prefill, _in_place, _decode, _norm], ids=lambda f: f.__name__[1:])
 def test_values_do_not_depend_on_the_space(kernel) -> None:
     runs = {}
     for work, chip in SPACES.items():

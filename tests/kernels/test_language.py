@@ -76,6 +76,31 @@ def test_a_tile_has_one_writer():
         k.program()
 
 
+def test_results_are_worked_on_in_place_once_they_are_read():
+    for fills in (False, True):
+        k = tracer()
+        a, b, y = (k.hbm(n, (8, 8), "bf16", role) for n, role in (("a", "in"), ("b", "in"), ("y", "out")))
+        acc, o = k.tile((8, 8), "fp32", "acc", name="acc"), k.tile((8, 8), "bf16", name="o")
+        k.mm(acc, k.fetch(a, space="sram"), k.fetch(b, space="sram"))
+        if fills:
+            k.fill(acc, 0.0)
+        k.mul(acc, acc, 2.0)
+        k.mov(o, acc)
+        k.store(y, o)
+        if fills:
+            with pytest.raises(ProgramError, match="vec overwrites acc before"):
+                k.program()
+        else:
+            k.program()
+
+
+def test_a_sum_goes_on_in_one_slot():
+    k = tracer()
+    ring = k.ring("sum", 256, 2, "acc")
+    with pytest.raises(ProgramError, match="one slot; sum has 2"):
+        k.resume(ring, k.block, (8, 8))
+
+
 def test_a_tile_is_read_where_it_is_declared():
     k = tracer()
     x, y = k.hbm("x", (64, 8), "bf16", "in"), k.hbm("y", (8, 8), "bf16", "out")

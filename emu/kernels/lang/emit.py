@@ -10,7 +10,7 @@ from emu.kernels.lang.descriptors import DESCRIPTORS, Access, Place, Table
 from emu.kernels.lang.expr import Expr, Index, Looked, Value
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan, Token
-from emu.kernels.lang.tree import Block, Loop, Op, Region
+from emu.kernels.lang.tree import Block, Loop, Op, Region, tile_of
 from isa.tables import Operand, load
 from isa.words import encode, instructions, pack
 
@@ -138,6 +138,7 @@ class Emitter:
                 self._set((cursor.number, name), value, op.line, code)
             if offset:
                 code.add(op.line, "dadd", d0=cursor.number, field="base", imm=offset)
+        self._add_up(op, access, code)
         operands: dict[str, int | str] = dict(access.numbers)
         operands.update(dict.fromkeys(op.flags, 1))
         operands["wait"] = self.number(waits[-1]) if waits else 0
@@ -149,10 +150,19 @@ class Emitter:
         self._signals(op, signals[1:], code)
         self._accumulate(op, access, code)
 
+    def _add_up(self, op: Op, access: Access, code: Code) -> None:
+        """Later pieces of a product add to a sum that its first piece may have begun under another descriptor."""
+        tile, desc = tile_of(op.uses[0].view), access.destination
+        if tile is not None and tile.since is not None and desc is not None and desc.toggles and op not in self.plan.first_mm:
+            code.set(op.line, (desc.number, "accumulate"), 1)
+
     def _accumulate(self, op: Op, access: Access, code: Code) -> None:
-        """After the product that overwrote, the same descriptor adds."""
+        """After the product that overwrote, the same descriptor adds; after the last of a sum's generation, all of its descriptors do."""
         if access.destination is not None and access.destination.toggles and op in self.plan.first_mm:
             code.set(op.line, (access.destination.number, "accumulate"), 1)
+        if op in self.plan.last_mm:
+            for number in self.table.toggled(self.plan.last_mm[op]):
+                code.set(op.line, (number, "accumulate"), 1)
 
     # --- loops
 

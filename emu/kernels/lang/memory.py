@@ -191,6 +191,8 @@ class Tile(Sliceable):
         self.shape = tuple(shape)
         self.fmt = fmt
         self.block = block
+        self.since: Block | None = None
+        """The block whose execution begins a sum that goes on over generations, in one slot."""
         size = format_bytes(fmt)
         need = prod(self.shape) * size
         if need > ring.slot_bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from emu.errors import ProgramError
 from emu.kernels.lang.memory import Ring, Tile
-from emu.kernels.lang.tree import STREAMS, Loop, Op, Region, child_in, tile_of
+from emu.kernels.lang.tree import STREAMS, Block, Loop, Op, Region, child_in, tile_of
 
 Node = Op | Loop
 
@@ -39,6 +39,7 @@ class Plan:
     clear: dict[Node, list[Tile]] = field(default_factory=lambda: defaultdict(list))
     tokens: list[Token] = field(default_factory=list)
     first_mm: dict[Op, bool] = field(default_factory=dict)  # True: overwrites, and executes once per generation
+    last_mm: dict[Op, Tile] = field(default_factory=dict)  # of a generation of a sum: from then on, products add everywhere
 
 
 @dataclass
@@ -97,6 +98,8 @@ def _plan_ring(
     tokens: dict[tuple[Ring, str], tuple[Token, Token | None]],
 ) -> None:
     producers = {stream for tile in used for stream, span in spans[tile].items() if span.writes}
+    if producers == {"mm", "vec"}:  # the vector engine may work in place on what products left
+        producers = {"mm"}
     if len(producers) != 1:
         who = " and ".join(sorted(producers)) or "no stream"
         raise ProgramError(f"{ring.line}: {ring.name} is written by {who}; each on-chip tile is written by exactly one stream")
@@ -139,6 +142,8 @@ def _plan_tile(
         if consumer not in spans:
             raise ProgramError(f"{where}: a generation of {tile.name} is not read by {consumer}, but others are; use two rings")
         theirs = spans[consumer]
+        if theirs.writes and (len(consumers) > 1 or min(theirs.all) not in theirs.reads):
+            raise ProgramError(f"{where}: {consumer} overwrites {tile.name} before it or another stream has read it; use two tiles")
         if not tile.part and min(theirs.reads) <= max(mine.writes):
             raise ProgramError(
                 f"{where}: {tile.name} is read by {consumer} before {producer} has written all of it; "
@@ -146,7 +151,7 @@ def _plan_tile(
             )
         plan.waits[consumer, theirs.nodes[min(theirs.reads)]].append(full)
         if free is not None:
-            plan.signals[consumer, theirs.nodes[max(theirs.reads)]].append(free)
+            plan.signals[consumer, theirs.nodes[max(theirs.all)]].append(free)
 
 
 def _check_order(used: list[Tile], spans: dict[Tile, dict[str, Spans]], ring: Ring) -> None:
@@ -207,9 +212,11 @@ def _within(op: Op, loop: Loop) -> bool:
 
 
 def _plan_accumulators(region: Region, plan: Plan, spans: dict[Tile, dict[str, Spans]]) -> None:
-    """The first product into each part of a generation overwrites it."""
+    """The first product into each part of a generation overwrites it; of a sum over generations, the first since the sum began."""
     seen: set[object] = set()
     cleared: set[Tile] = set()
+    sums: dict[Ring, list[Block]] = {}
+    ends: dict[Tile, Op] = {}
     for op in region.ops:
         if op.mnemonic != "mm":
             continue
@@ -217,12 +224,20 @@ def _plan_accumulators(region: Region, plan: Plan, spans: dict[Tile, dict[str, S
         tile = tile_of(view)
         if tile is None:
             raise ProgramError(f"{op.line}: mm writes accumulator tiles only")
+        if tile.since is not None:
+            ends[tile] = op
         key = (tile, view.offset, op.uses[0].dims[1:])
         if key in seen:
             continue
         seen.add(key)
-        plan.first_mm[op] = op.block is tile.block
-        if tile not in cleared:
+        plan.first_mm[op] = op.block is tile.block and tile.since is None
+        if tile.since is not None:
+            node = child_in(op, tile.since, f"the sum {tile.name}")
+            if tile.since not in sums.setdefault(tile.ring, []):
+                sums[tile.ring].append(tile.since)
+                plan.clear[node].append(tile)
+        elif tile not in cleared:
             cleared.add(tile)
             mm = spans[tile]["mm"]
             plan.clear[mm.nodes[min(mm.all)]].append(tile)
+    plan.last_mm.update((op, tile) for tile, op in ends.items())

@@ -141,6 +141,20 @@ class Tracer(VecOps, MatOps):
         ring.generations.append(tile)
         return tile
 
+    @property
+    def block(self) -> Block:
+        """Where the kernel stands: the body of the innermost open loop."""
+        return self._blocks[-1]
+
+    def resume(self, ring: Ring, since: Block, shape: Sequence[int], valid: Sequence[Value] | None = None) -> Tile:
+        """The one slot of a ring of accumulators as it was left: products add to it, the vector engine works on it in place between them.
+        The first product in each execution of the block `since` overwrites it."""
+        if ring.depth != 1:
+            raise ProgramError(f"{ring.line}: a sum goes on in one slot; {ring.name} has {ring.depth}")
+        tile = self.next(ring, shape, "fp32", valid)
+        tile.since = since
+        return tile
+
     def put(self, ring: Ring, shape: Sequence[int], fmt: str, valid: Sequence[Value] | None = None) -> Tile:
         """The following slot of a ring to write; another block takes it out with `get`, in the same order and as often."""
         tile = Tile(ring, shape, fmt, valid, self._blocks[-1], "put")
