@@ -124,7 +124,8 @@ def prefill_tilings(
     split_b, split_h, split_q = deal(chip.core_count, op.batch, op.kv_heads, _ceil(op.q_len, 8))
     for tile_kv in (512, 256, 128, 64, 32, 16, 8):
         for tile_q in (256, 128, 64, 32, 16, 8, *SCANT_QUERIES):
-            if (tile_kv > 8 and tile_kv >= 2 * op.kv_len) or (tile_q > 8 and tile_q >= 2 * _ceil(op.q_len, split_q)):
+            share = op.q_len if most else _ceil(op.q_len, split_q)  # a library's tiles stay large where cores have nothing to do
+            if (tile_kv > 8 and tile_kv >= 2 * op.kv_len) or (tile_q > 8 and tile_q >= 2 * share):
                 continue
             if found and tile_q in SCANT_QUERIES or tile_q * group > most_rows or tile_kv > most_keys:
                 continue
