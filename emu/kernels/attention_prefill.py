@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heapreplace
 
 from emu.errors import UnsupportedError
 from emu.kernels.cache_write import look_up
@@ -34,6 +35,8 @@ class PrefillTiling:
     """Query tiles are thread blocks, so many of which are on a core at a time; 0: loads run ahead from one to the next."""
     lookups: int = 0
     """Reads of memory, one after another, that each of them begins with."""
+    dealt: bool = False
+    """Whether query tiles of all heads and sequences are dealt out one by one, the longest first, rather than on the grid."""
     looks_ahead: bool = False
     """Whether only a core's first one does, because the others look up while the one before them runs."""
     in_place: bool = False
@@ -159,7 +162,7 @@ def attention_prefill(
     rings = _Rings(k, q, keys, values, s, t)
     if table is not None and t.looks_ahead:
         look_up(k, table, 0, t.lookups)
-    for b, h, block, tile in _work(k, shares, t.resident):
+    for b, h, block, tile in _dealt(k, s, t, per_block) if t.dealt else _work(k, shares, t.resident):
         if table is not None and not t.looks_ahead:
             look_up(k, table, b, t.lookups)
         span = _span(s, t, block, tile, per_block)
@@ -187,6 +190,23 @@ def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[tuple[Value
             for m in k.loop(block.count, resident=resident):
                 for n in k.loop(tile.count, resident=resident):
                     yield b.unit(i), h.unit(j), block.unit(m), tile.unit(n)
+
+
+def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterator[tuple[Value, Value, Value, Value]]:
+    """The same, tile by tile: the longest first, each to the core that is free first, a tile of keys taking one unit of time."""
+    tiles = -(-s.q_len // t.tile_q)
+    keys = [min(-(-s.kv_len // t.tile_kv), -(-((n + 1) * t.tile_q + s.past) // t.tile_kv)) if s.causal else 1 for n in range(tiles)]
+    work = [(b, h, n) for n in sorted(range(tiles), key=lambda n: -keys[n]) for b in range(s.batch) for h in range(s.kv_heads)]
+    mine: list[list[tuple[int, ...]]] = [[] for _ in range(k.cores)]
+    free = [(0, c) for c in range(k.cores)]
+    for b, h, n in work:
+        at, core = free[0]
+        heapreplace(free, (at + keys[n] + 1, core))
+        mine[core].append((b, h, n // per_block, n % per_block))
+    rounds = range(max(map(len, mine)))
+    tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(4)]
+    for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
+        yield tuple(k.lookup(i, table) for table in tables)  # type: ignore[misc]
 
 
 def _tiles_per_block(s: Attention, t: PrefillTiling) -> int:

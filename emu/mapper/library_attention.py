@@ -103,7 +103,7 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     found = prefill_tilings(chip, area, op, call.fmt, call.kv_fmt, in_place, (most, kernels.tile_keys))
     ahead = kernels.looks_ahead
     largest = [t for t in found if t.tile_q == max(t.tile_q for t in found)]
-    return [replace(t, resident=kernels.resident, lookups=kernels.lookups, looks_ahead=ahead) for t in largest[:SIMULATED]]
+    return [replace(t, resident=kernels.resident, lookups=kernels.lookups, looks_ahead=ahead, dealt=True) for t in largest[:SIMULATED]]
 
 
 def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: AttentionKernels) -> Program:

@@ -62,6 +62,12 @@ def test_prefill_window():
         prefill(Attention(1, 1, 2, 8, 40, 44, window=11), PrefillTiling(8, 8, 1, 1, 4, in_place=in_place), both=True)
 
 
+@pytest.mark.parametrize("tiles", [(8, 8), (16, 8), (8, 16)])
+def test_prefill_dealt_tile_by_tile(tiles):
+    for causal in (False, True):
+        prefill(Attention(2, 3, 2, 8, 37, 41, causal), PrefillTiling(*tiles, resident=1, dealt=True, in_place=causal), both=True)
+
+
 def test_prefill_leaves_in_pieces(monkeypatch):
     monkeypatch.setattr("emu.kernels.attention_prefill.OUT_BYTES", 64)
     for q_len in (7, 29):
