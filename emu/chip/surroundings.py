@@ -148,6 +148,8 @@ class AttentionKernels(Section):
     """Thread blocks on a core at a time."""
     lookups: CountOrNone = 0
     """Reads, each waiting for the one before, that a block makes before its first load: lengths, its work item, the page table."""
+    in_order: bool = False
+    """Whether a prefill's block issues products and softmax one after the other, as warps do whose matrix instructions are synchronous."""
     looks_ahead: bool = False
     """Whether a block of a prefill looks up while the one before it runs: then only a core's first one waits for that."""
     split_limit: Count = 1

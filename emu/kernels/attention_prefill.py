@@ -35,6 +35,8 @@ class PrefillTiling:
     """Query tiles are thread blocks, so many of which are on a core at a time; 0: loads run ahead from one to the next."""
     lookups: int = 0
     """Reads of memory, one after another, that each of them begins with."""
+    in_order: bool = False
+    """Whether the next scores are begun only behind the product of the last probabilities: then no product runs beside a softmax."""
     dealt: bool = False
     """Whether query tiles of all heads and sequences are dealt out one by one, the longest first, rather than on the grid."""
     looks_ahead: bool = False
@@ -123,7 +125,11 @@ class _Queries:
 
     def step(self, k: Tracer, j: Value, diag: Value | None) -> None:
         """Scores of the j-th tile beside the product of tile j + 1, which came before."""
-        scores, product = self.scores(k, j), self.product(k, j + 1)
+        if self.tiling.in_order:
+            product = self.product(k, j + 1)
+            scores = self.scores(k, j)
+        else:
+            scores, product = self.scores(k, j), self.product(k, j + 1)
         self.weigh(k, scores, diag)
         self.state.add_late(product)
 

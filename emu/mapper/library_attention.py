@@ -101,9 +101,9 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
         return [replace(t, resident=kernels.resident, lookups=kernels.lookups) for t in cut]
     most, in_place = max(kernels.tile_rows, op.q_heads // op.kv_heads), chip.core.acc.work and call.kv_fmt != "int8"
     found = prefill_tilings(chip, area, op, call.fmt, call.kv_fmt, in_place, (most, kernels.tile_keys))
-    ahead = kernels.looks_ahead
     largest = [t for t in found if t.tile_q == max(t.tile_q for t in found)]
-    return [replace(t, resident=kernels.resident, lookups=kernels.lookups, looks_ahead=ahead, dealt=True) for t in largest[:SIMULATED]]
+    how = {"dealt": True, **{name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order")}}
+    return [replace(t, **how) for t in largest[:SIMULATED]]
 
 
 def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: AttentionKernels) -> Program:

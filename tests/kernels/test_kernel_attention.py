@@ -65,7 +65,8 @@ def test_prefill_window():
 @pytest.mark.parametrize("tiles", [(8, 8), (16, 8), (8, 16)])
 def test_prefill_dealt_tile_by_tile(tiles):
     for causal in (False, True):
-        prefill(Attention(2, 3, 2, 8, 37, 41, causal), PrefillTiling(*tiles, resident=1, dealt=True, in_place=causal), both=True)
+        tiling = PrefillTiling(*tiles, resident=1, in_order=True, dealt=True, in_place=causal)
+        prefill(Attention(2, 3, 2, 8, 37, 41, causal), tiling, both=True)
 
 
 def test_prefill_leaves_in_pieces(monkeypatch):
