@@ -150,6 +150,8 @@ class AttentionKernels(Section):
     """Reads, each waiting for the one before, that a block makes before its first load: lengths, its work item, the page table."""
     in_order: bool = False
     """Whether a prefill's block issues products and softmax one after the other, as warps do whose matrix instructions are synchronous."""
+    packed: bool = True
+    """Whether a block of a prefill takes all query heads that share keys together, or one head of queries."""
     looks_ahead: bool = False
     """Whether a block of a prefill looks up while the one before it runs: then only a core's first one waits for that."""
     split_limit: Count = 1

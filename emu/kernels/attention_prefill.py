@@ -39,6 +39,8 @@ class PrefillTiling:
     """Whether the next scores are begun only behind the product of the last probabilities: then no product runs beside a softmax."""
     dealt: bool = False
     """Whether query tiles of all heads and sequences are dealt out one by one, the longest first, rather than on the grid."""
+    sharing: int = 1
+    """Heads of the shape that have the same keys, one after another: query heads that a library does not take together (if dealt)."""
     looks_ahead: bool = False
     """Whether only a core's first one does, because the others look up while the one before them runs."""
     in_place: bool = False
@@ -89,6 +91,7 @@ class _Queries:
     rings: _Rings
     b: Value
     h: Value
+    shared: Value
     valid: Value
     rows: Tile
     state: Online
@@ -102,7 +105,7 @@ class _Queries:
         """Scores of the j-th key tile."""
         s, t, count = self.shape, self.tiling, self.count(k, j)
         shape, valid = (s.group, t.tile_q, t.tile_kv), (s.group, self.valid, count)
-        key = k.fetch(self.keys.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.k)[0]
+        key = k.fetch(self.keys.at(self.b, self.shared, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.k)[0]
         scores = k.next(self.rings.s, shape, sum_format(self.rows.fmt), valid)
         k.mm(scores, self.rows, key, bt=True)
         return scores
@@ -115,7 +118,7 @@ class _Queries:
     def product(self, k: Tracer, j: Value) -> Tile:
         """The oldest probabilities, which are those of the j-th tile, times its values."""
         s, t, count = self.shape, self.tiling, self.count(k, j)
-        value = k.fetch(self.values.at(self.b, self.h, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.v)[0]
+        value = k.fetch(self.values.at(self.b, self.shared, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.v)[0]
         p = k.get(self.rings.scratch.p, (s.group, t.tile_q, t.tile_kv), self.rings.scratch.fmt, (s.group, self.valid, count))
         shape, valid = (s.group, t.tile_q, s.head_dim), (s.group, self.valid, s.head_dim)
         ring = self.rings.pv
@@ -168,7 +171,7 @@ def attention_prefill(
     rings = _Rings(k, q, keys, values, s, t)
     if table is not None and t.looks_ahead:
         look_up(k, table, 0, t.lookups)
-    for b, h, block, tile in _dealt(k, s, t, per_block) if t.dealt else _work(k, shares, t.resident):
+    for b, h, shared, block, tile in _dealt(k, s, t, per_block) if t.dealt else _work(k, shares, t.resident):
         if table is not None and not t.looks_ahead:
             look_up(k, table, b, t.lookups)
         span = _span(s, t, block, tile, per_block)
@@ -177,7 +180,7 @@ def attention_prefill(
         depth, space = (1, "sram") if t.in_place else (2, "work")
         rows = k.fetch(q.at(b, h * s.group, s.group, q0, t.tile_q, valid), depth, name="q", space=space)
         state = Online(k, (s.group, t.tile_q), (s.group, valid), s.head_dim, s.softmax_scale, rings.scratch, t.in_place)
-        queries = _Queries(keys, values, s, t, rings, b, h, valid, rows, state, k.block)
+        queries = _Queries(keys, values, s, t, rings, b, h, shared, valid, rows, state, k.block)
         last = span.edge - 1
         queries.weigh(k, queries.scores(k, span.full + last), span.shifted(last, t.tile_kv))
         for e in k.loop(last):
@@ -188,17 +191,17 @@ def attention_prefill(
         queries.leave(k, out, q0)
 
 
-def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[tuple[Value, Value, Value, Value]]:
-    """The loops over this core's sequences, heads, blocks of query tiles, and query tiles in a block."""
+def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[tuple[Value, Value, Value, Value, Value]]:
+    """The loops over this core's sequences, heads (and those of their keys), blocks of query tiles, and query tiles in a block."""
     b, h, block, tile = shares
     for i in k.loop(b.count, resident=resident):
         for j in k.loop(h.count, resident=resident):
             for m in k.loop(block.count, resident=resident):
                 for n in k.loop(tile.count, resident=resident):
-                    yield b.unit(i), h.unit(j), block.unit(m), tile.unit(n)
+                    yield b.unit(i), h.unit(j), h.unit(j), block.unit(m), tile.unit(n)
 
 
-def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterator[tuple[Value, Value, Value, Value]]:
+def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterator[tuple[Value, Value, Value, Value, Value]]:
     """The same, tile by tile: the longest first, each to the core that is free first, a tile of keys taking one unit of time."""
     tiles = -(-s.q_len // t.tile_q)
     keys = [min(-(-s.kv_len // t.tile_kv), -(-((n + 1) * t.tile_q + s.past) // t.tile_kv)) if s.causal else 1 for n in range(tiles)]
@@ -208,9 +211,9 @@ def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterato
     for b, h, n in work:
         at, core = free[0]
         heapreplace(free, (at + keys[n] + 1, core))
-        mine[core].append((b, h, n // per_block, n % per_block))
+        mine[core].append((b, h, h // t.sharing, n // per_block, n % per_block))
     rounds = range(max(map(len, mine)))
-    tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(4)]
+    tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(5)]
     for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
         yield tuple(k.lookup(i, table) for table in tables)  # type: ignore[misc]
 

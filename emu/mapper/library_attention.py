@@ -99,11 +99,13 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
         most = 1 if kernels.split_grouped and op.q_heads == op.kv_heads else kernels.split_limit
         cut = [replace(t, tile_kv=min(t.tile_kv, kernels.tile_keys)) for t in decode if t.split_kv <= most]
         return [replace(t, resident=kernels.resident, lookups=kernels.lookups) for t in cut]
+    sharing = 1 if kernels.packed else op.q_heads // op.kv_heads
+    op = replace(op, kv_heads=op.kv_heads * sharing)
     most, in_place = max(kernels.tile_rows, op.q_heads // op.kv_heads), chip.core.acc.work and call.kv_fmt != "int8"
     found = prefill_tilings(chip, area, op, call.fmt, call.kv_fmt, in_place, (most, kernels.tile_keys))
     largest = [t for t in found if t.tile_q == max(t.tile_q for t in found)]
-    how = {"dealt": True, **{name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order")}}
-    return [replace(t, **how) for t in largest[:SIMULATED]]
+    how = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order")}
+    return [replace(t, dealt=True, sharing=sharing, **how) for t in largest[:SIMULATED]]
 
 
 def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: AttentionKernels) -> Program:
@@ -134,7 +136,8 @@ def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: A
             convert_rows(k, Heads(q.tensor, 1, s.head_dim), copy, s, kernels.write_resident)
     if isinstance(tiling, PrefillTiling):
         with k.op("attention"):
-            attention_prefill(k, q, *caches, out, s, tiling, table)
+            each = replace(s, kv_heads=s.kv_heads * tiling.sharing, group=s.group // tiling.sharing)
+            attention_prefill(k, q, *caches, out, each, tiling, table)
         return k.program()
     parts = partials(k, s, tiling.split_kv) if tiling.split_kv > 1 else None
     with k.op("attention"):

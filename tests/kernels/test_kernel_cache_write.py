@@ -84,7 +84,7 @@ def test_a_call_is_attention(batch: int, group: int, q_len: int, kv_len: int) ->
     want = attention(q, wide["k_cache"], wide["v_cache"], q_len > 1)
     kernels = CHIP.stack["lib"].attention
     assert kernels is not None
-    found = tilings(CHIP, call, kernels)
+    found = tilings(CHIP, call, kernels) + tilings(CHIP, call, kernels.model_copy(update={"packed": False, "in_order": True}))
     assert found and all(t.resident == 1 and t.lookups == 2 for t in found)
     for tiling in found:
         program = library_attention_program(CHIP, call, tiling, kernels)
