@@ -100,7 +100,11 @@ def test_an_interrupt_ends_it(tmp_path) -> None:
     path = table(tmp_path / "t.csv", {(1024 + i, 8192, 4096): 1e-3 for i in range(200)})
     command = [sys.executable, "-m", "emu", "validate", "--csv", str(path), "--jobs", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(6)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None and not children.read_text():  # before, it is still being imported
+        time.sleep(0.1)
+    time.sleep(1)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
