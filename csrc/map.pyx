@@ -27,8 +27,7 @@ cdef extern from "map/map.h" nogil:
         emu_map_tiling tiling
 
     ctypedef struct emu_map_ask:
-        const int64_t *menu
-        int64_t menu_length, cores, beside, parts, among, all
+        int64_t parts, among, all
 
     ctypedef struct emu_map_blocking:
         int64_t tile[3]
@@ -38,18 +37,12 @@ cdef extern from "map/map.h" nogil:
     int64_t emu_map_rank(const emu_map_chip *, const emu_map_shape *, const emu_map_ask *, emu_map_rated *, int64_t)
 
 
-def rank(chip, shape, menu=(), int64_t cores=0, int64_t beside=1, int64_t parts=1, bint among=False, bint everything=False, int64_t limit=256):
+def rank(chip, shape, int64_t parts=1, bint among=False, bint everything=False, int64_t limit=256):
     """(cycles, terms, tiling) of the best tilings, quickest first; `chip` and `shape` are dicts of the numbers that map.h names."""
     cdef emu_map_chip c = chip
     cdef emu_map_shape s = shape
     cdef emu_map_ask ask
-    cdef int64_t flat[256]
     cdef int64_t count, j
-    if 2 * len(menu) > 256:
-        raise ValueError(f"a menu of {len(menu)} tiles; 128 at most")
-    for j, (n, m) in enumerate(menu):
-        flat[2 * j], flat[2 * j + 1] = n, m
-    ask.menu, ask.menu_length, ask.cores, ask.beside = flat, len(menu), cores or c.cores, beside
     ask.parts, ask.among, ask.all = parts, among, everything
     cdef emu_map_rated *found = <emu_map_rated *>malloc(limit * sizeof(emu_map_rated))
     if found == NULL:

@@ -42,6 +42,7 @@ int emu_list_machine(emu_machine *m, emu_forward *f);
 int64_t emu_list_hash(const emu_forward *f);
 int emu_keep_state(emu_machine *m, emu_forward *f, emu_state *k, int64_t hash);
 void emu_free_state(emu_state *k);
+int emu_same_words(const emu_forward *f, const int64_t *words, int64_t n);
 int emu_same_state(const emu_forward *f, const emu_state *k);
 int emu_set_words(emu_forward *f, const int64_t *words, int64_t n);
 int64_t emu_state_words(const emu_machine *m, const emu_forward *f);

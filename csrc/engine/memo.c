@@ -256,7 +256,7 @@ static int go(emu_machine *m, emu_forward *f, emu_memo *memo, const emu_station 
 int emu_memo_walk(emu_machine *m, emu_forward *f, emu_memo *memo, int64_t *hash) {
   for (int j = memo->count - 2; j >= 0; j--) {
     const emu_station *t = &memo->stations[j], *u = t + 1;
-    if (t->hash != *hash || !u->linked || !(t->nwords == f->nwords && !memcmp(t->words, f->words, (size_t)f->nwords * sizeof *f->words))) continue;
+    if (t->hash != *hash || !u->linked || !emu_same_words(f, t->words, t->nwords)) continue;
     if (u->now + (m->now - t->now) > EMU_TIME_MAX || !same_barriers(m, t, u) || !enough_tokens(m, f, t, u)) continue;
     const int rc = same_streams(m, memo, t, u, m->now - t->now);
     if (rc < 0) return rc;

@@ -154,11 +154,14 @@ static void copy_semaphores(emu_machine *m, const emu_forward *f, emu_station *t
   memcpy(t->old, f->old, (size_t)n * sizeof *t->old);
   emu_token *to = t->tokens;
   emu_take *take = t->takes;
-  for (int64_t j = 0; j < n; j++) {
-    const emu_sem *q = &m->sems[j];
-    t->old_entries[j] = emu_old_entries(m, q, emu_token_floor(m, j / m->nsems));
-    for (uint32_t e = 0; e < q->size; e++) *to++ = q->ring[(q->head + e) & (q->capacity - 1)];
-    for (uint32_t e = 0; e < q->take_size; e++) *take++ = q->takes[(q->take_head + e) & (q->take_capacity - 1)];
+  for (int64_t core = 0, j = 0; core < m->c.cores; core++) {
+    const int64_t floor = emu_token_floor(m, core);
+    for (int64_t s = 0; s < m->nsems; s++, j++) {
+      const emu_sem *q = &m->sems[j];
+      t->old_entries[j] = emu_old_entries(m, q, floor);
+      for (uint32_t e = 0; e < q->size; e++) *to++ = q->ring[(q->head + e) & (q->capacity - 1)];
+      for (uint32_t e = 0; e < q->take_size; e++) *take++ = q->takes[(q->take_head + e) & (q->take_capacity - 1)];
+    }
   }
 }
 

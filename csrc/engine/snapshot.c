@@ -150,9 +150,9 @@ int64_t emu_list_hash(const emu_forward *f) {
   return (int64_t)mix(mix(h[0], (int64_t)h[1]), (int64_t)mix(h[2], (int64_t)h[3]));
 }
 
-int emu_same_state(const emu_forward *f, const emu_state *k) {
-  return k->valid && k->nwords == f->nwords && !memcmp(k->words, f->words, (size_t)f->nwords * sizeof *f->words);
-}
+int emu_same_words(const emu_forward *f, const int64_t *words, int64_t n) { return n == f->nwords && !memcmp(words, f->words, (size_t)n * sizeof *words); }
+
+int emu_same_state(const emu_forward *f, const emu_state *k) { return k->valid && emu_same_words(f, k->words, k->nwords); }
 
 /* The machine has come to a state that was listed before. */
 int emu_set_words(emu_forward *f, const int64_t *words, int64_t n) {

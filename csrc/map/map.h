@@ -46,10 +46,8 @@ typedef struct {
   emu_map_tiling tiling;
 } emu_map_rated;
 
-/* What to enumerate: every grid and size, or the tiles of a library's menu dealt out in the fewest waves; how many gemms run side by side. */
+/* What to enumerate. */
 typedef struct {
-  const int64_t *menu; /* pairs of n and m */
-  int64_t menu_length, cores, beside;
   int64_t parts; /* of the sum over k, at most; they are added in a second pass, which has no epilogue */
   int64_t among; /* it stands in a layer, where its first weights may be fetched before it begins */
   int64_t all;   /* neither pruned nor bounded */

@@ -78,7 +78,7 @@ static int fit(const search *f, emu_map_tiling *t, double *need) {
 
 /* One grid. The order of a core's tiles matters where a cache holds what others have fetched, and x is not kept for a whole row. */
 static void on_grid(search *f, const emu_map_tiling *t, double need, int64_t split_m, int64_t split_n) {
-  const int orders = f->chip->cache && t->keep == KEEP_NOTHING && t->split_k == 1 && !f->ask->menu_length ? 2 : 1;
+  const int orders = f->chip->cache && t->keep == KEEP_NOTHING && t->split_k == 1 ? 2 : 1;
   emu_map_rated r = {.tiling = *t};
   r.tiling.split_m = split_m;
   r.tiling.split_n = split_n;
@@ -92,7 +92,7 @@ static void on_grid(search *f, const emu_map_tiling *t, double need, int64_t spl
 /* Every grid; of those that deal equally, the one of fewest cores. Fewer columns of cores read x less often. */
 static void grids(search *f, const emu_map_tiling *t, double need, int64_t rows, int64_t columns) {
   const double clocks = emu_map_tile_clocks(f->chip, f->shape, t);
-  const int64_t cores = f->ask->cores / t->split_k;
+  const int64_t cores = f->chip->cores / t->split_k;
   int64_t before = 0;
   for (int64_t split_m = 1; split_m <= least(rows, cores); split_m++) {
     const int64_t mine_m = ceil_div(rows, split_m);
@@ -108,28 +108,19 @@ static void grids(search *f, const emu_map_tiling *t, double need, int64_t rows,
   }
 }
 
-/* What thread blocks dealt out in waves come to: the busiest core has as few tiles as can be. */
-static void waves(search *f, const emu_map_tiling *t, double need, int64_t rows, int64_t columns) {
-  const int64_t cores = f->ask->cores, most = least(rows, cores);
-  int64_t fewest = INT64_MAX;
-  for (int64_t m = 1; m <= most; m++) fewest = least(fewest, ceil_div(rows, m) * ceil_div(columns, least(columns, cores / m)));
-  for (int64_t m = 1; m <= most; m++)
-    if (ceil_div(rows, m) * ceil_div(columns, least(columns, cores / m)) == fewest) on_grid(f, t, need, m, least(columns, cores / m));
-}
-
 /* Even dealt out evenly, with nothing but its products, this tile would take too long. */
 static int hopeless(const search *f, const emu_map_tiling *t) {
   const double tiles = (double)(ceil_div(f->shape->m, t->tile_m) * ceil_div(f->shape->n, t->tile_n) * t->split_k);
-  return !f->ask->all && tiles / (double)f->ask->cores * emu_map_tile_clocks(f->chip, f->shape, t) > f->best * WORSE;
+  return !f->ask->all && tiles / (double)f->chip->cores * emu_map_tile_clocks(f->chip, f->shape, t) > f->best * WORSE;
 }
 
 /* Sums divided among cores that would be idle; each number of slices of a part once. The second pass must hold a few columns of all. */
 static void divided(search *f, emu_map_tiling t, int64_t rows, int64_t columns) {
-  const int64_t slices = ceil_div(f->shape->k, t.tile_k), most = least(f->ask->parts, f->ask->cores);
+  const int64_t slices = ceil_div(f->shape->k, t.tile_k), most = least(f->ask->parts, f->chip->cores);
   int64_t before = slices;
   double need;
   t.keep = KEEP_NOTHING;
-  for (t.split_k = 2; t.split_k <= most && rows * columns * t.split_k < 2 * f->ask->cores; t.split_k++) {
+  for (t.split_k = 2; t.split_k <= most && rows * columns * t.split_k < 2 * f->chip->cores; t.split_k++) {
     const int64_t mine = ceil_div(slices, t.split_k);
     if (mine == before || (8 * t.split_k + 12) * f->chip->block + RESERVE > f->chip->free) continue;
     before = mine;
@@ -145,12 +136,8 @@ static void tile(search *f, int64_t tile_m, int64_t tile_n) {
   if (accs > c->acc || !fits || (s->norm && rows > 1)) return;
   emu_map_tiling t = {.split_k = 1, .tile_m = tile_m, .tile_n = tile_n, .depth_acc = 2 * accs <= c->acc ? 2 : 1};
   double need;
-  for (int64_t part = 1; part <= (f->ask->menu_length ? 1 : 4) && part <= fits; part *= 2) {
+  for (int64_t part = 1; part <= 4 && part <= fits; part *= 2) {
     t.tile_k = fits / part * c->max_k;
-    if (f->ask->menu_length) {
-      if (!hopeless(f, &t) && fit(f, &t, &need)) waves(f, &t, need, rows, columns);
-      continue;
-    }
     divided(f, t, rows, columns);
     if (hopeless(f, &t)) continue;
     for (t.keep = s->norm ? KEEP_A : KEEP_NOTHING; t.keep <= KEEP_A; t.keep++)
@@ -182,14 +169,12 @@ static void every_tile(search *f) {
 int64_t emu_map_rank(const emu_map_chip *chip, const emu_map_shape *shape, const emu_map_ask *ask, emu_map_rated *found, int64_t limit) {
   search f = {chip, shape, ask, NULL, 0, 1024, 1e300, 0};
   if (!(f.kept = malloc((size_t)f.room * sizeof *f.kept))) return -1;
-  if (ask->menu_length)
-    for (int64_t j = 0; j < ask->menu_length; j++) tile(&f, ask->menu[2 * j + 1], ask->menu[2 * j]);
-  else every_tile(&f);
+  every_tile(&f);
   if (!ask->all) thin(&f);
   qsort(f.kept, (size_t)f.count, sizeof *f.kept, compare);
   int64_t count = 0;
   for (int64_t j = 0; j < f.count && count < limit && !f.failed; j++)
-    if (ask->all || ask->menu_length || !dominated(found, count, &f.kept[j].terms)) found[count++] = f.kept[j];
+    if (ask->all || !dominated(found, count, &f.kept[j].terms)) found[count++] = f.kept[j];
   free(f.kept);
   return f.failed ? -1 : count;
 }

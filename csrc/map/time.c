@@ -64,13 +64,13 @@ double emu_map_time(const emu_map_chip *c, const emu_map_shape *s, const emu_map
   const double epilogue = (double)(tile_m * tile_n) * s->element + (double)s->instructions * chunks * c->startup;
   double x = (double)(tile_m * s->k * s->size), fetches = (double)mine_m, use = sum * (double)mine_n; /* of x: bytes, and how long they stay */
   if (t->keep != KEEP_A) x = (double)(tile_m * tile_k * s->size), fetches = tiles * (double)slices, use = sum / (double)slices;
-  const double active = (double)(t->split_k * t->split_m * t->split_n * ask->beside), fair = fmin(fmin(c->queue, c->dma / 2), c->cache ? c->queue : c->hbm / active / 2);
+  const double active = (double)(t->split_k * t->split_m * t->split_n), fair = fmin(fmin(c->queue, c->dma / 2), c->cache ? c->queue : c->hbm / active / 2);
   const double ring = (double)(c->slots * tile_k * tile_n * s->size), again = x * fetches, back = out * tiles * (double)s->outs;
   terms->compute = fmax((x + (double)(tile_k * tile_n * s->size)) / c->queue + tiles * sum + (t->depth_acc == 1 ? (tiles - 1) * epilogue : 0),
                         turns(c, fetches, t->depth_a, x, fair, use));
   terms->vector = fmax(tiles * epilogue, turns(c, tiles * chunks, 2, out / chunks, fair, epilogue / chunks));
   terms->streams = streams(c, w, again, back);
-  terms->memory = (double)ask->beside * memory(c, s, rows, columns, t);
+  terms->memory = memory(c, s, rows, columns, t);
   terms->late_streams = streams(c, fmax(0, w - ring), again, back);
   terms->late_memory = fmax(0, terms->memory - ring * active / c->hbm);
   terms->exposed = 2 * c->trip + epilogue + (t->split_k > 1 ? adding(c, s, t->split_k) : 0);

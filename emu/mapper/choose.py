@@ -66,7 +66,7 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     k.weight_ring(area.slot_bytes, area.slots)
     activation = "silu" if shape.activation == "swiglu" else shape.activation
     if tiling.split_k > 1:
-        gemm_divided(k, x, w, out, tiling, added_at_once(limits.cores, area, shape.m * out.shape[1], tiling.split_k))
+        gemm_divided(k, x, w, out, tiling, added_at_once(limits.cores, area.free_bytes - 1024, shape.m * out.shape[1], tiling.split_k))
         return Image.of(k.program())
     for _ in k.loop(2 if pause else 1):
         for _ in k.loop(2 if pause else 1):

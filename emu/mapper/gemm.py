@@ -11,9 +11,6 @@ from emu.kernels.gemm import GemmTiling
 from emu.kernels.lang import format_bytes
 from emu.mapper.area import Area
 
-Menu = tuple[tuple[int, int], ...]
-"""Output tiles (m, n) of a library's kernels; empty: any."""
-
 ACTIVATION = {"none": (1, 0), "relu": (2, 0), "silu": (1, 1), "gelu_erf": (4, 1), "gelu_tanh": (8, 1)}
 """Vector instructions of an activation: plain ones, and those of the class exp."""
 
@@ -87,29 +84,16 @@ def most_parts(chip: Chip, shape: GemmShape) -> int:
     return chip.core_count if plain else 1
 
 
-def _menu(shape: GemmShape, chip: Chip, area: Area, menu: Menu) -> list[tuple[int, int]]:
-    """The tiles of a menu that the matrix engine takes, cut to the shape."""
-    matrix, columns = chip.core.matrix, -(-shape.n // area.block) * area.block
-    return sorted(
-        {(min(n, columns), min(m, shape.m)) for m, n in menu if m <= matrix.max_m and n <= matrix.max_n and n % area.block == 0}
-    )
-
-
 def rated(
-    shape: GemmShape, chip: Chip, area: Area, limit: int = 256, menu: Menu = (), cores: int = 0, beside: int = 1, parts: int = 1,
-    among: bool = False, everything: bool = False,
+    shape: GemmShape, chip: Chip, area: Area, limit: int = 256, parts: int = 1, among: bool = False, everything: bool = False,
 ) -> list[tuple[float, GemmTiling]]:
     """Analytic cycles and tiling of the best `limit` that fit, the quickest first, ties in the order of their fields, none of them no
     better than another in every term (`everything`: all that fit).
 
-    A menu restricts the output tiles to a library's, which streams both operands and deals out whole tiles in waves; `cores` (0: all) are
-    those that share one sum, `beside` such sums run at once. `parts`: the sum over k may be divided into so many, which a second
-    pass adds; `among`: the gemm stands in a layer, where weights are fetched ahead."""
-    tiles = _menu(shape, chip, area, menu) if menu else []
-    if menu and not tiles:
-        return []
+    `parts`: the sum over k may be divided into so many, which a second pass adds; `among`: the gemm stands in a layer, where weights are
+    fetched ahead."""
     numbers = chip_numbers(chip, area, shape.fmt), shape_numbers(chip, shape)
-    found = _map.rank(*numbers, tiles, cores, beside, parts, among, everything, limit)
+    found = _map.rank(*numbers, parts, among, everything, limit)
     return [(cycles, _tiling(t, area)) for cycles, _, t in found]
 
 

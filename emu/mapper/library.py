@@ -17,7 +17,7 @@ from emu.machine import Machine, Run, timed
 from emu.mapper.area import block_columns
 from emu.mapper.blocks import Blocks
 from emu.mapper.gemm import GemmShape
-from emu.mapper.tilings import MOST_ADDED
+from emu.mapper.tilings import added_at_once
 from isa import Program
 
 QUANTIZED = 8192
@@ -87,7 +87,7 @@ def library_program(chip: Chip, shape: GemmShape, tiling: BlockTiling) -> Progra
     x, scale = _operand(k, shape, chip, tiling)
     w = k.hbm("w", (blocks, shape.k, block), shape.fmt, "weight")
     out = k.hbm("y", (shape.m, blocks * block), shape.out_fmt, "out")
-    width = _added_at_once(chip, tiling, shape.m * out.shape[1])
+    width = max(64, added_at_once(chip.core_count, chip.core.sram.capacity_bytes // 4, shape.m * out.shape[1], tiling.split_k))
     if tiling.split_k == 1 and not quantized(shape):
         k.begin_only_op()
         gemm_in_blocks(k, x, w, out, tiling, width, scale)
@@ -111,10 +111,3 @@ def _operand(k: Tracer, shape: GemmShape, chip: Chip, tiling: BlockTiling) -> tu
     with k.op("quantize"):
         quantize_rows(k, wide, x, scale, min(QUANTIZED, room // (2 * 2 + 2 * 2 + 4 + 2) // 64 * 64))
     return x, scale
-
-
-def _added_at_once(chip: Chip, tiling: BlockTiling, elements: int) -> int:
-    """A core's share of the second pass in one tile where a quarter of the scratchpad holds it: two tiles of parts, a sum, two outputs."""
-    room = chip.core.sram.capacity_bytes // 4 // (2 * 4 * tiling.split_k + 4 + 2 * 4)
-    share = -(-elements // chip.core_count)
-    return max(64, min(MOST_ADDED, room // 64 * 64, -(-share // 64) * 64))

@@ -52,9 +52,9 @@ def row_tiling(limits: Limits, area: Area, rows: int, width: int, in_fmt: str, o
     return RowTiling(fit(limits, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
 
 
-def added_at_once(cores: int, area: Area, elements: int, parts: int) -> int:
+def added_at_once(cores: int, free_bytes: int, elements: int, parts: int) -> int:
     """A core's share in one tile where it fits: two tiles of parts, a sum and two outputs lie in the scratchpad."""
-    room = (area.free_bytes - 1024) // (2 * 4 * parts + 4 + 2 * 4) // 64 * 64
+    room = free_bytes // (2 * 4 * parts + 4 + 2 * 4) // 64 * 64
     return min(MOST_ADDED, room, _ceil(_ceil(elements, cores), 64) * 64)
 
 

@@ -50,18 +50,23 @@ class Knot(TypedDict):
     seconds: float
 
 
-class Phase(TypedDict):
-    """Prefill, decode or encode."""
+class Clocked(TypedDict):
+    """The clock at which the work ran, and what the power cap cost it."""
 
-    seconds: float
-    cycles: int
-    watts: float
     clock_hz: int  # core clock of the run
     capped: bool  # the power cap lowered the clock
     power_stall_s: float  # seconds less those at full clock, where the cap lowered it
     regime: str  # steady (the cap holds) | short (full clock, no cap) | locked (a clock that was asked for)
     cap_watts: float | None  # the cap that held; null where none did
     above_cap: str  # empty, or that even the lowest clock draws more
+
+
+class Phase(Clocked):
+    """Prefill, decode or encode."""
+
+    seconds: float
+    cycles: int
+    watts: float
     joules: float
     mfu: float
     mbu: float
@@ -118,7 +123,7 @@ class EstimateDict(Header):
     memory: Memory
 
 
-class OpResultDict(Header):
+class OpResultDict(Header, Clocked):
     op: str
     dtype: str
     data: str  # declared class of the operands: zeros | normal | random, or by kind
@@ -126,12 +131,6 @@ class OpResultDict(Header):
     cycles: int
     joules: float
     watts: float
-    clock_hz: int  # core clock of the run
-    capped: bool  # the power cap lowered the clock
-    power_stall_s: float  # seconds less those at full clock, where the cap lowered it
-    regime: str  # steady (the cap holds) | short (full clock, no cap) | locked (a clock that was asked for)
-    cap_watts: float | None  # the cap that held; null where none did
-    above_cap: str  # empty, or that even the lowest clock draws more
     above_tdp: bool
     bound_s: float
     bound_by: str
