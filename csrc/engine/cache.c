@@ -1,13 +1,25 @@
 /* The last-level cache in `fast` (SOUNDNESS 12): LRU over 4 KiB blocks of 128-byte sectors, byte-accounted, in the order in which
-   transfers start (ties by core). A read moves its absent sectors from device memory; a write leaves its sectors behind. */
+   transfers start (ties by core). A read moves its absent sectors from device memory; a write leaves its sectors behind.
+
+   Neighbours in memory are looked up side by side (a table of leaves, made as they are touched), and recency is a queue of uses in which only
+   a block's last one counts: both run along memory instead of jumping through it. */
 #include <stdlib.h>
+#include <string.h>
 #include "machine.h"
 
 #define BLOCK 4096
 #define SECTOR 128
+#define LEAF 1024 /* blocks of a leaf */
 
-typedef struct { int64_t tag; uint32_t sectors; int32_t next, newer, older; } block;
-struct emu_cache { block *blocks; int32_t *buckets; int32_t used, capacity, free_list, newest, oldest, mask; int64_t bytes, limit; };
+typedef struct { int64_t tag, used; uint32_t sectors; int32_t free_next; } block;
+typedef struct { int64_t used; int32_t block, pad; } use;
+struct emu_cache {
+  block *blocks;
+  int32_t **leaves;
+  use *uses;
+  int64_t nleaves, bytes, limit, clock, first, last, room; /* uses [first, last) of a ring of `room`, a power of two */
+  int32_t count, made, capacity, free_list;                /* blocks that hold something, that were ever made, that may be */
+};
 
 int emu_cache_prepare(emu_machine *m) {
   if (m->c.cache_bytes <= 0) return 0;
@@ -15,24 +27,25 @@ int emu_cache_prepare(emu_machine *m) {
   if (!c) return -1;
   m->cache = c;
   c->limit = m->c.cache_bytes;
-  int64_t most = m->c.cache_bytes / SECTOR + 1; /* every block holds at least one sector */
+  const int64_t most = m->c.cache_bytes / SECTOR + 1; /* every block holds at least one sector */
   c->capacity = most > (1 << 22) ? 1 << 22 : (int32_t)most;
-  c->mask = 1;
-  while (c->mask < c->capacity) c->mask *= 2;
+  c->free_list = -1;
+  c->room = 4096;
+  c->nleaves = m->c.hbm_bytes / BLOCK / LEAF + 1;
   c->blocks = malloc((size_t)c->capacity * sizeof *c->blocks);
-  c->buckets = malloc((size_t)c->mask * sizeof *c->buckets);
-  if (!c->blocks || !c->buckets) return -1;
-  for (int32_t j = 0; j < c->mask; j++) c->buckets[j] = -1;
-  c->mask--;
-  c->free_list = c->newest = c->oldest = -1;
-  return 0;
+  c->uses = malloc((size_t)c->room * sizeof *c->uses);
+  c->leaves = calloc((size_t)c->nleaves, sizeof *c->leaves);
+  return c->blocks && c->uses && c->leaves ? 0 : -1;
 }
 
 void emu_cache_free(emu_machine *m) {
-  if (!m->cache) return;
-  free(m->cache->blocks);
-  free(m->cache->buckets);
-  free(m->cache);
+  emu_cache *c = m->cache;
+  if (!c) return;
+  for (int64_t j = 0; c->leaves && j < c->nleaves; j++) free(c->leaves[j]);
+  free(c->leaves);
+  free(c->blocks);
+  free(c->uses);
+  free(c);
   m->cache = NULL;
 }
 
@@ -45,89 +58,110 @@ static int64_t bytes_of(uint32_t mask) {
   return (int64_t)(((mask + (mask >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24) * SECTOR;
 }
 
-static int32_t bucket_of(const emu_cache *c, int64_t tag) {
-  return (int32_t)(((uint64_t)tag * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & c->mask;
+/* The place of a block's number, -1 in it if it is absent; NULL: no memory. */
+static int32_t *place_of(emu_cache *c, int64_t tag) {
+  int32_t **leaf = &c->leaves[tag / LEAF];
+  if (!*leaf) {
+    if (!(*leaf = malloc(LEAF * sizeof **leaf))) return NULL;
+    memset(*leaf, 0xff, LEAF * sizeof **leaf);
+  }
+  return &(*leaf)[tag % LEAF];
 }
 
-static void unlink_lru(emu_cache *c, int32_t b) {
-  block *x = &c->blocks[b];
-  if (x->newer >= 0) c->blocks[x->newer].older = x->older;
-  else c->newest = x->older;
-  if (x->older >= 0) c->blocks[x->older].newer = x->newer;
-  else c->oldest = x->newer;
+/* Uses that a later one of the same block has overtaken go; if most still count, there is room for twice as many. */
+static int tidy(emu_cache *c) {
+  use *old = c->uses;
+  const int64_t mask = c->room - 1;
+  if (c->count > c->room / 2) c->room *= 2;
+  use *kept = malloc((size_t)c->room * sizeof *kept);
+  if (!kept) return c->room = mask + 1, -1;
+  int64_t n = 0;
+  for (int64_t j = c->first; j < c->last; j++) {
+    const use *u = &old[j & mask];
+    if (c->blocks[u->block].used == u->used) kept[n++] = *u;
+  }
+  free(old);
+  c->uses = kept;
+  c->first = 0;
+  c->last = n;
+  return 0;
 }
 
-static void make_newest(emu_cache *c, int32_t b) {
-  block *x = &c->blocks[b];
-  x->newer = -1;
-  x->older = c->newest;
-  if (c->newest >= 0) c->blocks[c->newest].newer = b;
-  else c->oldest = b;
-  c->newest = b;
+static int make_newest(emu_cache *c, int32_t b) {
+  if (c->blocks[b].used == c->clock) return 0; /* the rows of a tile often share a block */
+  if (c->last - c->first == c->room && tidy(c) < 0) return -1;
+  c->blocks[b].used = ++c->clock;
+  c->uses[c->last++ & (c->room - 1)] = (use){c->clock, b, 0};
+  return 0;
 }
 
-static void evict(emu_cache *c, int32_t b) {
-  block *x = &c->blocks[b];
-  int32_t *link = &c->buckets[bucket_of(c, x->tag)];
-  while (*link != b) link = &c->blocks[*link].next;
-  *link = x->next;
-  unlink_lru(c, b);
+static void evict_oldest(emu_cache *c) {
+  const use *u;
+  do u = &c->uses[c->first++ & (c->room - 1)];
+  while (c->blocks[u->block].used != u->used);
+  block *x = &c->blocks[u->block];
+  c->leaves[x->tag / LEAF][x->tag % LEAF] = -1;
   c->bytes -= bytes_of(x->sectors);
-  x->next = c->free_list;
-  c->free_list = b;
+  x->used = -1;
+  x->free_next = c->free_list;
+  c->free_list = u->block;
+  c->count--;
 }
 
-static int32_t find_or_make(emu_cache *c, int64_t tag) {
-  int32_t *bucket = &c->buckets[bucket_of(c, tag)];
-  for (int32_t b = *bucket; b >= 0; b = c->blocks[b].next)
-    if (c->blocks[b].tag == tag) {
-      if (c->newest != b) {
-        unlink_lru(c, b);
-        make_newest(c, b);
-      }
-      return b;
-    }
-  if (c->free_list < 0 && c->used == c->capacity) evict(c, c->oldest);
-  int32_t b = c->free_list;
-  if (b >= 0) c->free_list = c->blocks[b].next;
-  else b = c->used++;
-  c->blocks[b] = (block){tag, 0, *bucket, -1, -1};
-  *bucket = b;
-  make_newest(c, b);
-  return b;
+static block *find_or_make(emu_cache *c, int64_t tag) {
+  int32_t *at = place_of(c, tag);
+  if (!at) return NULL;
+  if (*at < 0) {
+    if (c->count == c->capacity) evict_oldest(c);
+    const int32_t b = c->free_list >= 0 ? c->free_list : c->made++;
+    if (b == c->free_list) c->free_list = c->blocks[b].free_next;
+    c->blocks[b] = (block){tag, -1, 0, -1};
+    c->count++;
+    *at = b;
+  }
+  return make_newest(c, *at) < 0 ? NULL : &c->blocks[*at];
 }
 
 static uint32_t sector_mask(int64_t first, int64_t last) {
   return (last - first == 31 ? UINT32_MAX : ((UINT32_C(1) << (last - first + 1)) - 1)) << first;
 }
 
-/* Touches [lo, hi); the bytes of sectors that were absent. */
+/* Touches [lo, hi); the bytes of sectors that were absent, < 0 without memory. */
 static int64_t touch(emu_cache *c, int64_t lo, int64_t hi) {
   int64_t absent = 0;
   while (lo < hi) {
     int64_t tag = lo / BLOCK, end = (tag + 1) * BLOCK < hi ? (tag + 1) * BLOCK : hi;
-    block *x = &c->blocks[find_or_make(c, tag)];
+    block *x = find_or_make(c, tag);
+    if (!x) return -1;
     uint32_t want = sector_mask((lo - tag * BLOCK) / SECTOR, (end - 1 - tag * BLOCK) / SECTOR), fresh = want & ~x->sectors;
     const int64_t bytes = bytes_of(fresh);
     x->sectors |= want;
     c->bytes += bytes;
     absent += bytes;
-    while (c->bytes > c->limit && c->oldest != c->newest) evict(c, c->oldest);
+    while (c->bytes > c->limit && c->count > 1) evict_oldest(c);
     lo = end;
   }
   return absent;
 }
 
 int64_t emu_cache_touch(emu_machine *m, const emu_extent *x, int64_t base) {
-  int64_t absent = 0;
   if (!x->elements) return 0;
-  if (x->runs == 1) return touch(m->cache, base + x->lo, base + x->hi);
-  const int64_t size = emu_fmt_bytes[x->fmt], far = (x->n[0] - 1) * x->s[0]; /* a gapped innermost axis touches what lies between too: a sector is 128 bytes */
-  for (int64_t a = 0; a < x->n[3]; a++)
-    for (int64_t b = 0; b < x->n[2]; b++)
-      for (int64_t d = 0; d < x->n[1]; d++) {
-        int64_t at = base + a * x->s[3] + b * x->s[2] + d * x->s[1];
-        absent += touch(m->cache, at + (far < 0 ? far : 0), at + (far > 0 ? far : 0) + size);
-      }
+  if (x->dense) return touch(m->cache, base + x->lo, base + x->hi);
+  int64_t n[4] = {1, 1, 1, 1}, s[4] = {0}, lo = 0, hi = emu_fmt_bytes[x->fmt], absent = 0;
+  const int64_t size = hi;
+  for (int j = 0, outer = 0; j < 4; j++) { /* rows that continue each other are one; what lies between the elements of a gapped row is touched too: a sector is 128 bytes */
+    const int64_t far = (x->n[j] - 1) * x->s[j];
+    if (x->n[j] == 1) continue;
+    if (!outer && (hi - lo == x->s[j] || (j == 0 && x->s[0] != size))) far < 0 ? (lo += far) : (hi += far);
+    else n[outer] = x->n[j], s[outer++] = x->s[j];
+  }
+  for (int64_t a = 0; a < n[3]; a++)
+    for (int64_t b = 0; b < n[2]; b++)
+      for (int64_t d = 0; d < n[1]; d++)
+        for (int64_t e = 0; e < n[0]; e++) {
+          const int64_t at = base + a * s[3] + b * s[2] + d * s[1] + e * s[0], missed = touch(m->cache, at + lo, at + hi);
+          if (missed < 0) return -1;
+          absent += missed;
+        }
   return absent;
 }

@@ -144,13 +144,14 @@ static int advance(emu_machine *m, int64_t next) {
 }
 
 /* A read takes from device memory what the cache lacks; the rest comes from the cache, beside it. */
-static void through_cache(emu_machine *m, emu_flow *f) {
+static int through_cache(emu_machine *m, emu_flow *f) {
   int64_t *c = m->counters + (int64_t)f->label * COUNTERS, total = f->bytes;
   const emu_touch *at = &m->touches[f->stream];
-  int64_t absent = emu_cache_touch(m, &at->extent, at->base);
+  const int64_t absent = emu_cache_touch(m, &at->extent, at->base);
+  if (absent < 0) return emu_fail(m, &m->streams[f->stream], E_MEMORY, "out of memory for the cache", 0, 0);
   c[C_SHARED] += total;
   m->total_bytes[VIA_SHARED] += total;
-  if (f->cached == 2) return;
+  if (f->cached == 2) return 0;
   c[C_HBM_READ] += absent; /* whole sectors: what was fetched beside the bytes asked for is a hit later */
   c[C_HBM_BURST] += absent;
   if (!absent) {
@@ -163,11 +164,13 @@ static void through_cache(emu_machine *m, emu_flow *f) {
     if (f->limit < 1) f->limit = 1;
   }
   f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];
+  return 0;
 }
 
-static void start_one(emu_machine *m, int32_t stream) {
+static int start_one(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
-  if (f->cached && f->bytes) through_cache(m, f);
+  int rc;
+  if (f->cached && f->bytes && (rc = through_cache(m, f)) < 0) return rc;
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
   f->rate = 0; /* none yet: its end is worked out with its first rate */
@@ -176,10 +179,11 @@ static void start_one(emu_machine *m, int32_t stream) {
   m->open[f->via] += m->weight[f->stream / EMU_STREAM_COUNT];
   m->port_users[f->stream / EMU_STREAM_COUNT]++;
   m->rates_stale = 1;
+  return 0;
 }
 
 /* All that are due start; where there is a cache, in the order of cores, so that it sees one order however the streams were run. */
-static void start_due(emu_machine *m) {
+static int start_due(emu_machine *m) {
   int32_t *due = m->work + m->c.cores * EMU_STREAM_COUNT;
   int64_t n = 0, keep = 0, next = INT64_MAX;
   for (int64_t j = 0; j < m->npending; j++) {
@@ -198,17 +202,21 @@ static void start_due(emu_machine *m) {
     while (at > 0 && due[at - 1] > id) due[at] = due[at - 1], at--;
     due[at] = id;
   }
-  for (int64_t j = 0; j < n; j++) start_one(m, due[j]);
+  for (int64_t j = 0; j < n; j++) {
+    const int rc = start_one(m, due[j]);
+    if (rc < 0) return rc;
+  }
+  return 0;
 }
 
 int emu_fluid_step(emu_machine *m) {
   if (!m->nactive && !m->npending) return 0;
-  if (m->npending && m->next_start <= m->now) start_due(m); /* what follows what has just ended: shares are worked out once */
+  int rc;
+  if (m->npending && m->next_start <= m->now && (rc = start_due(m)) < 0) return rc; /* what follows what has just ended: shares are worked out once */
   if (m->rates_stale) set_rates(m);
   int64_t next = m->nactive && m->next_finish < m->next_start ? m->next_finish : m->next_start;
   if (next < m->now) next = m->now;
-  int rc = advance(m, next);
-  if (rc < 0) return rc;
-  if (m->npending && m->next_start <= m->now) start_due(m);
+  if ((rc = advance(m, next)) < 0) return rc;
+  if (m->npending && m->next_start <= m->now && (rc = start_due(m)) < 0) return rc;
   return 1;
 }
