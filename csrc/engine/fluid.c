@@ -1,6 +1,26 @@
 /* Shared memory and network as rate servers: the active transfers share each resource fairly (max-min), in integer units, so that equal
-   requests issued together end together (SOUNDNESS 14). Time moves from one start or finish of a transfer to the next. */
+   requests issued together end together (SOUNDNESS 14). Time moves from one start or finish of a transfer to the next.
+
+   The transfers of a resource lie side by side in a pool. One that nobody squeezes keeps its own rate and knows when it ends. The others all
+   get the same: how much each of them has got since the beginning is one number of the pool, and each knows at which count it ends. So
+   while time passes nothing is written for any of them. */
+#include <stdlib.h>
 #include "machine.h"
+
+#define SHARED INT64_C(-1) /* a slot's rate: that of the pool */
+struct emu_slot { uint64_t end; int64_t limit, rate; int32_t stream, core; }; /* end: a time, or a count of the pool */
+
+int emu_fluid_prepare(emu_machine *m) {
+  const int64_t n = m->c.cores * EMU_STREAM_COUNT, alone = (int64_t)((__int128)m->c.dma_bytes_per_clk * EMU_UNITS / m->c.period_fs);
+  for (int64_t users = 0; users <= EMU_STREAM_COUNT; users++) m->port_share[users] = users > 1 ? alone / users : alone;
+  for (int via = 0; via < VIAS; via++)
+    if (!(m->pools[via].slots = malloc((size_t)n * sizeof *m->pools[via].slots))) return -1;
+  return 0;
+}
+
+void emu_fluid_free(emu_machine *m) {
+  for (int via = 0; via < VIAS; via++) free(m->pools[via].slots);
+}
 
 /* A transfer whose data phase starts at flows[stream].start. */
 void emu_fluid_submit(emu_machine *m, int stream) {
@@ -9,80 +29,121 @@ void emu_fluid_submit(emu_machine *m, int stream) {
   m->pending[m->npending++] = stream;
 }
 
-static int64_t local_limit(const emu_machine *m, const emu_flow *f) {
-  const int64_t users = m->port_users[f->stream / EMU_STREAM_COUNT], share = users > 1 ? m->port_rate / users : m->port_rate;
-  return f->limit < share ? f->limit : share;
+/* What it can take by itself: transfers of one core share its port. */
+static inline int64_t own_rate(const emu_machine *m, const emu_slot *x) {
+  const int64_t share = m->port_share[m->port_users[x->core]];
+  return x->limit < share || m->c.ideal ? x->limit : share;
 }
 
-/* While its rate stays, so does the time at which a transfer ends. */
-static inline void give(emu_flow *f, int64_t rate, int held) {
-  f->held = held;
-  if (f->rate == rate) return;
-  f->rate = rate;
-  f->finish = EMU_UNKNOWN;
+/* Water-filling: whoever cannot use an equal share of what is left keeps its own rate; the others share the rest. Nobody: INT64_MAX. */
+static int64_t level_of(const emu_machine *m, int via) {
+  const emu_pool *p = &m->pools[via];
+  if (via == VIA_NONE || m->c.ideal) return INT64_MAX;
+  int64_t equal = m->capacity[via] / p->open, before = 0;
+  for (;;) {
+    int64_t taken = 0, by = 0;
+    for (int64_t j = 0; j < p->n; j++) {
+      const int64_t own = own_rate(m, &p->slots[j]), w = m->weight[p->slots[j].core]; /* as many equal transfers as cores it stands for */
+      if (own <= equal) taken += own * w, by += w;
+    }
+    if (by == p->open) return INT64_MAX;
+    if (by == before) return equal;
+    before = by;
+    equal = (m->capacity[via] - taken) / (p->open - by);
+  }
 }
 
-/* Water-filling: whoever cannot use an equal share of what is left keeps its own limit; the others share the rest. */
-static void fill(emu_machine *m, int via, int64_t left, int64_t open) {
-  for (int64_t j = 0; j < m->nactive; j++) m->flows[m->active[j]].filled = 0;
-  for (int changed = 1; open && changed;) {
-    const int64_t equal = left / open;
-    changed = 0;
-    for (int64_t j = 0; j < m->nactive; j++) {
-      emu_flow *f = &m->flows[m->active[j]];
-      if (f->via != via || f->filled) continue;
-      const int64_t own = local_limit(m, f), w = m->weight[f->stream / EMU_STREAM_COUNT]; /* as many equal transfers as cores it stands for */
-      if (own > equal) continue;
-      give(f, own, 0);
-      f->filled = 1;
-      left -= own * w;
-      open -= w;
-      changed = 1;
+/* What is left of a transfer now, and for how long it has been squeezed. */
+static void settle(const emu_machine *m, const emu_pool *p, const emu_slot *x) {
+  emu_flow *f = &m->flows[x->stream];
+  if (x->rate == SHARED) f->left = (int64_t)(x->end - p->given);
+  else f->left -= x->rate * (m->now - f->since);
+  if (f->held) f->squeezed += m->now - f->since;
+  f->since = m->now;
+}
+
+static void set_pool(emu_machine *m, int via) {
+  emu_pool *p = &m->pools[via];
+  const int64_t level = level_of(m, via);
+  int64_t old_left = -1, old_rate = -1, old_end = 0;
+  p->rate = level > 0 ? level : 1;
+  for (int64_t j = 0; j < p->n; j++) {
+    emu_slot *x = &p->slots[j];
+    const int64_t own = own_rate(m, x), rate = own > level ? SHARED : own;
+    if (x->rate == rate) continue;
+    emu_flow *f = &m->flows[x->stream];
+    settle(m, p, x);
+    x->rate = rate;
+    f->held = rate == SHARED || (m->c.ideal && f->alone < f->limit);
+    if (rate == SHARED) x->end = p->given + (uint64_t)f->left;
+    else {
+      if (f->left != old_left || rate != old_rate) { /* equal transfers are common: divide once */
+        old_left = f->left;
+        old_rate = rate;
+        old_end = emu_align(m, m->now + (old_left + old_rate - 1) / old_rate); /* every engine acts on clock edges, DMA too */
+      }
+      x->end = (uint64_t)old_end;
     }
   }
-  if (!open) return;
-  const int64_t equal = left / open > 0 ? left / open : 1;
-  for (int64_t j = 0; j < m->nactive; j++) {
-    emu_flow *f = &m->flows[m->active[j]];
-    if (f->via == via && !f->filled) give(f, equal, 1);
-  }
 }
 
-/* Mostly nobody is below an equal share. */
-static void share(emu_machine *m, int via) {
-  const int64_t open = m->open[via], equal = m->capacity[via] / open;
-  for (int64_t j = 0; j < m->nactive; j++) {
-    const emu_flow *f = &m->flows[m->active[j]];
-    if (f->via != via || local_limit(m, f) > equal) continue;
-    fill(m, via, m->capacity[via], open);
-    return;
+static int64_t next_of(const emu_machine *m, const emu_pool *p) {
+  int64_t next = INT64_MAX, least = INT64_MAX;
+  for (int64_t j = 0; j < p->n; j++) {
+    const emu_slot *x = &p->slots[j];
+    const int64_t left = x->rate == SHARED ? (int64_t)(x->end - p->given) : INT64_MAX, end = x->rate == SHARED ? INT64_MAX : (int64_t)x->end;
+    least = left < least ? left : least;
+    next = end < next ? end : next;
   }
-  for (int64_t j = 0; j < m->nactive; j++) {
-    emu_flow *f = &m->flows[m->active[j]];
-    if (f->via == via) give(f, equal > 0 ? equal : 1, 1);
-  }
+  if (least == INT64_MAX) return next;
+  const int64_t end = emu_align(m, m->now + (least + p->rate - 1) / p->rate);
+  return end < next ? end : next;
 }
 
 static void set_rates(emu_machine *m) {
-  int64_t old_left = -1, old_rate = -1, old_finish = 0, next = INT64_MAX;
-  for (int via = VIA_HBM; via < VIAS; via++)
-    if (m->users[via] && !m->c.ideal) share(m, via);
-  for (int64_t j = 0; j < m->nactive; j++) {
-    emu_flow *f = &m->flows[m->active[j]];
-    if (m->c.ideal) give(f, f->alone, f->alone < f->limit);
-    else if (f->via == VIA_NONE) give(f, local_limit(m, f), 0);
-    if (f->finish == EMU_UNKNOWN) {
-      if (f->left != old_left || f->rate != old_rate) { /* equal transfers are common: divide once */
-        old_left = f->left;
-        old_rate = f->rate;
-        old_finish = emu_align(m, m->now + (old_left + old_rate - 1) / old_rate); /* every engine acts on clock edges, DMA too */
-      }
-      f->finish = old_finish;
-    }
-    if (f->finish < next) next = f->finish;
+  m->next_finish = INT64_MAX;
+  for (int via = 0; via < VIAS; via++) {
+    if (!m->pools[via].n) continue;
+    set_pool(m, via);
+    const int64_t next = next_of(m, &m->pools[via]);
+    if (next < m->next_finish) m->next_finish = next;
   }
-  m->next_finish = next;
   m->rates_stale = 0;
+}
+
+static void enter(emu_machine *m, int32_t stream) {
+  emu_flow *f = &m->flows[stream];
+  emu_pool *p = &m->pools[f->via];
+  const int32_t core = stream / EMU_STREAM_COUNT;
+  p->slots[p->n++] = (emu_slot){0, m->c.ideal ? f->alone : f->limit, 0, stream, core};
+  p->open += m->weight[core];
+  m->port_users[core]++;
+  f->since = m->now;
+  f->held = 0;
+  m->nactive++;
+  m->rates_stale = 1;
+}
+
+int emu_by_number(const void *a, const void *b) { return *(const int32_t *)a - *(const int32_t *)b; }
+
+/* The active transfers in `active`, what is left of each at this moment in its flow. */
+void emu_fluid_settle(emu_machine *m) {
+  int64_t n = 0;
+  for (int via = 0; via < VIAS; via++)
+    for (int64_t j = 0; j < m->pools[via].n; j++) {
+      settle(m, &m->pools[via], &m->pools[via].slots[j]);
+      m->active[n++] = m->pools[via].slots[j].stream;
+    }
+  qsort(m->active, (size_t)n, sizeof *m->active, emu_by_number); /* no result depends on their order */
+}
+
+/* The transfers in `active` are the active ones, as their flows say; rates follow from them. */
+void emu_fluid_restore(emu_machine *m) {
+  const int64_t n = m->nactive;
+  for (int via = 0; via < VIAS; via++) m->pools[via].n = m->pools[via].open = 0;
+  for (int64_t core = 0; core < m->c.cores; core++) m->port_users[core] = 0;
+  m->nactive = 0;
+  for (int64_t j = 0; j < n; j++) enter(m, m->active[j]);
 }
 
 static int finish(emu_machine *m, emu_flow *f) {
@@ -116,28 +177,35 @@ static int finish(emu_machine *m, emu_flow *f) {
   return 0;
 }
 
-/* Time passes from m->now to `next`: what is done leaves the active ones, in order. */
+/* Time passes from m->now to `next`: what is done leaves the pools. */
 static int advance(emu_machine *m, int64_t next) {
-  const int64_t dt = next - m->now;
+  const uint64_t dt = (uint64_t)(next - m->now);
   int32_t *done = m->work + m->c.cores * EMU_STREAM_COUNT;
-  int64_t keep = 0, n = 0;
+  int64_t n = 0;
   m->now = next;
-  for (int64_t j = 0; j < m->nactive; j++) {
-    emu_flow *f = &m->flows[m->active[j]];
-    if (f->held) f->squeezed += dt;
-    if (f->finish > next) {
-      f->left -= f->rate * dt;
-      m->active[keep++] = m->active[j];
-    } else done[n++] = m->active[j];
+  for (int via = 0; via < VIAS; via++) {
+    emu_pool *p = &m->pools[via];
+    int64_t keep = 0;
+    p->given += (uint64_t)p->rate * dt;
+    for (int64_t j = 0; next >= m->next_finish && j < p->n; j++) {
+      const emu_slot *x = &p->slots[j];
+      if (x->rate == SHARED ? (int64_t)(x->end - p->given) > 0 : (int64_t)x->end > next) {
+        p->slots[keep++] = *x;
+        continue;
+      }
+      settle(m, p, x);
+      p->open -= m->weight[x->core];
+      m->port_users[x->core]--;
+      done[n++] = x->stream;
+    }
+    if (next >= m->next_finish) p->n = keep;
   }
-  m->nactive = keep;
+  if (!n) return 0;
+  m->nactive -= n;
+  m->rates_stale = 1;
+  qsort(done, (size_t)n, sizeof *done, emu_by_number);
   for (int64_t j = 0; j < n; j++) {
-    emu_flow *f = &m->flows[done[j]];
-    m->port_users[f->stream / EMU_STREAM_COUNT]--;
-    m->users[f->via]--;
-    m->open[f->via] -= m->weight[f->stream / EMU_STREAM_COUNT];
-    m->rates_stale = 1;
-    int rc = finish(m, f);
+    const int rc = finish(m, &m->flows[done[j]]);
     if (rc < 0) return rc;
   }
   return 0;
@@ -173,12 +241,7 @@ static int start_one(emu_machine *m, int32_t stream) {
   if (f->cached && f->bytes && (rc = through_cache(m, f)) < 0) return rc;
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
-  f->rate = 0; /* none yet: its end is worked out with its first rate */
-  m->active[m->nactive++] = stream;
-  m->users[f->via]++;
-  m->open[f->via] += m->weight[f->stream / EMU_STREAM_COUNT];
-  m->port_users[f->stream / EMU_STREAM_COUNT]++;
-  m->rates_stale = 1;
+  enter(m, stream);
   return 0;
 }
 

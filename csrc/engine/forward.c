@@ -318,11 +318,7 @@ static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, c
     b->data_end += span;
     b->start += span;
   }
-  for (int64_t j = 0; j < m->nactive; j++) {
-    emu_flow *x = &m->flows[m->active[j]];
-    x->start += span;
-    if (x->finish != EMU_UNKNOWN) x->finish += span;
-  }
+  for (int64_t j = 0; j < m->nactive; j++) m->flows[m->active[j]].start += span;
   for (int64_t j = 0; j < m->npending; j++) m->flows[m->pending[j]].start += span;
   for (int64_t j = 0; j < f->ncounters; j++) m->counters[j] += n * (m->counters[j] - k->counters[j]);
   for (int64_t j = 0; j < f->nlabel_stalls; j++) m->label_stalls[j] += n * (m->label_stalls[j] - k->label_stalls[j]);
@@ -331,7 +327,7 @@ static int skip(emu_machine *m, emu_forward *f, const emu_state *k, int64_t n, c
   if (emu_releases_again(m, k->releases, m->nreleases, n, period)) return -1;
   m->now += span;
   m->next_start += m->npending ? span : 0;
-  m->next_finish += m->nactive ? span : 0;
+  emu_fluid_restore(m);
   m->unchecked = 1;
   return 0;
 }

@@ -152,16 +152,17 @@ typedef struct emu_plans emu_plans;
 /* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 15 are exact. */
 #define EMU_UNITS INT64_C(360360000000) /* 10^6 x 360360: whole for bytes per nanosecond divided by up to 15 */
 enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIAS };
-#define EMU_UNKNOWN INT64_C(-1) /* an end still to be worked out */
 typedef struct {
-  int64_t finish, left, rate, limit, start;
+  int64_t left, since, limit, start; /* left: at `since` */
   int32_t via, stream;
   int64_t alone, latency_fs, bytes;
-  int32_t own, held, filled; /* the cause that limits it when nobody else does; whether its rate now is a share of `via`; fluid.c's mark */
-  int64_t squeezed;          /* time for which it was */
+  int32_t own, held;         /* the cause that limits it when nobody else does; whether its rate now is a share of `via` */
+  int64_t squeezed;          /* time for which it was, until `since` */
   int32_t pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
 } __attribute__((aligned(64))) emu_flow;
+typedef struct emu_slot emu_slot;
+typedef struct { emu_slot *slots; int64_t n, open, rate; uint64_t given; } emu_pool; /* fluid.c; open: transfers, each as often as cores it stands for */
 typedef struct { int64_t base; emu_extent extent; } emu_touch; /* what it touches in device memory, looked up when its data phase starts */
 
 typedef struct { int32_t code, core, stream, pc, core2, stream2, pc2, space; int64_t lo, hi, lo2, hi2, a, b; char text[160]; } emu_failure;
@@ -200,7 +201,8 @@ typedef struct emu_machine {
   int32_t *work; int64_t nwork, work_head; uint64_t random;
   emu_flow *flows;           /* one per stream */
   emu_touch *touches;        /* the same, if there is a last-level cache */
-  int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, users[VIAS], open[VIAS], capacity[VIAS], port_rate, dma_rate, little_latency, little_rate; int rates_stale;
+  emu_pool pools[VIAS];
+  int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, capacity[VIAS], port_share[EMU_STREAM_COUNT + 1], dma_rate, little_latency, little_rate; int rates_stale;
   int64_t total_bytes[VIAS];
   int64_t end_time, instructions, syncs, polled;
   int (*poll)(void *); void *poll_arg;
@@ -258,7 +260,12 @@ int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i);
 int64_t emu_rate_of(int64_t bytes, int64_t fs);
 /* fluid.c: fair sharing */
+int emu_fluid_prepare(emu_machine *m);
+void emu_fluid_free(emu_machine *m);
 void emu_fluid_submit(emu_machine *m, int stream);
+void emu_fluid_settle(emu_machine *m);
+void emu_fluid_restore(emu_machine *m);
+int emu_by_number(const void *a, const void *b); /* of streams, for qsort */
 int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
 
 /* relevance.c: which registers can matter to a time; forward.c: exact fast-forward of loops */

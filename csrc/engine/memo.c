@@ -203,18 +203,13 @@ static void move_network(emu_machine *m, const emu_station *u, int64_t shift) {
   m->npending = u->npending;
   memcpy(m->active, u->active, (size_t)u->nactive * sizeof *m->active);
   memcpy(m->pending, u->pending, (size_t)u->npending * sizeof *m->pending);
-  memcpy(m->port_users, u->port_users, (size_t)m->c.cores * sizeof *m->port_users);
   for (int64_t j = 0; j < u->nactive + u->npending; j++) {
     emu_flow *x = &m->flows[u->active[j]];
     *x = u->flows[j];
     x->start += shift;
-    if (j < u->nactive && x->finish != EMU_UNKNOWN) x->finish += shift;
   }
-  memcpy(m->users, u->users, sizeof m->users);
-  memcpy(m->open, u->open, sizeof m->open);
-  m->rates_stale = u->rates_stale;
   m->next_start = m->npending ? u->next_start + shift : INT64_MAX;
-  m->next_finish = m->nactive ? u->next_finish + shift : INT64_MAX;
+  emu_fluid_restore(m);
 }
 
 /* Everything that was counted between the stations is counted once more. */
@@ -246,8 +241,8 @@ static int go(emu_machine *m, emu_forward *f, emu_memo *memo, const emu_station 
   }
   if (move_semaphores(m, f, t, u, shift) || count_again(m, t, u, shift) || emu_set_words(f, u->words, u->nwords))
     return emu_fail(m, NULL, E_MEMORY, "out of memory for fast-forward", 0, 0);
-  move_network(m, u, shift);
   m->now = u->now + shift;
+  move_network(m, u, shift);
   m->unchecked = 1;
   return 1;
 }

@@ -22,8 +22,8 @@ typedef struct { int32_t shape, accumulate; int64_t ring_size, ring_step; } emu_
 /* Everything but `added` and the paths lies in one piece of memory, `piece`. */
 typedef struct {
   int64_t hash, nwords, now, instructions, skipped, releases, total_bytes[VIAS];
-  int64_t nactive, npending, next_start, next_finish, users[VIAS], open[VIAS], nadded;
-  int rates_stale, linked;   /* linked: `path` leads here from the station before */
+  int64_t nactive, npending, next_start, nadded;
+  int linked;   /* linked: `path` leads here from the station before */
   void *piece;
   int64_t *words, *old;
   uint8_t *streams;          /* of each stream with words: all but its descriptors, of which only what can reach a time */
@@ -34,7 +34,7 @@ typedef struct {
   emu_take *takes;
   uint32_t *old_entries;
   emu_flow *flows;           /* active ones, then pending ones */
-  int32_t *active, *pending, *port_users;
+  int32_t *active, *pending;
   emu_path *path;
   emu_added *added;          /* what was counted on the way here */
 } emu_station;

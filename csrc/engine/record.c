@@ -129,9 +129,8 @@ static int64_t lay_out(emu_machine *m, const emu_forward *f, const emu_memo *mem
   t->takes = carve(&at, takes * (int64_t)sizeof *t->takes);
   t->old_entries = carve(&at, sems * (int64_t)sizeof *t->old_entries);
   t->flows = carve(&at, flows * (int64_t)sizeof *t->flows);
-  t->active = carve(&at, (flows + m->c.cores) * (int64_t)sizeof *t->active);
+  t->active = carve(&at, flows * (int64_t)sizeof *t->active);
   t->pending = t->active + m->nactive;
-  t->port_users = t->pending + m->npending;
   return at - begin;
 }
 
@@ -168,15 +167,10 @@ static void copy_semaphores(emu_machine *m, const emu_forward *f, emu_station *t
 static void copy_network(const emu_machine *m, emu_station *t) {
   memcpy(t->active, m->active, (size_t)m->nactive * sizeof *t->active);
   memcpy(t->pending, m->pending, (size_t)m->npending * sizeof *t->pending);
-  memcpy(t->port_users, m->port_users, (size_t)m->c.cores * sizeof *t->port_users);
   for (int64_t j = 0; j < m->nactive + m->npending; j++) t->flows[j] = m->flows[t->active[j]];
-  memcpy(t->users, m->users, sizeof t->users);
-  memcpy(t->open, m->open, sizeof t->open);
   t->nactive = m->nactive;
   t->npending = m->npending;
   t->next_start = m->next_start;
-  t->next_finish = m->next_finish;
-  t->rates_stale = m->rates_stale;
 }
 
 static int64_t gather(emu_added *to, int64_t *where, const int64_t *before, int64_t n) {

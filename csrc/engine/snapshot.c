@@ -106,8 +106,6 @@ static int64_t *list_flow(const emu_machine *m, int64_t *w, const emu_flow *x, i
   return w;
 }
 
-static int by_number(const void *a, const void *b) { return *(const int32_t *)a - *(const int32_t *)b; }
-
 /* The machine as a list of numbers, without what may differ from one period to the next. Rates follow from the active transfers. */
 int emu_list_machine(emu_machine *m, emu_forward *f) {
   int64_t *w;
@@ -130,8 +128,8 @@ int emu_list_machine(emu_machine *m, emu_forward *f) {
       f->nwords = list_semaphore(m, w, &m->sems[j], floor, &f->old[j]) - f->words;
     }
   }
-  qsort(m->active, (size_t)m->nactive, sizeof *m->active, by_number); /* no result depends on their order */
-  qsort(m->pending, (size_t)m->npending, sizeof *m->pending, by_number);
+  emu_fluid_settle(m);
+  qsort(m->pending, (size_t)m->npending, sizeof *m->pending, emu_by_number);
   if (!(w = room(f, FLOW_WORDS * (m->nactive + m->npending)))) return -1;
   for (int64_t j = 0; j < m->nactive; j++) w = list_flow(m, w, &m->flows[m->active[j]], 1);
   for (int64_t j = 0; j < m->npending; j++) w = list_flow(m, w, &m->flows[m->pending[j]], 0);
