@@ -137,6 +137,35 @@ class Eight(Section):
     """Most rows of x, and the output tile (m, n) up to there, rising; the last one also beyond."""
 
 
+class SplitRule(Section):
+    """How a library divides caches without trying: into the fewest parts that keep cores about as busy as the best number would."""
+
+    keys: Count
+    """Keys of the blocks that are dealt out to the parts."""
+    per_core: Count = 1
+    """Thread blocks that it reckons a core takes at a time."""
+    enough: Fraction
+    """Share of these places from which on undivided caches fill them well enough."""
+    share: Fraction
+    """Of the best occupancy of the last wave, what is good enough."""
+
+
+class DecodeKernels(Section):
+    """What a library's decode does otherwise than its prefill. Without a rule, the quickest number of parts is taken."""
+
+    tile_keys: Count
+    """Most keys of one step."""
+    resident: Count
+    """Thread blocks on a core at a time."""
+    rows: Count = 1
+    """Rows of queries that a block computes at least, even where fewer share keys."""
+    in_turn: bool = False
+    """Whether a block has one load under way at a time: keys, then values, then the next keys."""
+    merge_in_turn: bool = False
+    """Whether the merge of a split cache loads a part when it has added the one before."""
+    rule: SplitRule | None = None
+
+
 class AttentionKernels(Section):
     """The attention kernels of a library. Which of its tiles it takes and into how many parts it splits a cache is the mapper's choice."""
 
@@ -165,7 +194,10 @@ class AttentionKernels(Section):
     merge_launched: bool = False
     """Whether the merge of a split cache waits for a launch of its own (`reduce_launch`); else it starts while parts are made."""
     grouped_copies: CountOrNone = 0
-    """Copies of queries and of the output, kernels of their own, around a decode step of several sequences and several groups of heads."""
+    """Copies of queries or output, kernels of their own, around a decode step in which heads share keys."""
+    scattered_copies: CountOrNone = 0
+    """Such copies besides, where there are several sequences and several groups of heads."""
+    decode: DecodeKernels | None = None
 
 
 class Stack(Section):

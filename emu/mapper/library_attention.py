@@ -8,18 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from emu.chip.schema import Chip
-from emu.chip.surroundings import AttentionKernels
+from emu.chip.surroundings import AttentionKernels, DecodeKernels, SplitRule
 from emu.errors import UnsupportedError
-from emu.kernels.attention_decode import DecodeTiling, attention_decode, attention_merge, partials
+from emu.kernels.attention_decode import attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.cache_write import convert_rows, write_cache
+from emu.kernels.decode_blocks import DecodeBlocks, decode_blocks
 from emu.kernels.heads import Heads
 from emu.kernels.lang import Tracer
 from emu.machine import Machine, Run, timed
 from emu.mapper.area import Area, block_columns
 from emu.mapper.library import shortest_s
 from emu.mapper.lower import shape_of
-from emu.mapper.tilings import decode_tilings, prefill_tilings, row_tiling
+from emu.mapper.tilings import decode_block_keys, prefill_tilings, row_tiling
 from emu.models import Attention
 from isa import Program
 
@@ -27,7 +28,7 @@ SIMULATED = 3
 """Prefill candidates that are run."""
 REMEMBERED = 64
 """Smallest calls whose time a process remembers."""
-Tiling = PrefillTiling | DecodeTiling
+Tiling = PrefillTiling | DecodeBlocks
 _smallest_calls: dict[tuple[str, str, str, int, str], float] = {}
 
 
@@ -48,21 +49,23 @@ def library_attention(chip: Chip, call: Call, stack_name: str, fidelity: str = "
         raise UnsupportedError(f"{chip.name}: stack {stack_name!r} has no attention kernels; describe them in {where}")
     kernels, dim = stack.attention, call.op.head_dim
     added = max(0.0, stack.launch_s - shortest_s(chip, stack_name, fidelity) - chip.sync.barrier_cycles / chip.core.clock_hz)
-    merging = stack.reduce_launch_s - stack.launch_s + added if kernels.merge_launched else 0.0
-    tiling, run, tried = _quickest(chip, call, kernels, fidelity, max(0.0, merging))
+    behind = max(0.0, stack.reduce_launch_s - stack.launch_s + added)  # of a kernel that follows another one
+    merging = behind if kernels.merge_launched else 0.0
+    tiling, run, tried = _quickest(chip, call, kernels, fidelity, merging)
     floor = kernels.floor.get(str(dim), stack.attention_floor_s)
-    beside = _copies(call.op, kernels) * added + _merges(tiling) * max(0.0, merging)
+    beside = _copies(call.op, kernels) * behind + _merges(tiling) * merging
     return tiling, run, beside + max(0.0, floor - _smallest(chip, call.fmt, kernels, dim, fidelity)), tried
 
 
 def _copies(op: Attention, kernels: AttentionKernels) -> int:
     """Kernels around this one that only copy."""
-    grouped = op.q_len == 1 and op.batch > 1 and op.q_heads > op.kv_heads > 1
-    return kernels.grouped_copies if grouped else 0
+    if op.q_len > 1 or op.q_heads == op.kv_heads:
+        return 0
+    return kernels.grouped_copies + (kernels.scattered_copies if op.batch > 1 and op.kv_heads > 1 else 0)
 
 
 def _merges(tiling: Tiling) -> bool:
-    return isinstance(tiling, DecodeTiling) and tiling.split_kv > 1
+    return isinstance(tiling, DecodeBlocks) and tiling.split_kv > 1
 
 
 def _quickest(chip: Chip, call: Call, kernels: AttentionKernels, fidelity: str, merging_s: float = 0.0) -> tuple[Tiling, Run, int]:
@@ -95,10 +98,7 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     sram, acc, op = chip.core.sram.capacity_bytes, chip.core.acc.capacity_bytes, call.op
     area = Area(0, 0, sram, acc, block_columns(chip), acc if chip.core.acc.work else sram)
     if op.q_len == 1:
-        decode = decode_tilings(chip, area, op, call.kv_fmt, call.kv_fmt)
-        most = 1 if kernels.split_grouped and op.q_heads == op.kv_heads else kernels.split_limit
-        cut = [replace(t, tile_kv=min(t.tile_kv, kernels.tile_keys)) for t in decode if t.split_kv <= most]
-        return [replace(t, resident=kernels.resident, lookups=kernels.lookups) for t in cut]
+        return _decode_tilings(chip, area, call, kernels)
     sharing = 1 if kernels.packed else op.q_heads // op.kv_heads
     op = replace(op, kv_heads=op.kv_heads * sharing)
     most, in_place = max(kernels.tile_rows, op.q_heads // op.kv_heads), chip.core.acc.work and call.kv_fmt != "int8"
@@ -106,6 +106,37 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     largest = [t for t in found if t.tile_q == max(t.tile_q for t in found)]
     how = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order")}
     return [replace(t, dealt=True, sharing=sharing, **how) for t in largest[:SIMULATED]]
+
+
+def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernels) -> list[Tiling]:
+    """With the cache in as many parts as the library's rule says, or in each number that it might try."""
+    op, how = call.op, kernels.decode or DecodeKernels(tile_keys=kernels.tile_keys, resident=kernels.resident)
+    items, keys = op.batch * op.kv_heads, op.kv_len - op.first_key
+    if kernels.split_grouped and op.q_heads == op.kv_heads:
+        splits = [1]
+    elif how.rule is not None:
+        splits = [_parts(how.rule, items, chip.core_count, keys, kernels.split_limit)]
+    else:
+        spare = min(kernels.split_limit, -(-chip.core_count // items))
+        splits = sorted({1, *(s for s in (2, 4, 8, 16, spare) if s <= spare and s * 2 <= -(-keys // 8))})
+    blocks, repeat = -(-items * min(splits) // chip.core_count), max(1, how.rows * op.kv_heads // op.q_heads)
+    found: list[Tiling] = []
+    for split in splits:
+        turns = 2 * min(how.resident, blocks) if how.in_turn else 0
+        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, repeat, turns)
+        t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t, -(-keys // split)))
+        found.append(replace(t, split_kv=t.parts(keys)))
+    return found
+
+
+def _parts(rule: SplitRule, items: int, cores: int, keys: int, most: int) -> int:
+    """The fewest parts whose last wave is about as full as the best number's; a number that makes no part shorter is not looked at."""
+    places, blocks = cores * rule.per_core, -(-keys // rule.keys)
+    if items >= rule.enough * places:
+        return 1
+    numbers = [s for s in range(1, min(most, places, blocks) + 1) if s == 1 or -(-blocks // s) != -(-blocks // (s - 1))]
+    full = {s: items * s / places / -(-items * s // places) for s in numbers}
+    return next(s for s in numbers if full[s] >= rule.share * max(full.values()))
 
 
 def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: AttentionKernels) -> Program:
@@ -141,12 +172,12 @@ def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: A
         return k.program()
     parts = partials(k, s, tiling.split_kv) if tiling.split_kv > 1 else None
     with k.op("attention"):
-        attention_decode(k, q, *caches, parts or out, s, tiling, table)
+        decode_blocks(k, q, *caches, parts or out, s, tiling, table)
     if parts is not None:
         count, heads, dim = parts.o.shape
         acc = chip.core.acc.capacity_bytes if chip.core.acc.work else chip.core.sram.capacity_bytes
         area = Area(0, 0, chip.core.sram.capacity_bytes, acc, block_columns(chip), acc)
         with k.op("merge"):
             rows = row_tiling(k.limits, area, heads, dim, "fp32", call.fmt, 2 * count + 2, "a row of the merge")
-            attention_merge(k, parts, out.tensor, rows)
+            attention_merge(k, parts, out.tensor, rows, kernels.decode is not None and kernels.decode.merge_in_turn)
     return k.program()

@@ -8,6 +8,7 @@ from emu.chip.schema import Chip
 from emu.errors import CapacityError
 from emu.kernels.attention_decode import DecodeTiling
 from emu.kernels.attention_prefill import PrefillTiling
+from emu.kernels.decode_blocks import DecodeBlocks
 from emu.kernels.embed import EmbedTiling
 from emu.kernels.lang import format_bytes
 from emu.kernels.lang.limits import Limits
@@ -188,6 +189,23 @@ def _decode_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_kv: int) -> tuple
     q, kv = format_bytes(q_fmt), format_bytes(kv_fmt)
     work = group * op.head_dim * (2 * q + 4 + 8) + group * tile_kv * (4 + 2 * q) + group * 64 + 4096
     return 4 * tile_kv * op.head_dim * kv, work, 2 * group * (tile_kv + op.head_dim) * 4
+
+
+def _decode_block_bytes(op: Attention, fmt: str, t: DecodeBlocks, tile_kv: int) -> tuple[int, int, int]:
+    """Bytes of keys and values, of what the vector engine works on, and of accumulators, as the kernel of blocks allocates them."""
+    group, size = op.q_heads // op.kv_heads, format_bytes(fmt)
+    rows = t.repeat * group
+    work = (2 * group + (rows if t.repeat > 1 else 0)) * op.head_dim * size + 2 * group * op.head_dim * 4 + rows * (tile_kv * size + 16)
+    return (t.in_turn or 4) * tile_kv * op.head_dim * size, work + 4096, rows * ((1 if t.in_turn else 2) * tile_kv + op.head_dim) * 4
+
+
+def decode_block_keys(chip: Chip, area: Area, op: Attention, fmt: str, t: DecodeBlocks, keys: int) -> int:
+    """Keys of a tile of decode in blocks: the most, up to `t`'s, that fit a core and are not mostly past the end of its `keys`."""
+    for tile_kv in (n for n in (512, 256, 128, 64, 32, 16, 8) if n <= max(8, t.tile_kv)):
+        if _fits(chip, area, *_decode_block_bytes(op, fmt, t, tile_kv)) and (tile_kv == 8 or tile_kv < 2 * keys):
+            return tile_kv
+    need = _lacking(chip, area, *_decode_block_bytes(op, fmt, t, 8))
+    raise CapacityError(f"decode attention does not fit a core of {chip.name}: the smallest tile needs {need}")
 
 
 def decode_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[DecodeTiling]:
