@@ -138,16 +138,19 @@ class Eight(Section):
 
 
 class SplitRule(Section):
-    """How a library divides caches without trying: into the fewest parts that keep cores about as busy as the best number would."""
+    """How a library divides caches without trying: into the fewest parts that keep cores about as busy as the best number would, or, with
+    `spread`, into parts as long as a core's share of all blocks."""
 
     keys: Count
     """Keys of the blocks that are dealt out to the parts."""
     per_core: Count = 1
     """Thread blocks that it reckons a core takes at a time."""
-    enough: Fraction
+    enough: Fraction = 1.0
     """Share of these places from which on undivided caches fill them well enough."""
-    share: Fraction
+    share: Fraction = 1.0
     """Of the best occupancy of the last wave, what is good enough."""
+    spread: Annotated[float, Field(ge=1, le=16)] | None = None
+    """How much longer than a core's share a part may be."""
 
 
 class DecodeKernels(Section):
@@ -164,6 +167,10 @@ class DecodeKernels(Section):
     merge_in_turn: bool = False
     """Whether the merge of a split cache loads a part when it has added the one before."""
     rule: SplitRule | None = None
+    scanned: CountOrNone = 0
+    """Sequences whose lengths a block reads in one trip to memory on its way to its next work item; 0: it knows where that is."""
+    scanned_most: CountOrNone = 0
+    """Sequences beyond which the work items are found otherwise."""
 
 
 class AttentionKernels(Section):

@@ -21,11 +21,11 @@ def write_cache(k: Tracer, keys: Heads, values: Heads, k_cache: Heads, v_cache: 
                 _copy(k, source.at(b, 0, s.kv_heads, token, 1, 1), cache.at(b, 0, s.kv_heads, token + s.past, 1, 1), resident)
 
 
-def look_up(k: Tracer, table: Tensor, place: Value, times: int) -> None:
+def look_up(k: Tracer, table: Tensor, place: Value, times: Value) -> None:
     """`times` reads of memory, each after the one before has been used: what a block finds out before it can load anything.
 
     One slot holds what is read, so the next read waits for the vector engine to be done with it, and later loads of the queue behind it."""
-    if times:
+    if times != 0:
         for _ in k.loop(times + 1):
             entry = k.fetch(table.at((place,), (1,)), name="entry")
             k.mov(k.tile((1,), table.fmt, name="known"), entry)

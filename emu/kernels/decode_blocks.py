@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from emu.errors import UnsupportedError
@@ -23,6 +23,8 @@ class DecodeBlocks:
     """Blocks on a core at a time."""
     lookups: int = 0
     """Reads of memory, one after another, that each of them begins with."""
+    scanned: int = 0
+    """Sequences it passes with one more such read on its way from one of its blocks to the next; 0: with none."""
     repeat: int = 1
     """How often the group's queries stand in a tile: what a kernel computes whose tiles have more rows than heads share keys."""
     in_turn: int = 0
@@ -51,9 +53,9 @@ def decode_blocks(
     scratch = Scratch(k, (many,), t.tile_kv, q.tensor.fmt, 1)
     scores_ring = k.ring("s", many * t.tile_kv * 4, 1 if t.in_turn else 2, "acc")
     sums = k.ring("pv", many * s.head_dim * 4, 1, "acc")
-    for b, h, part, first, steps in _dealt(k, s, t):
+    for b, h, part, first, steps, reads in _dealt(k, s, t):
         if table is not None:
-            look_up(k, table, b, t.lookups)
+            look_up(k, table, b, reads)
         rows = _queries(k, q.at(b, h * s.group, s.group, 0, 1, 1).as_dims(0, 2), t.repeat)
         state, begin = Online(k, (many,), (many,), s.head_dim, s.softmax_scale, scratch, in_place=True), k.block
 
@@ -119,18 +121,27 @@ def _queries(k: Tracer, source: View, repeat: int) -> View:
     return rows.reshape((repeat * group, dim))
 
 
-def _dealt(k: Tracer, s: Attention, t: DecodeBlocks) -> Iterator[tuple[Value, Value, Value, Value, Value]]:
-    """Sequence, head, part, first tile and number of tiles of each of this core's blocks: those of equal length go round the cores."""
+def _dealt(k: Tracer, s: Attention, t: DecodeBlocks) -> Iterator[tuple[Value, Value, Value, Value, Value, Value]]:
+    """Sequence, head, part, first tile, number of tiles, and reads before them, of each of this core's blocks: they go round the cores."""
     work = [(b, h, p) for b in range(s.batch) for h in range(s.kv_heads) for p in range(t.split_kv)]
     mine = [work[c :: k.cores] for c in range(k.cores)]
     tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in range(len(mine[0]))] for axis in range(3)]
     tiles = -(-s.kv_len // t.tile_kv)
     each = -(-tiles // t.split_kv)
     lengths = [k.per_core([min(each, tiles - (m[r][2] if r < len(m) else 0) * each) for m in mine]) for r in range(len(mine[0]))]
+    reads = [k.per_core([_reads(t, m, r) for m in mine]) for r in range(len(mine[0]))]
     for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
         b, h = (k.lookup(i, table) for table in tables[:2])
+        looks = k.lookup(i, reads) if t.scanned else t.lookups
         if t.split_kv == 1:
-            yield b, h, 0, 0, tiles
+            yield b, h, 0, 0, tiles, looks
         else:
             part = k.lookup(i, tables[2])
-            yield b, h, part, part * each, k.lookup(i, lengths) if tiles % t.split_kv else each
+            yield b, h, part, part * each, k.lookup(i, lengths) if tiles % t.split_kv else each, looks
+
+
+def _reads(t: DecodeBlocks, mine: Sequence[tuple[int, int, int]], r: int) -> int:
+    """Reads that a core's r-th block begins with."""
+    if not t.scanned or r >= len(mine):
+        return t.lookups
+    return t.lookups + mine[r][0] // t.scanned - (mine[r - 1][0] // t.scanned if r else 0)

@@ -5,6 +5,7 @@ call that was measured, less what the machine itself takes for the smallest one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from emu.chip.schema import Chip
@@ -15,7 +16,7 @@ from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.cache_write import convert_rows, write_cache
 from emu.kernels.decode_blocks import DecodeBlocks, decode_blocks
 from emu.kernels.heads import Heads
-from emu.kernels.lang import Tracer
+from emu.kernels.lang import Tracer, format_bytes
 from emu.machine import Machine, Run, timed
 from emu.mapper.area import Area, block_columns
 from emu.mapper.library import shortest_s
@@ -108,6 +109,13 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     return [replace(t, dealt=True, sharing=sharing, **how) for t in largest[:SIMULATED]]
 
 
+def _under_way(chip: Chip, kernels: AttentionKernels, elements: int, fmt: str, to: str) -> int:
+    """Tokens that a copying kernel has on a core at a time, each twice: fewer than the library's where they do not fit."""
+    room = chip.core.acc.capacity_bytes if chip.core.acc.work else chip.core.sram.capacity_bytes
+    each = elements * (format_bytes(fmt) + (format_bytes(to) if to != fmt else 0))
+    return max(1, min(kernels.write_resident, (room - 4096) // (2 * each)))
+
+
 def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     """With the cache in as many parts as the library's rule says, or in each number that it might try."""
     op, how = call.op, kernels.decode or DecodeKernels(tile_keys=kernels.tile_keys, resident=kernels.resident)
@@ -123,15 +131,19 @@ def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernel
     found: list[Tiling] = []
     for split in splits:
         turns = 2 * min(how.resident, blocks) if how.in_turn else 0
-        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, repeat, turns)
+        scanned = how.scanned if op.batch <= how.scanned_most else 0
+        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, scanned, repeat, turns)
         t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t, -(-keys // split)))
         found.append(replace(t, split_kv=t.parts(keys)))
     return found
 
 
 def _parts(rule: SplitRule, items: int, cores: int, keys: int, most: int) -> int:
-    """The fewest parts whose last wave is about as full as the best number's; a number that makes no part shorter is not looked at."""
+    """Parts as long as a core's share of all blocks; or the fewest whose last wave is about as full as the best number's, where a number
+    that makes no part shorter is not looked at."""
     places, blocks = cores * rule.per_core, -(-keys // rule.keys)
+    if rule.spread:
+        return min(most, -(-blocks // math.ceil(blocks * items * rule.spread / places)))
     if items >= rule.enough * places:
         return 1
     numbers = [s for s in range(1, min(most, places, blocks) + 1) if s == 1 or -(-blocks // s) != -(-blocks // (s - 1))]
@@ -154,17 +166,17 @@ def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: A
     out = Heads(k.hbm("heads", (tokens, columns[0]), call.fmt, "out"), s.batch, s.head_dim)
     table = k.hbm("table", (s.batch,), "int32", "in")
     with k.op("write"):
-        write_cache(k, keys, values, *caches, s, kernels.write_resident)
+        write_cache(k, keys, values, *caches, s, _under_way(chip, kernels, 2 * columns[1], call.fmt, kv))
     if kv != call.fmt:
         narrow = Heads(k.hbm("q_narrow", q.tensor.shape, kv), 1, s.head_dim)
         with k.op("convert"):
-            convert_rows(k, Heads(q.tensor, 1, s.head_dim), narrow, s, kernels.write_resident)
+            convert_rows(k, Heads(q.tensor, 1, s.head_dim), narrow, s, _under_way(chip, kernels, columns[0], call.fmt, kv))
         q = Heads(narrow.tensor, s.batch, s.head_dim)
     copies = _copies(op, kernels)
     for j in range(copies):
         copy = Heads(k.hbm(f"copy{j}", q.tensor.shape, q.tensor.fmt), 1, s.head_dim)
         with k.op(f"copy{j}"):
-            convert_rows(k, Heads(q.tensor, 1, s.head_dim), copy, s, kernels.write_resident)
+            convert_rows(k, Heads(q.tensor, 1, s.head_dim), copy, s, _under_way(chip, kernels, columns[0], call.fmt, call.fmt))
     if isinstance(tiling, PrefillTiling):
         with k.op("attention"):
             each = replace(s, kv_heads=s.kv_heads * tiling.sharing, group=s.group // tiling.sharing)
