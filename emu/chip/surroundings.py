@@ -167,10 +167,6 @@ class DecodeKernels(Section):
     merge_in_turn: bool = False
     """Whether the merge of a split cache loads a part when it has added the one before."""
     rule: SplitRule | None = None
-    scanned: CountOrNone = 0
-    """Sequences whose lengths a block reads in one trip to memory on its way to its next work item; 0: it knows where that is."""
-    scanned_most: CountOrNone = 0
-    """Sequences beyond which the work items are found otherwise."""
 
 
 class AttentionKernels(Section):
@@ -190,10 +186,20 @@ class AttentionKernels(Section):
     """Whether a block of a prefill takes all query heads that share keys together, or one head of queries."""
     looks_ahead: bool = False
     """Whether a block of a prefill looks up while the one before it runs: then only a core's first one waits for that."""
+    ascending: bool = False
+    """Whether a prefill's blocks are handed out head by head, from the first query on; else the longest first."""
+    together: Bytes | None = None
+    """Keys and values of so many heads are worked on at a time, the longest blocks of these heads first; nothing: of all heads."""
+    scanned: CountOrNone = 0
+    """Sequences whose lengths a block reads in one trip to memory on its way to its next work item; 0: it knows where that is."""
+    scanned_most: CountOrNone = 0
+    """Sequences beyond which the work items are found otherwise."""
     split_limit: Count = 1
     """Parts of a cache in decode at most."""
     write_resident: Count = 1
-    """Tokens under way on a core at a time while new keys and values are written into the cache."""
+    """Tokens under way on a core at a time while new keys and values are written into the cache, each by a block of most threads."""
+    write_threads: Count = 1
+    """Most threads of such a block, one for each element of a token's keys; narrower tokens leave room for more of them."""
     floor: dict[str, Seconds] = {}
     """Shortest call by head dimension, each of which is a kernel of its own; `attention_floor` where nothing is said."""
     split_grouped: bool = False

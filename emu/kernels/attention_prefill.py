@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import heapreplace
 
 from emu.errors import UnsupportedError
-from emu.kernels.cache_write import look_up
+from emu.kernels.cache_write import look_up, passed_over
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, format_bytes, kernel
 from emu.kernels.lang.tree import Block
@@ -38,9 +38,15 @@ class PrefillTiling:
     in_order: bool = False
     """Whether the next scores are begun only behind the product of the last probabilities: then no product runs beside a softmax."""
     dealt: bool = False
-    """Whether query tiles of all heads and sequences are dealt out one by one, the longest first, rather than on the grid."""
+    """Whether query tiles of all heads and sequences are dealt out one by one, rather than on the grid."""
+    ascending: bool = False
+    """Whether they are dealt out head by head, from the first query on; else the longest first, sequence by sequence."""
+    section: int = 1 << 30
+    """Heads of a sequence whose tiles are dealt out together, the longest first; then come the next heads."""
     sharing: int = 1
     """Heads of the shape that have the same keys, one after another: query heads that a library does not take together (if dealt)."""
+    scanned: int = 0
+    """Sequences it passes with one more such read on its way from one of its tiles to the next; 0: with none."""
     looks_ahead: bool = False
     """Whether only a core's first one does, because the others look up while the one before them runs."""
     in_place: bool = False
@@ -171,9 +177,9 @@ def attention_prefill(
     rings = _Rings(k, q, keys, values, s, t)
     if table is not None and t.looks_ahead:
         look_up(k, table, 0, t.lookups)
-    for b, h, shared, block, tile in _dealt(k, s, t, per_block) if t.dealt else _work(k, shares, t.resident):
-        if table is not None and not t.looks_ahead:
-            look_up(k, table, b, t.lookups)
+    for b, h, shared, block, tile, passed in _dealt(k, s, t, per_block) if t.dealt else _work(k, shares, t.resident):
+        if table is not None:
+            look_up(k, table, b, passed if t.looks_ahead else t.lookups + passed)
         span = _span(s, t, block, tile, per_block)
         q0 = (block * per_block + tile) * t.tile_q
         valid = k.maximum(k.minimum(t.tile_q, s.q_len - q0), 0)
@@ -191,21 +197,30 @@ def attention_prefill(
         queries.leave(k, out, q0)
 
 
-def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[tuple[Value, Value, Value, Value, Value]]:
+_Place = tuple[Value, Value, Value, Value, Value, Value]
+"""Sequence, head, head of the keys, block of query tiles, query tile in it, and reads on the way there."""
+
+
+def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[_Place]:
     """The loops over this core's sequences, heads (and those of their keys), blocks of query tiles, and query tiles in a block."""
     b, h, block, tile = shares
     for i in k.loop(b.count, resident=resident):
         for j in k.loop(h.count, resident=resident):
             for m in k.loop(block.count, resident=resident):
                 for n in k.loop(tile.count, resident=resident):
-                    yield b.unit(i), h.unit(j), h.unit(j), block.unit(m), tile.unit(n)
+                    yield b.unit(i), h.unit(j), h.unit(j), block.unit(m), tile.unit(n), 0
 
 
-def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterator[tuple[Value, Value, Value, Value, Value]]:
-    """The same, tile by tile: the longest first, each to the core that is free first, a tile of keys taking one unit of time."""
+def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterator[_Place]:
+    """The same, tile by tile, each to the core that is free first, a tile of keys taking one unit of time."""
     tiles = -(-s.q_len // t.tile_q)
     keys = [min(-(-s.kv_len // t.tile_kv), -(-((n + 1) * t.tile_q + s.past) // t.tile_kv)) if s.causal else 1 for n in range(tiles)]
-    work = [(b, h, n) for n in sorted(range(tiles), key=lambda n: -keys[n]) for b in range(s.batch) for h in range(s.kv_heads)]
+    if t.ascending:
+        work = [(b, h, n) for b in range(s.batch) for h in range(s.kv_heads) for n in range(tiles)]
+    else:
+        longest, step = sorted(range(tiles), key=lambda n: -keys[n]), min(t.section, s.kv_heads)
+        heads = [range(h, min(h + step, s.kv_heads)) for h in range(0, s.kv_heads, step)]
+        work = [(b, h, n) for b in range(s.batch) for some in heads for n in longest for h in some]
     mine: list[list[tuple[int, ...]]] = [[] for _ in range(k.cores)]
     free = [(0, c) for c in range(k.cores)]
     for b, h, n in work:
@@ -214,8 +229,10 @@ def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterato
         mine[core].append((b, h, h // t.sharing, n // per_block, n % per_block))
     rounds = range(max(map(len, mine)))
     tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(5)]
+    passed = [k.per_core([passed_over(t.scanned, m, r) for m in mine]) for r in rounds]
     for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
-        yield tuple(k.lookup(i, table) for table in tables)  # type: ignore[misc]
+        place = [k.lookup(i, table) for table in (*tables, passed)[: 6 if t.scanned else 5]]
+        yield tuple(place) if t.scanned else (*place, 0)  # type: ignore[misc]
 
 
 def _tiles_per_block(s: Attention, t: PrefillTiling) -> int:

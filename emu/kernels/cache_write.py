@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, View, kernel
 from emu.kernels.shard import grid
@@ -29,6 +31,13 @@ def look_up(k: Tracer, table: Tensor, place: Value, times: Value) -> None:
         for _ in k.loop(times + 1):
             entry = k.fetch(table.at((place,), (1,)), name="entry")
             k.mov(k.tile((1,), table.fmt, name="known"), entry)
+
+
+def passed_over(scanned: int, mine: Sequence[Sequence[int]], r: int) -> int:
+    """Reads, each of the lengths of `scanned` sequences, on the way to a core's r-th work item; items begin with their sequence."""
+    if not scanned or r >= len(mine):
+        return 0
+    return mine[r][0] // scanned - (mine[r - 1][0] // scanned if r else 0)
 
 
 @kernel

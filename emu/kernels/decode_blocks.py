@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import Parts, store_part
-from emu.kernels.cache_write import look_up
+from emu.kernels.cache_write import look_up, passed_over
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, View, format_bytes, kernel
 from emu.kernels.online import Online, Scratch
@@ -28,8 +28,8 @@ class DecodeBlocks:
     repeat: int = 1
     """How often the group's queries stand in a tile: what a kernel computes whose tiles have more rows than heads share keys."""
     in_turn: int = 0
-    """Tiles of keys and values there is room for where they take turns: keys, then values, then the next keys. Each is loaded when a product
-    has left a tile. 0: both have two tiles, and the next scores are begun before the product of the last probabilities."""
+    """Tiles of keys and values there is room for where they take turns: keys, then values, then the next keys, each when a product has
+    left a tile. 0: both have two tiles, and the next scores are begun before the product of the last probabilities."""
 
     def parts(self, keys: int) -> int:
         """Parts that get any of so many keys."""
@@ -129,7 +129,7 @@ def _dealt(k: Tracer, s: Attention, t: DecodeBlocks) -> Iterator[tuple[Value, Va
     tiles = -(-s.kv_len // t.tile_kv)
     each = -(-tiles // t.split_kv)
     lengths = [k.per_core([min(each, tiles - (m[r][2] if r < len(m) else 0) * each) for m in mine]) for r in range(len(mine[0]))]
-    reads = [k.per_core([_reads(t, m, r) for m in mine]) for r in range(len(mine[0]))]
+    reads = [k.per_core([t.lookups + passed_over(t.scanned, m, r) for m in mine]) for r in range(len(mine[0]))]
     for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
         b, h = (k.lookup(i, table) for table in tables[:2])
         looks = k.lookup(i, reads) if t.scanned else t.lookups
@@ -139,9 +139,3 @@ def _dealt(k: Tracer, s: Attention, t: DecodeBlocks) -> Iterator[tuple[Value, Va
             part = k.lookup(i, tables[2])
             yield b, h, part, part * each, k.lookup(i, lengths) if tiles % t.split_kv else each, looks
 
-
-def _reads(t: DecodeBlocks, mine: Sequence[tuple[int, int, int]], r: int) -> int:
-    """Reads that a core's r-th block begins with."""
-    if not t.scanned or r >= len(mine):
-        return t.lookups
-    return t.lookups + mine[r][0] // t.scanned - (mine[r - 1][0] // t.scanned if r else 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from emu.chip.schema import Chip
 from emu.chip.surroundings import AttentionKernels, DecodeKernels, SplitRule
@@ -105,15 +106,25 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     most, in_place = max(kernels.tile_rows, op.q_heads // op.kv_heads), chip.core.acc.work and call.kv_fmt != "int8"
     found = prefill_tilings(chip, area, op, call.fmt, call.kv_fmt, in_place, (most, kernels.tile_keys))
     largest = [t for t in found if t.tile_q == max(t.tile_q for t in found)]
-    how = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order")}
+    how: dict[str, Any] = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order", "ascending")}
+    how["scanned"] = _scanned(op, kernels)
+    if kernels.together is not None:
+        head = 2 * op.kv_len * op.head_dim * format_bytes(call.kv_fmt)
+        how["section"] = max(1, int(kernels.together) // head) * sharing
     return [replace(t, dealt=True, sharing=sharing, **how) for t in largest[:SIMULATED]]
 
 
-def _under_way(chip: Chip, kernels: AttentionKernels, elements: int, fmt: str, to: str) -> int:
+def _scanned(op: Attention, kernels: AttentionKernels) -> int:
+    """Sequences that a block passes with one read on its way to its next work item; 0: with none."""
+    return kernels.scanned if op.batch <= kernels.scanned_most else 0
+
+
+def _under_way(chip: Chip, kernels: AttentionKernels, elements: int, fmt: str, to: str, operands: int = 1) -> int:
     """Tokens that a copying kernel has on a core at a time, each twice: fewer than the library's where they do not fit."""
     room = chip.core.acc.capacity_bytes if chip.core.acc.work else chip.core.sram.capacity_bytes
-    each = elements * (format_bytes(fmt) + (format_bytes(to) if to != fmt else 0))
-    return max(1, min(kernels.write_resident, (room - 4096) // (2 * each)))
+    each = operands * elements * (format_bytes(fmt) + (format_bytes(to) if to != fmt else 0))
+    blocks = kernels.write_resident * max(1, kernels.write_threads // elements)
+    return max(1, min(blocks, (room - 4096) // (2 * each)))
 
 
 def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernels) -> list[Tiling]:
@@ -123,7 +134,7 @@ def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernel
     if kernels.split_grouped and op.q_heads == op.kv_heads:
         splits = [1]
     elif how.rule is not None:
-        splits = [_parts(how.rule, items, chip.core_count, keys, kernels.split_limit)]
+        splits = [parts_by_rule(how.rule, items, chip.core_count, keys, kernels.split_limit)]
     else:
         spare = min(kernels.split_limit, -(-chip.core_count // items))
         splits = sorted({1, *(s for s in (2, 4, 8, 16, spare) if s <= spare and s * 2 <= -(-keys // 8))})
@@ -131,14 +142,13 @@ def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernel
     found: list[Tiling] = []
     for split in splits:
         turns = 2 * min(how.resident, blocks) if how.in_turn else 0
-        scanned = how.scanned if op.batch <= how.scanned_most else 0
-        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, scanned, repeat, turns)
+        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, _scanned(op, kernels), repeat, turns)
         t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t, -(-keys // split)))
         found.append(replace(t, split_kv=t.parts(keys)))
     return found
 
 
-def _parts(rule: SplitRule, items: int, cores: int, keys: int, most: int) -> int:
+def parts_by_rule(rule: SplitRule, items: int, cores: int, keys: int, most: int) -> int:
     """Parts as long as a core's share of all blocks; or the fewest whose last wave is about as full as the best number's, where a number
     that makes no part shorter is not looked at."""
     places, blocks = cores * rule.per_core, -(-keys // rule.keys)
@@ -166,7 +176,7 @@ def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: A
     out = Heads(k.hbm("heads", (tokens, columns[0]), call.fmt, "out"), s.batch, s.head_dim)
     table = k.hbm("table", (s.batch,), "int32", "in")
     with k.op("write"):
-        write_cache(k, keys, values, *caches, s, _under_way(chip, kernels, 2 * columns[1], call.fmt, kv))
+        write_cache(k, keys, values, *caches, s, _under_way(chip, kernels, columns[1], call.fmt, kv, 2))
     if kv != call.fmt:
         narrow = Heads(k.hbm("q_narrow", q.tensor.shape, kv), 1, s.head_dim)
         with k.op("convert"):

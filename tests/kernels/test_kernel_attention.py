@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from kernel_support import Bench, attention, close
 from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import DecodeTiling, attention_decode, attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
+from emu.kernels.decode_blocks import DecodeBlocks, decode_blocks
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.norm import RowTiling
 
@@ -65,8 +68,9 @@ def test_prefill_window():
 @pytest.mark.parametrize("tiles", [(8, 8), (16, 8), (8, 16)])
 def test_prefill_dealt_tile_by_tile(tiles):
     for causal in (False, True):
-        tiling = PrefillTiling(*tiles, resident=1, in_order=True, dealt=True, in_place=causal)
-        prefill(Attention(2, 3, 2, 8, 37, 41, causal), tiling, both=True)
+        for order in ({}, {"ascending": True}, {"section": 2, "scanned": 1}):
+            tiling = PrefillTiling(*tiles, resident=1, in_order=True, dealt=True, in_place=causal, **order)
+            prefill(Attention(2, 3, 2, 8, 37, 41, causal), tiling, both=True)
 
 
 def test_prefill_leaves_in_pieces(monkeypatch):
@@ -119,3 +123,38 @@ def test_decode(batch, kv_heads, group, dim, kv_len, split, tile):
     want = attention(by_head(bench.wide("q"), batch, heads, dim), *(bench.wide(n)[:, :, :kv_len] for n in "kv"), causal=False)
     close(got, want, "bf16")
     assert np.isfinite(got).all()
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.sampled_from([8, 12]), st.sampled_from([1, 7, 8, 9, 31, 40]),
+    st.integers(1, 4), st.sampled_from([8, 16]), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2),
+)
+def test_decode_blocks(batch, kv_heads, group, dim, kv_len, split, tile, repeat, in_turn, scanned):
+    """Thread blocks in place, whatever their rings, repeated rows and reads; the merge at once or part by part."""
+    bench = Bench()
+    shape, heads = Attention(batch, kv_heads, group, dim, 1, kv_len), kv_heads * group
+    q = bench.put("q", (batch, heads * dim))
+    keys, values = (bench.put(n, (batch, kv_heads, kv_len + 2, dim)) for n in "kv")
+    out, table = bench.k.hbm("y", (batch, heads * dim), "bf16", "out"), bench.put("table", (batch,))
+    at = [Heads(t, batch, dim) for t in (q, keys, values)]
+    t = DecodeBlocks(tile, split, 1 + in_turn % 2, 2, scanned, repeat, in_turn)
+    t = replace(t, split_kv=t.parts(kv_len))
+    if t.split_kv == 1:
+        decode_blocks(bench.k, *at, Heads(out, batch, dim), shape, t, table)
+    else:
+        parts = partials(bench.k, shape, t.split_kv)
+        decode_blocks(bench.k, *at, parts, shape, t, table)
+        attention_merge(bench.k, parts, out, RowTiling(2), in_turn=bool(in_turn))
+    got = by_head(bench.run(both=kv_len < 8)["y"], batch, heads, dim)
+    want = attention(by_head(bench.wide("q"), batch, heads, dim), *(bench.wide(n)[:, :, :kv_len] for n in "kv"), causal=False)
+    close(got, want, "bf16")
+    assert np.isfinite(got).all()
+
+
+def test_decode_blocks_refuse_parts_without_keys():
+    bench = Bench()
+    shape = Attention(1, 1, 1, 8, 1, 9)
+    at = [Heads(bench.put(n, (1, 1, 9, 8)), 1, 8) for n in "qkv"]
+    with pytest.raises(UnsupportedError, match="parts that each have keys"):
+        decode_blocks(bench.k, *at, partials(bench.k, shape, 3), shape, DecodeBlocks(8, 3))
