@@ -23,9 +23,9 @@ from rtl_support import (
     Array,
     Product,
     Results,
-    in_verilog,
     arrays,
     engine,
+    in_verilog,
     operands,
     products,
 )
