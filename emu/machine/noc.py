@@ -1,4 +1,4 @@
-"""A network on chip, cycle by cycle: wormhole routers with virtual channels, finite buffers and credits. docs/noc.md says what each clock does.
+"""A network on chip, cycle by cycle: wormhole routers with virtual channels, finite buffers, credits (docs/noc.md: what each clock does).
 
     net = Network(mesh(8, 8))
     net.inject(0, 63, flits=4, time=10)         # or several destinations: copied in the routers where ways part
@@ -30,11 +30,11 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Router:
-    """What every router is. Clocks of one hop: a clock for the virtual channel, `switch_cycles` for switch allocation and traversal, the link's.
+    """What every router is. Clocks of a hop: one for the virtual channel, `switch_cycles` for switch allocation and traversal, the link's.
 
-    vcs: virtual channels of a port; depth: flits of each one's buffer; credit_delay: clocks from a credit's arrival to its use (its wire is
-    one more); inject_cycles: the wire from a node into its router; sink_cycles: from the end of the last link to the node; adders: reductions
-    that a router has room for; ordered: whether a node gets the packets of one other node in the order of injection."""
+    vcs: virtual channels of a port; depth: flits of each one's buffer; credit_delay: clocks from a credit's arrival to its use (its wire
+    is one more); inject_cycles: the wire from a node into its router; sink_cycles: from the end of the last link to the node; adders:
+    reductions that a router has room for; ordered: whether a node gets the packets of one other node in the order of injection."""
 
     vcs: int = 8
     depth: int = 8
@@ -50,8 +50,10 @@ class Router:
         return 1 + self.switch_cycles + link_cycles
 
 
-_LIMITS = {"vcs": (1, 16), "depth": (1, 256), "credit_delay": (0, 16), "inject_cycles": (1, 16), "switch_cycles": (1, 8), "sink_cycles": (0, 16),
-           "adders": (1, 1 << 16)}  # fmt: skip
+_LIMITS = {
+    "vcs": (1, 16), "depth": (1, 256), "credit_delay": (0, 16), "inject_cycles": (1, 16), "switch_cycles": (1, 8), "sink_cycles": (0, 16),
+    "adders": (1, 1 << 16),
+}  # fmt: skip
 
 
 class Network:
@@ -69,7 +71,8 @@ class Network:
         config = {
             "nodes": topology.nodes, "routers": topology.routers, "ports": topology.ports, "classes": topology.classes,
             "vcs": router.vcs, "depth": router.depth, "credit_delay": router.credit_delay, "inject_cycles": router.inject_cycles,
-            "switch_cycles": router.switch_cycles, "sink_cycles": router.sink_cycles, "adders": router.adders, "ordered": int(router.ordered),
+            "switch_cycles": router.switch_cycles, "sink_cycles": router.sink_cycles, "adders": router.adders,
+            "ordered": int(router.ordered),
         }  # fmt: skip
         self._net = _noc.Network(config, topology.links, topology.attach, topology.route)
 
@@ -89,7 +92,7 @@ class Network:
         return int(self._net.clocks)
 
     def inject(self, src: int, dst: int | Sequence[int], flits: int, time: int) -> int:
-        """The number of the packet. Several destinations get a copy each, made where their ways part; such a packet must fit into a buffer."""
+        """The number of the packet. Several destinations get a copy each, made where ways part; such a packet must fit into a buffer."""
         wanted = [dst] if isinstance(dst, int | np.integer) else list(dst)
         self._check([src, *wanted], flits)
         if not wanted or len(set(wanted)) < len(wanted):

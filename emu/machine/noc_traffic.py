@@ -1,4 +1,4 @@
-"""Patterns of traffic for a network on chip, each from a seed: arrays of time, source and destination that `Network.inject_many` takes."""
+"""Patterns of traffic for a network on chip, each from a seed, and what a network makes of them: latency, throughput, saturation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from emu.errors import UnsupportedError, did_you_mean
+from emu.machine.noc import Network, Router
+from emu.machine.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,55 @@ def all_to_all(nodes: int, rounds: int = 1) -> Traffic:
     step, src = np.divmod(np.arange((nodes - 1) * nodes), nodes)
     dst = (src + step + 1) % nodes
     return Traffic(np.zeros(len(src) * rounds, np.int64), np.tile(src, rounds), np.tile(dst, rounds))
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a network makes of random traffic: mean clocks from a packet's injection to its last flit at the node, flits taken per node
+    and clock, packets measured."""
+
+    latency_cycles: float
+    accepted: float
+    packets: int
+
+
+def zero_load_cycles(topology: Topology, router: Router, pattern: str = "uniform", flits: int = 1) -> float:
+    """The same for a packet alone, as the mean over the pattern's pairs: the stages of the routers on the way, one after the other."""
+    cycles = {(r, p): c for r, p, _, _, c, *_ in topology.links.tolist()} | {(r, p): c for r, p, c in topology.attach.tolist()}
+    if pattern not in ("uniform", "transpose"):
+        raise UnsupportedError(f"traffic {pattern!r}: the mean over its pairs is known for uniform and transpose")
+    nodes = np.arange(topology.nodes)
+    ends = nodes[None, :].repeat(len(nodes), 0)
+    if pattern == "transpose":
+        ends = _transpose(np.random.default_rng(0), nodes, len(nodes))[:, None]
+    ways = [sum(router.hop_cycles(cycles[out]) for out in topology.path(s, d)) for s, row in enumerate(ends.tolist()) for d in row]
+    return router.inject_cycles + sum(ways) / len(ways) + flits - 1 + router.sink_cycles
+
+
+def measure(
+    topology: Topology, router: Router, pattern: str, rate: float, flits: int = 1, clocks: int = 10_000, warm: int = 2_000, seed: int = 0,
+) -> Load:
+    """Packets injected in `clocks` clocks after `warm` ones; the load goes on for as long again, then the network empties."""
+    net = Network(topology, router)
+    traffic = random_traffic(pattern, topology.nodes, rate, warm + 2 * clocks, flits, seed)
+    net.inject_many(traffic.time, traffic.src, traffic.dst, flits)
+    net.drain()
+    rows = net.deliveries()
+    born = traffic.time[rows["packet"]]
+    those, out = (born >= warm) & (born < warm + clocks), (rows["arrived"] >= warm) & (rows["arrived"] < warm + clocks)
+    latency = float((rows["arrived"] - born)[those].mean()) if those.any() else 0.0
+    return Load(latency, int(out.sum()) * flits / clocks / topology.nodes, int(those.sum()))
+
+
+def saturation(
+    topology: Topology, router: Router, pattern: str = "uniform", flits: int = 1, times: float = 3.0, step: float = 0.005,
+) -> float:
+    """The least load (flits per node and clock, to `step`) at which the mean latency is `times` that of a packet alone."""
+    most, low, high = times * zero_load_cycles(topology, router, pattern, flits), 0, math.ceil(1 / step)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if measure(topology, router, pattern, middle * step, flits, 6_000).latency_cycles < most:
+            low = middle
+        else:
+            high = middle
+    return high * step

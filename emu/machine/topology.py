@@ -17,8 +17,8 @@ NO_DIM = 255
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """`links`: rows of router, port, to router, to port, cycles, dimension, closes a ring (0 or 1). `attach`: for each node router, port and
-    cycles of its link. `route` (routers, nodes): output port. `classes`: 2 where rings need a second class of virtual channels."""
+    """`links`: rows of router, port, to router, to port, cycles, dimension, closes a ring (0 or 1). `attach`: for each node router, port
+    and cycles of its link. `route` (routers, nodes): output port. `classes`: 2 where rings need a second class of virtual channels."""
 
     name: str
     routers: int
@@ -35,7 +35,8 @@ class Topology:
     def path(self, src: int, dst: int) -> list[tuple[int, int]]:
         """Outputs (router, port) on the way from node to node, the one to the node itself last."""
         to = {(r, p): (r2, p2) for r, p, r2, p2, *_ in self.links.tolist()}
-        at, found = int(self.attach[src][0]), []
+        found: list[tuple[int, int]] = []
+        at = int(self.attach[src][0])
         while not found or found[-1] in to:
             found.append((at, int(self.route[at, dst])))
             if len(found) > self.routers:
@@ -144,7 +145,8 @@ def hierarchical(clusters: int, nodes: int, uplinks: int = 1, *, link_cycles: in
             links += [(c, nodes + u, top, c * uplinks + u, up_cycles, 0, 0), (top, c * uplinks + u, c, nodes + u, up_cycles, 1, 0)]
     dst = np.arange(clusters * nodes)
     up = dst % nodes % uplinks
-    route = np.array([np.where(dst // nodes == c, dst % nodes, nodes + up) for c in range(clusters)] + [dst // nodes * uplinks + up], np.uint8)
+    down = [np.where(dst // nodes == c, dst % nodes, nodes + up) for c in range(clusters)]
+    route = np.array([*down, dst // nodes * uplinks + up], np.uint8)
     attach = np.array([(j // nodes, j % nodes, link_cycles) for j in range(clusters * nodes)], np.int32)
     return Topology(name, clusters + 1, ports, np.array(links, np.int32), attach, route)
 

@@ -20,7 +20,8 @@ def topologies(draw: Any) -> Topology:
     if kind in ("mesh", "torus"):
         return (mesh if kind == "mesh" else torus)(draw(side), draw(side), link_cycles=link)
     if kind == "hierarchical":
-        return hierarchical(draw(st.integers(1, 4)), draw(side), draw(st.integers(1, 2)), link_cycles=link, up_cycles=draw(st.integers(1, 3)))
+        clusters, uplinks, up = draw(st.integers(1, 4)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
+        return hierarchical(clusters, draw(side), uplinks, link_cycles=link, up_cycles=up)
     return (ring if kind == "ring" else crossbar)(draw(st.integers(1, 12)), link_cycles=link)
 
 
@@ -102,8 +103,8 @@ def check_all(net: Network, sent: Sent, deliveries: np.ndarray) -> None:
 
 
 def zero_load(net: Network, src: int, dst: int, flits: int) -> int:
-    """Clocks from injection to the node with nobody else there: the wire in, for every router a clock for the channel, the switch and the link,
-    the rest of the packet, and the sink."""
+    """Clocks from injection to the node with nobody else there: the wire in, for every router a clock for the channel, the switch and the
+    link, the rest of the packet, and the sink."""
     cycles = {(r, p): c for r, p, _, _, c, *_ in net.topology.links.tolist()} | {(r, p): c for r, p, c in net.topology.attach.tolist()}
     r = net.router
     return r.inject_cycles + sum(1 + r.switch_cycles + cycles[out] for out in net.topology.path(src, dst)) + flits - 1 + r.sink_cycles
