@@ -21,6 +21,7 @@ cdef extern from "noc/noc.h" nogil:
         int64_t now
         noc_port *port
         uint8_t *route
+        uint8_t *closes
         int32_t *attach
         noc_delivery *delivery
         int64_t deliveries
@@ -62,7 +63,8 @@ cdef class Network:
     def __dealloc__(self):
         noc_free(&self.n)
 
-    def __init__(self, dict config, const int32_t[:, ::1] links, const int32_t[:, ::1] attach, const uint8_t[:, ::1] route):
+    def __init__(self, dict config, const int32_t[:, ::1] links, const int32_t[:, ::1] attach, const uint8_t[:, ::1] route,
+                 const uint8_t[:, ::1] closes):
         self.n.c = config
         checked(noc_prepare(&self.n))
         cdef noc_port *p
@@ -79,7 +81,7 @@ cdef class Network:
             p = &self.n.port[at]
             p.to, p.from_, p.cycles = <int32_t>(-2 - j), <int32_t>(-2 - j), attach[j, 2]
             for r in range(route.shape[0]):
-                self.n.route[r * self.n.c.nodes + j] = route[r, j]
+                self.n.route[r * self.n.c.nodes + j], self.n.closes[r * self.n.c.nodes + j] = route[r, j], closes[r, j]
         noc_ready_to_go(&self.n)
 
     @property

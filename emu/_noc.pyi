@@ -8,7 +8,9 @@ class NocFailure(Exception):
     code: str
 
 class Network:
-    def __init__(self, config: Mapping[str, int], links: np.ndarray, attach: np.ndarray, route: np.ndarray) -> None: ...
+    def __init__(
+        self, config: Mapping[str, int], links: np.ndarray, attach: np.ndarray, route: np.ndarray, closes: np.ndarray,
+    ) -> None: ...
     @property
     def now(self) -> int: ...
     @property

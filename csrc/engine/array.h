@@ -5,7 +5,8 @@
 #include "machine.h"
 
 static inline int64_t emu_mm_padded(const emu_config *c, int64_t m, int64_t n, int64_t k) {
-  return emu_ceil_div(m, c->quantum_m) * c->quantum_m * (emu_ceil_div(n, c->quantum_n) * c->quantum_n) * (emu_ceil_div(k, c->quantum_k) * c->quantum_k);
+  return emu_ceil_div(m, c->quantum_m) * c->quantum_m * (emu_ceil_div(n, c->quantum_n) * c->quantum_n) *
+         (emu_ceil_div(k, c->quantum_k) * c->quantum_k);
 }
 
 /* Clocks in which an m x n x k product streams through the array. */

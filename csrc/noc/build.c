@@ -20,6 +20,7 @@ int noc_prepare(noc *n) {
   const int64_t stride = n->stride = c->ports + 1, outs = c->routers * stride, channels = outs * c->vcs;
   ROOM(port, outs);
   ROOM(route, (int64_t)c->routers * c->nodes);
+  ROOM(closes, (int64_t)c->routers * c->nodes);
   ROOM(attach, c->nodes);
   ROOM(in, channels);
   ROOM(out, channels);
@@ -51,8 +52,8 @@ int noc_prepare(noc *n) {
   }
   for (int64_t j = 0; j < channels; j++) {
     const int64_t port = j / c->vcs;
-    n->in[j] = (noc_in){.vc = (uint8_t)(j % c->vcs), .at = (uint8_t)(port % stride), .router = (uint16_t)(port / stride), .port = (int32_t)port,
-                        .copies = -1, .sums = -1};
+    n->in[j] = (noc_in){.vc = (uint8_t)(j % c->vcs), .at = (uint8_t)(port % stride), .router = (uint16_t)(port / stride),
+                        .port = (int32_t)port, .copies = -1, .sums = -1};
     n->out[j] = (noc_out){c->depth, -1};
   }
   for (int64_t j = 0; j < outs; j++) n->free_vcs[j] = (1u << c->vcs) - 1, n->port[j].to = n->port[j].from = -1;
@@ -72,8 +73,8 @@ void noc_ready_to_go(noc *n) {
 }
 
 void noc_free(noc *n) {
-  void *all[] = {n->port, n->route, n->attach, n->in, n->out, n->ring, n->ready, n->waits, n->free_vcs, n->ready_ports, n->waits_ports, n->vc_turn,
-                 n->in_turn, n->port_turn, n->first_turn, n->busy, n->sending, n->alarm, n->packet, n->place, n->copies, n->open, n->group,
+  void *all[] = {n->port, n->route, n->closes, n->attach, n->in, n->out, n->ring, n->ready, n->waits, n->free_vcs, n->ready_ports,
+                 n->waits_ports, n->vc_turn, n->in_turn, n->port_turn, n->first_turn, n->busy, n->sending, n->alarm, n->packet, n->place, n->copies, n->open, n->group,
                  n->sent, n->expected, n->held, n->held_of, n->delivery, n->flits, n->injected};
   for (size_t j = 0; j < sizeof all / sizeof *all; j++) free(all[j]);
   for (int32_t j = 0; n->source && j < n->c.nodes; j++) free(n->source[j].credits);

@@ -50,12 +50,14 @@ void noc_refresh(noc *n, int32_t in) {
 
 void noc_wait(noc *n, const noc_in *i) { mark(n->waits_ports, n->waits, n->busy, i); }
 
-/* Channels that a packet may take at an output. Two classes where rings close: the second behind the link that closes the ring (dateline). */
-uint32_t noc_allowed(const noc *n, const noc_in *i, int32_t out) {
+/* Channels that a packet may take at an output. Where rings close there are two classes: the second from the link that closes the ring on,
+   the first before; a packet that does not pass that link may take either, but does not come back from the second. */
+uint32_t noc_allowed(const noc *n, const noc_in *i, int32_t out, int closes) {
   const noc_port *to = &n->port[i->router * n->stride + out], *from = &n->port[i->port];
   if (n->c.classes == 1 || to->sink) return n->class_mask[0] | n->class_mask[1];
   const int second = !from->sink && from->dim == to->dim && i->vc >= n->c.vcs / 2;
-  return n->class_mask[second || to->wraps];
+  if (second || to->wraps) return n->class_mask[1];
+  return closes ? n->class_mask[0] : n->class_mask[0] | n->class_mask[1];
 }
 
 /* The first flit of a packet is at the front of a channel that holds no way out: the route is looked up ahead, which costs no clock. */
@@ -66,8 +68,9 @@ void noc_head(noc *n, int32_t in) {
   if (p->dst < 0) noc_split(n, in);
   else if (p->group >= 0) noc_joins(n, in, p);
   else {
-    i->out = n->route[(int64_t)i->router * n->c.nodes + p->dst];
-    i->allowed = noc_allowed(n, i, i->out);
+    const int64_t at = (int64_t)i->router * n->c.nodes + p->dst;
+    i->out = n->route[at];
+    i->allowed = noc_allowed(n, i, i->out, n->closes[at]);
   }
   noc_wait(n, i);
 }
@@ -252,7 +255,7 @@ int noc_advance(noc *n, int64_t until) {
         if (!n->ready_ports[r] && !n->waits_ports[r]) n->busy[w] &= ~(UINT64_C(1) << r % 64);
       }
     n->now = t + 1;
-    if (nothing && !n->pending && n->moves == moved && !n->alarms) n->error = NOC_STUCK; /* nothing under way, nothing done: nothing ever will be */
+    if (nothing && !n->pending && n->moves == moved && !n->alarms) n->error = NOC_STUCK; /* nothing under way, nothing done: for ever */
   }
   return -n->error;
 }

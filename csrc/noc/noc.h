@@ -1,5 +1,6 @@
-/* A network on chip, cycle by cycle: routers with virtual channels, finite input buffers and credits. docs/noc.md says what each clock does.
-   The topology is data: links, where nodes are attached, and for every router and destination the output port. Nothing here knows a mesh. */
+/* A network on chip, cycle by cycle: routers with virtual channels, finite input buffers and credits. docs/noc.md says what each clock
+   does. The topology is data: links, where nodes are attached, and for every router and destination the output port. Nothing here
+   knows a mesh. */
 #ifndef EMU_NOC_H
 #define EMU_NOC_H
 #include <stdint.h>
@@ -63,7 +64,7 @@ typedef struct noc {
   int32_t stride;            /* ports + 1: outputs of a router, the last one its adder */
   int64_t now;               /* every clock before this one is done */
   noc_port *port;            /* [router][stride] */
-  uint8_t *route;            /* [router][node] -> port */
+  uint8_t *route, *closes;   /* [router][node] -> port; whether the way along that port's dimension passes the link that closes its ring */
   int32_t *attach;           /* [node] -> router * stride + port */
   uint32_t class_mask[2];
   noc_in *in;                /* [router][stride][vc] */
@@ -113,7 +114,7 @@ void noc_head(noc *n, int32_t in);
 void noc_send(noc *n, const noc_in *i, int32_t out, int32_t vc, noc_flit f, int64_t t);
 void noc_pop(noc *n, noc_in *i, int64_t t);
 void noc_wait(noc *n, const noc_in *i);
-uint32_t noc_allowed(const noc *n, const noc_in *i, int32_t out);
+uint32_t noc_allowed(const noc *n, const noc_in *i, int32_t out, int closes);
 int noc_take(noc *n, int32_t in, int32_t out, uint32_t allowed, int32_t room);
 /* special.c: multicast, reduction, delivery */
 void noc_split(noc *n, int32_t in);

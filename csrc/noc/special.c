@@ -34,13 +34,16 @@ static int32_t child(noc *n, int32_t of, int32_t router, int out) {
 void noc_split(noc *n, int32_t in) {
   noc_in *i = &n->in[in];
   const int32_t id = noc_front(n, in)->packet, c = new_copies(n);
-  uint64_t outs = 0;
+  uint64_t outs = 0, closes = 0; /* outputs, and those behind which some destination lies across the closing link */
   if (c < 0) {
     n->error = NOC_MEMORY;
     return;
   }
-  for (int32_t j = 0; j < n->packet[id].count; j++)
-    outs |= UINT64_C(1) << n->route[(int64_t)i->router * n->c.nodes + n->place[n->packet[id].first + j].node];
+  for (int32_t j = 0; j < n->packet[id].count; j++) {
+    const int64_t at = (int64_t)i->router * n->c.nodes + n->place[n->packet[id].first + j].node;
+    outs |= UINT64_C(1) << n->route[at];
+    closes |= (uint64_t)n->closes[at] << n->route[at];
+  }
   noc_copies *k = &n->copies[c];
   k->n = k->popped = 0;
   k->length = n->packet[id].length;
@@ -48,7 +51,7 @@ void noc_split(noc *n, int32_t in) {
     const int out = __builtin_ctzll(outs);
     const int32_t p = child(n, id, i->router, out);
     if (p < 0) n->error = NOC_PACKETS;
-    k->b[k->n++] = (noc_branch){(uint8_t)out, 0, 0, 0, noc_allowed(n, i, out), p, 0};
+    k->b[k->n++] = (noc_branch){(uint8_t)out, 0, 0, 0, noc_allowed(n, i, out, closes >> out & 1), p, 0};
   }
   i->copies = c;
   i->state = NOC_ACTIVE;
@@ -134,8 +137,9 @@ void noc_joins(noc *n, int32_t in, const noc_packet *p) {
     return;
   }
   s->forward = in;
-  i->out = n->route[(int64_t)i->router * n->c.nodes + p->dst];
-  i->allowed = noc_allowed(n, i, i->out);
+  const int64_t at = (int64_t)i->router * n->c.nodes + p->dst;
+  i->out = n->route[at];
+  i->allowed = noc_allowed(n, i, i->out, n->closes[at]);
 }
 
 void noc_added(noc *n, int32_t sum, int32_t seq) {

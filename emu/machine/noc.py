@@ -74,7 +74,7 @@ class Network:
             "switch_cycles": router.switch_cycles, "sink_cycles": router.sink_cycles, "adders": router.adders,
             "ordered": int(router.ordered),
         }  # fmt: skip
-        self._net = _noc.Network(config, topology.links, topology.attach, topology.route)
+        self._net = _noc.Network(config, topology.links, topology.attach, topology.route, topology.closes)
 
     @property
     def now(self) -> int:

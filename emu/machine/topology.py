@@ -1,7 +1,7 @@
 """Networks on chip as tables: routers, links, where nodes are attached, and for every router and destination the output port.
 
 Routes are deterministic, minimal and free of cycles among virtual channels (`cycle` proves it for any table): dimension order in meshes and
-tori, with a second class of channels behind the link that closes a ring; up and down in a hierarchy."""
+tori, with a second class of channels from the link that closes a ring on; up and down in a hierarchy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ NO_DIM = 255
 @dataclass(frozen=True, eq=False)
 class Topology:
     """`links`: rows of router, port, to router, to port, cycles, dimension, closes a ring (0 or 1). `attach`: for each node router, port
-    and cycles of its link. `route` (routers, nodes): output port. `classes`: 2 where rings need a second class of virtual channels."""
+    and cycles of its link. `route` (routers, nodes): output port. `closes` (routers, nodes): 1 where the way to the node, while it stays in
+    the first output's dimension, passes the link that closes a ring. `classes`: 2 where rings need a second class of virtual channels."""
 
     name: str
     routers: int
@@ -26,6 +27,7 @@ class Topology:
     links: np.ndarray
     attach: np.ndarray
     route: np.ndarray
+    closes: np.ndarray
     classes: int = 1
 
     @property
@@ -52,16 +54,27 @@ class Topology:
         after: dict[tuple[int, int, int], set[tuple[int, int, int]]] = {}
         for src in range(self.nodes):
             for dst in range(self.nodes):
-                last, dim_before, second = None, NO_DIM, 0
+                last: list[tuple[int, int, int]] = []
+                dim_before = NO_DIM
                 for out in self.path(src, dst)[:-1]:
                     dim, wraps = about[out]
-                    second = int(self.classes == 2 and ((second and dim == dim_before) or wraps))
-                    channel = (*out, second)
-                    after.setdefault(channel, set())
-                    if last is not None:
-                        after[last].add(channel)
-                    last, dim_before = channel, dim
+                    now: set[tuple[int, int, int]] = set()
+                    for before in last or [(-1, -1, 0)]:
+                        second = before[2] == 1 and dim == dim_before
+                        channels = [(*out, c) for c in self._classes(second, bool(wraps), bool(self.closes[out[0], dst]))]
+                        now.update(channels)
+                        if last:
+                            after[before].update(channels)
+                    for channel in now:
+                        after.setdefault(channel, set())
+                    last, dim_before = sorted(now), dim
         return _cycle(after)
+
+    def _classes(self, second: bool, wraps: bool, closes: bool) -> tuple[int, ...]:
+        """Classes that a packet may take: csrc/noc/cycle.c, noc_allowed."""
+        if self.classes == 1:
+            return (0,)
+        return (1,) if second or wraps else (0,) if closes else (0, 1)
 
 
 def _cycle(after: dict[tuple[int, int, int], set[tuple[int, int, int]]]) -> list[tuple[int, int, int]]:
@@ -96,15 +109,17 @@ def _grid(name: str, x: int, y: int, wraps: bool, link_cycles: int) -> Topology:
                 if closes and (not wraps or size < 3):
                     continue
                 links.append((r, port, r + ((there % size) - here) * steps[dim], port + step, link_cycles, dim, int(closes)))
-    route = np.zeros((n, n), np.uint8)
+    route, closing = np.zeros((n, n), np.uint8), np.zeros((n, n), bool)
     for dim in (1, 0):  # x first: what is right in x goes on in y
         ahead = place[dim][None, :] - place[dim][:, None]
         size = sizes[dim]
         forward = (ahead % size) * 2 <= size if wraps and size > 2 else ahead > 0  # a tie goes forward
         route = np.where(ahead != 0, np.where(forward, 1 + 2 * dim, 2 + 2 * dim), route)
+        closing = np.where(ahead != 0, forward == (ahead < 0), closing)
     attach = np.array([(r, 0, link_cycles) for r in range(n)], np.int32)
     two = 2 if wraps and max(x, y) > 2 else 1
-    return Topology(name, n, 5, np.array(links, np.int32).reshape(-1, 7), attach, np.ascontiguousarray(route, np.uint8), two)
+    tables = np.ascontiguousarray(route, np.uint8), np.ascontiguousarray(closing, np.uint8)
+    return Topology(name, n, 5, np.array(links, np.int32).reshape(-1, 7), attach, *tables, two)
 
 
 def mesh(x: int, y: int = 1, *, link_cycles: int = 1) -> Topology:
@@ -119,8 +134,7 @@ def torus(x: int, y: int, *, link_cycles: int = 1) -> Topology:
 
 def ring(nodes: int, *, link_cycles: int = 1) -> Topology:
     """Both directions, the shorter way round."""
-    made = _grid(f"ring {nodes}", nodes, 1, True, link_cycles)
-    return Topology(f"ring {nodes}", made.routers, made.ports, made.links, made.attach, made.route, made.classes)
+    return _grid(f"ring {nodes}", nodes, 1, True, link_cycles)
 
 
 def crossbar(nodes: int, *, link_cycles: int = 1) -> Topology:
@@ -129,7 +143,8 @@ def crossbar(nodes: int, *, link_cycles: int = 1) -> Topology:
     if nodes > MAX_PORTS:
         raise UnsupportedError(f"crossbar of {nodes} nodes: a router has at most {MAX_PORTS} ports; use hierarchical(clusters, nodes)")
     attach = np.array([(0, j, link_cycles) for j in range(nodes)], np.int32)
-    return Topology(f"crossbar {nodes}", 1, nodes, np.zeros((0, 7), np.int32), attach, np.arange(nodes, dtype=np.uint8)[None, :].copy())
+    route = np.arange(nodes, dtype=np.uint8)[None, :].copy()
+    return Topology(f"crossbar {nodes}", 1, nodes, np.zeros((0, 7), np.int32), attach, route, np.zeros_like(route))
 
 
 def hierarchical(clusters: int, nodes: int, uplinks: int = 1, *, link_cycles: int = 1, up_cycles: int = 2) -> Topology:
@@ -148,7 +163,7 @@ def hierarchical(clusters: int, nodes: int, uplinks: int = 1, *, link_cycles: in
     down = [np.where(dst // nodes == c, dst % nodes, nodes + up) for c in range(clusters)]
     route = np.array([*down, dst // nodes * uplinks + up], np.uint8)
     attach = np.array([(j // nodes, j % nodes, link_cycles) for j in range(clusters * nodes)], np.int32)
-    return Topology(name, clusters + 1, ports, np.array(links, np.int32), attach, route)
+    return Topology(name, clusters + 1, ports, np.array(links, np.int32), attach, route, np.zeros_like(route))
 
 
 TOPOLOGIES = {"mesh": mesh, "torus": torus, "ring": ring, "crossbar": crossbar, "hierarchical": hierarchical}

@@ -138,7 +138,7 @@ def test_routes_arrive_are_minimal_and_free_of_cycles(shape: Topology) -> None:
 def test_a_ring_without_second_channels_has_a_cycle_and_stops() -> None:
     whole = ring(5)
     links = whole.links * np.array([1, 1, 1, 1, 1, 1, 0], np.int32)  # no link closes the ring
-    bad = Topology("bad ring", whole.routers, whole.ports, links, whole.attach, whole.route)
+    bad = Topology("bad ring", whole.routers, whole.ports, links, whole.attach, whole.route, whole.closes)
     assert bad.cycle()
     net = Network(bad, Router(vcs=1, depth=1))
     for src in range(5):
