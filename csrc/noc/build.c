@@ -74,8 +74,8 @@ void noc_ready_to_go(noc *n) {
 
 void noc_free(noc *n) {
   void *all[] = {n->port, n->route, n->closes, n->attach, n->in, n->out, n->ring, n->ready, n->waits, n->free_vcs, n->ready_ports,
-                 n->waits_ports, n->vc_turn, n->in_turn, n->port_turn, n->first_turn, n->busy, n->sending, n->alarm, n->packet, n->place, n->copies, n->open, n->group,
-                 n->sent, n->expected, n->held, n->held_of, n->delivery, n->flits, n->injected};
+                 n->waits_ports, n->vc_turn, n->in_turn, n->port_turn, n->first_turn, n->busy, n->sending, n->alarm, n->packet,
+                 n->place, n->copies, n->open, n->group, n->sent, n->expected, n->held, n->held_of, n->delivery, n->flits, n->injected};
   for (size_t j = 0; j < sizeof all / sizeof *all; j++) free(all[j]);
   for (int32_t j = 0; n->source && j < n->c.nodes; j++) free(n->source[j].credits);
   for (int32_t j = 0; j < n->sums; j++) free(n->sum[j].added);

@@ -108,3 +108,21 @@ def zero_load(net: Network, src: int, dst: int, flits: int) -> int:
     cycles = {(r, p): c for r, p, _, _, c, *_ in net.topology.links.tolist()} | {(r, p): c for r, p, c in net.topology.attach.tolist()}
     r = net.router
     return r.inject_cycles + sum(1 + r.switch_cycles + cycles[out] for out in net.topology.path(src, dst)) + flits - 1 + r.sink_cycles
+
+
+def alone_in_shallow_buffers(net: Network, src: int, dst: int, flits: int) -> int:
+    """The same where a flit may have to wait for the place of an earlier one: a buffer's place is free for the sender a wire and the
+    credit's delay after its flit went into the switch. Clocks in which each flit is sent by the node, and then by every router on the way."""
+    r, path = net.router, net.topology.path(src, dst)
+    cycles = {(a, p): c for a, p, _, _, c, *_ in net.topology.links.tolist()} | {(a, p): c for a, p, c in net.topology.attach.tolist()}
+    ways = [r.inject_cycles] + [r.switch_cycles + cycles[out] for out in path]
+    sent = [[0] * flits for _ in ways]
+    for i in range(flits):
+        for stage in range(len(ways)):
+            earliest = sent[stage][i - 1] + 1 if i else 0
+            if stage:
+                earliest = max(earliest, sent[stage - 1][i] + ways[stage - 1] + (1 if i == 0 else 0))  # the first one asks for a channel
+            if stage < len(path) and i >= r.depth:
+                earliest = max(earliest, sent[stage + 1][i - r.depth] + 1 + r.credit_delay)
+            sent[stage][i] = earliest
+    return sent[-1][-1] + ways[-1] + r.sink_cycles

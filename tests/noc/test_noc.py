@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noc_support import Sent, check_all, note, note_sum, routers, send_random, topologies, zero_load
+from noc_support import Sent, alone_in_shallow_buffers, check_all, note, note_sum, routers, send_random, topologies, zero_load
 
 from emu.errors import CapacityError, EmuError, UnsupportedError
 from emu.machine.noc import Network, Router
@@ -46,6 +46,33 @@ def test_alone_a_packet_takes_what_the_stages_add_up_to(shape: Topology, router:
     net.drain()
     (row,) = net.deliveries()
     assert row["arrived"] == row["delivered"] == time + zero_load(net, src, dst, flits)
+
+
+@given(topologies(), routers, st.data())
+@settings(max_examples=60, deadline=None)
+def test_alone_in_shallow_buffers_a_flit_waits_for_its_credit_and_no_longer(shape: Topology, router: Router, data: st.DataObject) -> None:
+    net = Network(shape, router)
+    node = st.integers(0, shape.nodes - 1)
+    src, dst, flits = data.draw(node), data.draw(node), data.draw(st.integers(1, 60))
+    net.inject(src, dst, flits, 0)
+    net.drain()
+    (row,) = net.deliveries()
+    assert row["arrived"] == alone_in_shallow_buffers(net, src, dst, flits)
+
+
+@given(topologies(), routers, st.data())
+@settings(max_examples=30, deadline=None)
+def test_packets_may_be_injected_when_their_time_comes(shape: Topology, router: Router, data: st.DataObject) -> None:
+    """As an engine does that learns of a transfer only then."""
+    traffic = random_traffic("uniform", shape.nodes, 0.2, 60, 3, data.draw(st.integers(0, 99)))
+    before, then = Network(shape, router), Network(shape, router)
+    before.inject_many(traffic.time, traffic.src, traffic.dst, 3)
+    for time, src, dst in zip(traffic.time.tolist(), traffic.src.tolist(), traffic.dst.tolist()):
+        then.advance(time)
+        then.inject(src, dst, 3, time)
+    for net in (before, then):
+        net.drain()
+    assert np.array_equal(before.deliveries(), then.deliveries())
 
 
 @given(topologies(), routers, st.data())
