@@ -153,12 +153,9 @@ static void allocate_switch(noc *n, int32_t r, int64_t t) {
   }
 }
 
-/* A free virtual channel of an output with at least `room` places, for this input channel; -1 if there is none. */
-int noc_take(noc *n, int32_t in, int32_t out, uint32_t allowed, int32_t room) {
-  uint32_t may = n->free_vcs[out] & allowed;
-  if (room)
-    for (uint32_t m = may; m; m &= m - 1)
-      if (n->out[out * n->c.vcs + __builtin_ctz(m)].credits < room) may &= ~(m & -m);
+/* A free virtual channel of an output for this input channel; -1 if there is none. */
+int noc_take(noc *n, int32_t in, int32_t out, uint32_t allowed) {
+  const uint32_t may = n->free_vcs[out] & allowed;
   if (!may) return -1;
   const int vc = noc_turn(may, n->port_turn[out]);
   n->port_turn[out] = (uint8_t)(vc + 1);
@@ -173,7 +170,7 @@ static int allocate(noc *n, int32_t in) {
   if (i->copies >= 0) return noc_copies_allocate(n, in);
   const int32_t out = i->router * n->stride + i->out;
   if (!n->port[out].sink) {
-    const int vc = noc_take(n, in, out, i->allowed, 0);
+    const int vc = noc_take(n, in, out, i->allowed);
     if (vc < 0) return 0;
     i->out_vc = (uint8_t)vc;
   } else n->moves++;

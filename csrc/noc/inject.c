@@ -135,10 +135,10 @@ int noc_reduce(noc *n, const int64_t *time, const int32_t *src, int32_t count, i
 }
 
 /* ---- sending: what every node with a packet under way or due does in clock t */
-static int start(noc *n, noc_source *s, const noc_packet *p) {
+static int start(noc *n, noc_source *s) {
   uint32_t may = 0;
   for (int v = 0; v < n->c.vcs; v++)
-    if (s->credits[v] >= (p->dst < 0 ? p->length : 1)) may |= 1u << v;
+    if (s->credits[v]) may |= 1u << v;
   if (!may) return 0;
   s->vc = noc_turn(may, s->rr);
   s->rr = (s->vc + 1) % n->c.vcs;
@@ -150,7 +150,7 @@ static void send(noc *n, int32_t node, int64_t t) {
   noc_source *s = &n->source[node];
   const int32_t id = s->first;
   const noc_packet *p = &n->packet[id];
-  if ((s->vc < 0 && !start(n, s, p)) || !s->credits[s->vc]) return;
+  if ((s->vc < 0 && !start(n, s)) || !s->credits[s->vc]) return;
   s->credits[s->vc]--;
   noc_later(n, t + n->c.inject_cycles, s->port * n->c.vcs + s->vc, (noc_flit){id, (uint16_t)s->sent, s->sent + 1 == p->length});
   n->injected[node]++;

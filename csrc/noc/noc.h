@@ -115,7 +115,7 @@ void noc_send(noc *n, const noc_in *i, int32_t out, int32_t vc, noc_flit f, int6
 void noc_pop(noc *n, noc_in *i, int64_t t);
 void noc_wait(noc *n, const noc_in *i);
 uint32_t noc_allowed(const noc *n, const noc_in *i, int32_t out, int closes);
-int noc_take(noc *n, int32_t in, int32_t out, uint32_t allowed, int32_t room);
+int noc_take(noc *n, int32_t in, int32_t out, uint32_t allowed);
 /* special.c: multicast, reduction, delivery */
 void noc_split(noc *n, int32_t in);
 uint64_t noc_copies_ready(const noc *n, const noc_in *i);

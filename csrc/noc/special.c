@@ -3,8 +3,8 @@
 #include <string.h>
 #include "noc.h"
 
-/* ---- multicast. A copy for each output, with the destinations that lie behind it. Outputs need not wait for each other: the packet has
-   room for all of itself in this router, since a channel was only given to it where that was so. */
+/* ---- multicast. A copy for each output, with the destinations that lie behind it. Outputs need not wait for each other: the packet is at
+   the front of its buffer, which has room for all of it, so every flit of it comes in whatever the outputs do. */
 static int32_t new_copies(noc *n) {
   int32_t c = n->copies_free;
   if (c >= 0) {
@@ -84,7 +84,7 @@ int noc_copies_allocate(noc *n, int32_t in) {
     noc_branch *b = &k->b[j];
     if (b->has_vc) continue;
     if (!sink(n, i, b->out)) {
-      const int vc = noc_take(n, in, i->router * n->stride + b->out, b->allowed, k->length);
+      const int vc = noc_take(n, in, i->router * n->stride + b->out, b->allowed);
       if (vc < 0) {
         all = 0;
         continue;

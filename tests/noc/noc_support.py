@@ -112,7 +112,7 @@ def zero_load(net: Network, src: int, dst: int, flits: int) -> int:
 
 def alone_in_shallow_buffers(net: Network, src: int, dst: int, flits: int) -> int:
     """The same where a flit may have to wait for the place of an earlier one: a buffer's place is free for the sender a wire and the
-    credit's delay after its flit went into the switch. Clocks in which each flit is sent by the node, and then by every router on the way."""
+    credit's delay after its flit went into the switch. Clocks in which each flit is sent by the node, then by every router on the way."""
     r, path = net.router, net.topology.path(src, dst)
     cycles = {(a, p): c for a, p, _, _, c, *_ in net.topology.links.tolist()} | {(a, p): c for a, p, c in net.topology.attach.tolist()}
     ways = [r.inject_cycles] + [r.switch_cycles + cycles[out] for out in path]

@@ -174,6 +174,20 @@ def test_a_ring_without_second_channels_has_a_cycle_and_stops() -> None:
         net.drain()
 
 
+@pytest.mark.parametrize("over", [0, 1])
+def test_copies_lock_up_just_where_a_packet_does_not_fit_into_a_buffer(over: int) -> None:
+    """Which is why `inject` refuses it; here the core is asked directly."""
+    net, rng = Network(mesh(4, 4), Router(vcs=1, depth=2)), np.random.default_rng(0)
+    for clock, src in np.ndindex(20, 16):
+        net._net.inject(clock, src, np.sort(rng.choice(16, 4, replace=False)).astype(np.int32), 2 + over)
+    if over:
+        with pytest.raises(EmuError, match="deadlock"):
+            net.drain()
+    else:
+        net.drain(100_000)
+        assert not net.pending
+
+
 @pytest.mark.parametrize("shape", [mesh(8, 4), torus(8, 4), ring(32), crossbar(32), hierarchical(4, 8, 2)], ids=lambda t: t.name)
 def test_a_chip_of_32_cores_moves_exactly_the_bytes_of_its_routes(shape: Topology) -> None:
     """An all-to-all of 512 bytes a pair, and a multicast of as much from every fourth core to all others; flits of 64 bytes."""
