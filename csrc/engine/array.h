@@ -14,9 +14,12 @@ static inline int64_t emu_mm_stream(const emu_config *c, int fmt, int64_t m, int
   return emu_ceil_div(emu_mm_padded(c, m, n, k), c->macs_per_clk[fmt]);
 }
 
-/* Clocks from the end of an element's stream until lane (i, j) has it in its accumulator; the last lane's are fill_cycles. */
+/* Clocks from the end of a stream until the last lane has its result: what completes an instruction. */
+static inline int64_t emu_mm_last(const emu_config *c) { return c->fill_cycles; }
+
+/* The same for lane (i, j): a hop less for each that gets its operands later. */
 static inline int64_t emu_mm_drain(const emu_config *c, int64_t i, int64_t j) {
-  return c->fill_cycles - (c->skew_m - 1 - i % c->skew_m + c->skew_n - 1 - j % c->skew_n) * c->skew_cycles;
+  return emu_mm_last(c) - (c->skew_m - 1 - i % c->skew_m + c->skew_n - 1 - j % c->skew_n) * c->skew_cycles;
 }
 
 /* Clocks from the start of a repeat's stream until element (i, j) of its m x n is in the accumulators. */

@@ -64,7 +64,7 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
     return rc;
   mm_count(m, s, x, accumulate);
   const int64_t p = m->c.period_fs, issue = emu_align(m, s->t), load = x->load, busy = x->stream > x->port ? x->stream : x->port, reps = x->rep;
-  const int64_t drain = emu_mm_drain(&m->c, m->c.skew_m - 1, m->c.skew_n - 1), alone = m->c.drain_overlap ? 0 : drain;
+  const int64_t drain = emu_mm_last(&m->c), alone = m->c.drain_overlap ? 0 : drain;
   int64_t start, interval;
   if (m->c.shadow || load == 0) { /* the next stationary tile loads while this one streams */
     int64_t loaded = (issue > s->last_start ? issue : s->last_start) + load * p;
