@@ -234,6 +234,20 @@ def test_scale_sims_own_examples(dataflow: str, size: int, side: int, total: int
     assert folded(without_overlap(dataflow, side, side), dataflow, size, size, size) - 1 == total
 
 
+@given(arrays(), st.booleans(), st.integers(1, 8), st.integers(2, 60))
+@settings(max_examples=30, deadline=None)
+def test_every_femtosecond_has_a_cause_and_short_cuts_change_nothing(array: Array, overlap: bool, size: int, folds: int) -> None:
+    chip = array.chip().vary({"core.matrix.drain_overlap": overlap})
+    lanes = {"m": array.rows if array.dataflow == "output_stationary" else array.cols, "n": array.cols, "k": array.rows}
+    work = alone(*(min(lanes[axis], size) if axis != STREAMED[array.dataflow] else size for axis in "mnk"), folds)
+    run = Machine(chip).run(work, values=False)
+    for which in ("stalls", "root_stalls"):
+        for row in run.stalls_fs(which).values():
+            assert sum(row.values()) == run.end_fs and min(row.values()) >= 0
+    quick = Machine(chip).run(work, values=False, fast_forward=True, folding=True)
+    assert (quick.end_fs, quick.counters, quick.stalls_fs()) == (run.end_fs, run.counters, run.stalls_fs())
+
+
 def test_with_shadow_weights_a_fold_costs_the_longer_of_stream_and_load() -> None:
     chip = Array("weight_stationary", 16, 16).chip()
     long, short = (folded(chip, "weight_stationary", m, 160, 16) for m in (40, 8))
