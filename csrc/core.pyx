@@ -4,7 +4,7 @@
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept  # leaves the handler's exception set: `interrupted` passes it on
@@ -84,6 +84,9 @@ cdef extern from "engine/machine.h" nogil:
     int emu_machine_run(emu_machine *m)
     void emu_machine_free(emu_machine *m)
 
+cdef extern from "engine/array.h" nogil:
+    int64_t emu_mm_ready(const emu_config *c, int fmt, int64_t m, int64_t n, int64_t k, int64_t i, int64_t j)
+
 cdef extern from "num/toggle.h" nogil:
     int EMU_TALLIES
     ctypedef struct emu_tally:
@@ -139,10 +142,9 @@ cdef object failure(emu_machine *m):
     return CoreFailure(info)
 
 
-cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semaphores, dict barriers, list params, list weights) except -1:
+cdef int configure(emu_config *c, dict config) except -1:
     cdef int64_t offset, count
-    cdef int64_t *base = <int64_t *>&m.c
-    cdef uint64_t[::1] words
+    cdef int64_t *base = <int64_t *>c
     for name, value in config.items():
         if emu_config_find(name.encode(), &offset, &count):
             raise KeyError(name)
@@ -151,6 +153,12 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
             raise ValueError(f"{name}: {len(values)} values, expected {count}")
         for j, v in enumerate(values):
             base[offset + j] = v
+    return 0
+
+
+cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semaphores, dict barriers, list params, list weights) except -1:
+    cdef uint64_t[::1] words
+    configure(&m.c, config)
     m.nbuffers = len(buffers)
     m.buffers = <emu_buffer *>calloc(len(buffers) + 1, sizeof(emu_buffer))
     m.nparams = len(params)
@@ -263,6 +271,14 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
     finally:
         emu_machine_free(m)
         PyMem_Free(m)
+
+
+def mm_ready(dict config, int fmt, int64_t m, int64_t n, int64_t k):
+    """Rows of clocks from the start of an m x n x k stream until each element is in the accumulators."""
+    cdef emu_config c
+    memset(&c, 0, sizeof(emu_config))
+    configure(&c, config)
+    return [[emu_mm_ready(&c, fmt, m, n, k, i, j) for j in range(n)] for i in range(m)]
 
 
 def relevant_params(dict code, int64_t nparams, int labels):

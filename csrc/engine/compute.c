@@ -1,6 +1,6 @@
 /* Matrix and vector engines: what an instruction reads, writes, counts and how long it takes. The geometry is data (emu_config). */
 #include <string.h>
-#include "machine.h"
+#include "array.h"
 
 static emu_view view(emu_machine *m, const emu_operand *o) {
   emu_view v = {emu_operand_data(m, o) + o->base, o->x->fmt, 0, {0}, {0}};
@@ -45,7 +45,8 @@ static void mm_count(emu_machine *m, emu_stream *s, const emu_plan *p, int accum
   n[C_ARRAY_MACS + a->fmt] += p->padded * p->rep;
   n[C_ACC_WRITE] += out;
   n[C_ACC_READ] += accumulate ? out : p->x[0].s[2] == 0 && p->rep > 0 ? out - once : 0;
-  if (m->c.load_rows_per_clk > 0) n[C_STATIONARY_BYTES] += p->k * p->n * emu_fmt_bytes[b->fmt] * p->rep;
+  if (m->c.load_rows_per_clk > 0)
+    n[C_STATIONARY_BYTES] += p->k * p->rep * (m->c.streamed == 1 ? p->m * emu_fmt_bytes[a->fmt] : p->n * emu_fmt_bytes[b->fmt]);
 }
 
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
@@ -63,28 +64,29 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
     return rc;
   mm_count(m, s, x, accumulate);
   const int64_t p = m->c.period_fs, issue = emu_align(m, s->t), load = x->load, busy = x->stream > x->port ? x->stream : x->port, reps = x->rep;
+  const int64_t drain = emu_mm_last(&m->c), alone = m->c.drain_overlap ? 0 : drain;
   int64_t start, interval;
   if (m->c.shadow || load == 0) { /* the next stationary tile loads while this one streams */
     int64_t loaded = (issue > s->last_start ? issue : s->last_start) + load * p;
     start = loaded > s->free_at ? loaded : s->free_at;
-    interval = busy > load ? busy : load;
+    interval = busy + alone > load ? busy + alone : load;
   } else {
     start = (issue > s->free_at ? issue : s->free_at) + load * p;
-    interval = busy + load;
+    interval = busy + alone + load;
   }
   if (reps && interval > EMU_TIME_MAX / p / 2 / reps) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
-  const int64_t last = reps ? start + (reps - 1) * interval * p : start, end = reps ? last + busy * p : start;
+  const int64_t last = reps ? start + (reps - 1) * interval * p : start, end = reps ? last + busy * p : start, free_at = reps ? end + alone * p : end;
   s->nature = load > busy ? CAUSE_LOAD : x->port > x->stream ? CAUSE_PORT : CAUSE_MATRIX;
   s->last_cause = s->root;
   emu_charge(m, s, CAUSE_LOAD, start, CAUSE_LOAD);
-  emu_busy(m, s, start + reps * x->stream * p);
+  emu_busy(m, s, start + reps * (x->stream + alone) * p);
   if (x->port > x->stream) emu_charge(m, s, CAUSE_PORT, s->acct + reps * (x->port - x->stream) * p, CAUSE_PORT);
-  emu_charge(m, s, CAUSE_LOAD, end, CAUSE_LOAD);
+  emu_charge(m, s, CAUSE_LOAD, free_at, CAUSE_LOAD);
   s->op_start = issue > s->free_at ? issue : s->free_at;
   s->last_start = last;
-  s->free_at = end;
+  s->free_at = free_at;
   s->t = start > s->t ? start : s->t;
-  if (end + m->c.fill_cycles * p > s->complete) s->complete = end + m->c.fill_cycles * p;
+  if (end + drain * p > s->complete) s->complete = end + drain * p;
   s->op_data_end = s->complete;
   if (m->c.values && x->x[0].elements && (rc = mm_values(m, s, x, o, (i->flags & EMU_FLAG_BT) != 0, accumulate)) < 0) return rc;
   return complete(m, s, i, start, end);

@@ -3,7 +3,7 @@
    instruction and its shapes' numbers. */
 #include <stdlib.h>
 #include <string.h>
-#include "machine.h"
+#include "array.h"
 
 #define SHAPES 8192 /* when so many are known all are forgotten */
 #define BUCKETS (2 * SHAPES)
@@ -87,9 +87,8 @@ static int check_mm(emu_machine *m, emu_stream *s, const emu_insn *i, const emu_
 static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
   const emu_config *c = &m->c;
   const emu_extent *a = &p->x[1], *b = &p->x[2];
-  p->padded = emu_ceil_div(p->m, c->quantum_m) * c->quantum_m * (emu_ceil_div(p->n, c->quantum_n) * c->quantum_n) *
-              (emu_ceil_div(p->k, c->quantum_k) * c->quantum_k);
-  p->stream = emu_ceil_div(p->padded, c->macs_per_clk[a->fmt]);
+  p->padded = emu_mm_padded(c, p->m, p->n, p->k);
+  p->stream = emu_mm_stream(c, a->fmt, p->m, p->n, p->k);
   if (p->stream < c->min_interval) p->stream = c->min_interval;
   p->load = c->load_rows_per_clk > 0 ? emu_ceil_div(p->k, c->load_rows_per_clk) : 0;
   int64_t wide_a, wide_b;

@@ -45,13 +45,17 @@ class Matrix(Section):
     max_k: CountOrNone = 0
     """Largest m, n, k of one repeat of an mm instruction; n and k are one quantum unless given."""
     load_rows_per_clk: CountOrNone = 0
-    """Rows of b that enter the array per clock; 0 where the dataflow holds nothing stationary."""
+    """Rows of the stationary operand that enter the array per clock; 0 where the dataflow holds nothing stationary."""
     shadow: bool = False
     """Whether the next stationary tile loads behind the current stream."""
     hop_cycles: Cycles = Field(default=1, ge=1)
     """From one cell to the next."""
+    psum_hop_cycles: Cycles = Field(default=0, ge=0)
+    """The same for a partial sum on its way down the summation (registers per row); as `hop` unless given."""
     fill_cycles: Cycles = -1  # -1 is replaced by what the geometry says
-    """From the end of the stream to the last result; derived from rows, cols and hop unless given."""
+    """From the end of the stream to the last result in the accumulators; derived from rows, cols and the hops unless given."""
+    drain_overlap: bool = True
+    """Whether the next tile may enter while the last results of this one are still on their way out."""
     min_interval_cycles: Cycles = Field(default=1, ge=1)
     fragment_m: CountOrNone = 0
     """b is read again from the scratchpad for every fragment_m rows of m; 0: read once."""
@@ -71,8 +75,8 @@ class Matrix(Section):
             raise ValueError(f"fuse: {self.units} units make no square; use columns or rows")
         if (self.rate is None) == (not self.macs_per_clk):
             raise ValueError("give either `rate` (MACs per cell and clock) or `macs_per_clk`, for at least one format")
-        if (self.dataflow == "weight_stationary") != (self.load_rows_per_clk > 0):
-            raise ValueError("load_rows_per_clk: a weight-stationary array loads at least 1 row per clock, any other dataflow loads 0")
+        if (self.dataflow in ("weight_stationary", "input_stationary")) != (self.load_rows_per_clk > 0):
+            raise ValueError("load_rows_per_clk: a weight- or input-stationary array loads at least 1 row per clock, others load 0")
         self._derive(macs_per_clk=self._macs())
         rows, cols = self.spans()
         m, n, k = {
@@ -83,6 +87,7 @@ class Matrix(Section):
         }[self.dataflow]
         self._derive(quantum_m=self.quantum_m or m, quantum_n=self.quantum_n or n, quantum_k=self.quantum_k or k)
         self._derive(max_m=self.max_m or 512, max_n=self.max_n or max(self.quantum_n, 1), max_k=self.max_k or max(self.quantum_k, 1))
+        self._derive(psum_hop_cycles=self.psum_hop_cycles or self.hop_cycles)
         if self.fill_cycles < 0:
             self._derive(fill_cycles=self._fill())
         for axis in "mnk":
@@ -90,13 +95,19 @@ class Matrix(Section):
                 raise ValueError(f"max_{axis}: {getattr(self, f'max_{axis}')} is below the quantum {getattr(self, f'quantum_{axis}')}")
         return self
 
+    def joined(self) -> tuple[int, int]:
+        """Rows and columns of one systolic array of joined units; units that only stand side by side are arrays of their own."""
+        down = {"rows": self.units, "square": math.isqrt(self.units), "columns": 1}[self.fuse]
+        return self.rows * down, self.cols * (math.isqrt(self.units) if self.fuse == "square" else 1)
+
     def _fill(self) -> int:
-        """Cycles a value spends on its way: across a systolic array, or up the adder tree of a dot-product unit."""
+        """Cycles a value spends on its way: across a systolic array, or up the adder tree of a dot-product unit (docs/machine.md)."""
+        rows, cols = self.joined()
         if self.dataflow == "dot":
             return ((self.rows - 1).bit_length() + 1) * self.hop_cycles
-        side = math.isqrt(self.units) if self.fuse == "square" else 1
-        rows = self.rows * (self.units if self.fuse == "rows" else side)
-        return (rows + self.cols * side - 1) * self.hop_cycles
+        if self.dataflow == "output_stationary":  # operands to the last cell, whose sum then enters its accumulator
+            return (rows + cols - 2) * self.hop_cycles + 1
+        return rows * self.psum_hop_cycles + (cols - 1) * self.hop_cycles
 
     def _macs(self) -> dict[Format, int]:
         cells = self.rows * self.cols * self.units

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from emu.chip.matrix import Matrix
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
 
@@ -41,6 +42,18 @@ def ports(chip: Chip) -> list[int]:
     return [width for engine in ENGINES for space in SPACES for width in widths.get((engine, space), (0, 0))]
 
 
+def _lanes(matrix: Matrix) -> dict[str, int]:
+    """Where in m x n results leave the array one after the other: extents of that skew, cycles per step; what streams (0 m, 1 n, 2 k)."""
+    rows, cols = matrix.joined()
+    along_m, along_n, streamed = {
+        "weight_stationary": (1, cols, 0),
+        "input_stationary": (cols, 1, 1),
+        "output_stationary": (rows, cols, 2),
+        "dot": (1, 1, 0),
+    }[matrix.dataflow]
+    return {"skew_m": along_m, "skew_n": along_n, "skew_cycles": matrix.hop_cycles, "streamed": streamed}
+
+
 def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
     """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
     if fidelity not in FIDELITIES:
@@ -64,6 +77,8 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "load_rows_per_clk": matrix.load_rows_per_clk,
         "shadow": int(matrix.shadow),
         "fill_cycles": matrix.fill_cycles,
+        "drain_overlap": int(matrix.drain_overlap),
+        **_lanes(matrix),
         "min_interval": matrix.min_interval_cycles,
         "fragment_m": matrix.fragment_m,
         "fragment_n": matrix.fragment_n,

@@ -98,5 +98,6 @@ def test_geometry_scales_the_peak(rows: int, cols: int, units: int, fuse: str) -
 
 @pytest.mark.parametrize(("dataflow", "quanta"), [("output_stationary", (8, 16, 1)), ("input_stationary", (16, 1, 8)), ("dot", (1, 16, 8))])
 def test_quanta_follow_the_dataflow(dataflow: str, quanta: tuple[int, int, int]) -> None:
-    matrix = TINY.vary({"core.matrix.dataflow": dataflow, "core.matrix.units": 2, "core.matrix.load_rows_per_clk": 0}).core.matrix
+    matrix = TINY.vary({"core.matrix.dataflow": dataflow, "core.matrix.units": 2,
+                        "core.matrix.load_rows_per_clk": int(dataflow == "input_stationary")}).core.matrix
     assert (matrix.quantum_m, matrix.quantum_n, matrix.quantum_k) == quanta
