@@ -50,6 +50,8 @@ cdef extern from "dram/dram.h" nogil:
     const emu_dram_issued *emu_dram_issued_list(const emu_dram *)
     void emu_dram_counters(const emu_dram *, int64_t *, int64_t *)
     int64_t emu_dram_now(const emu_dram *)
+    void emu_dram_force(emu_dram *, int, int32_t, int64_t)
+    int64_t emu_dram_earliest(const emu_dram *, int, int32_t)
 
 
 cdef class Dram:
@@ -165,3 +167,11 @@ cdef class Dram:
         cdef int64_t counters[5]
         emu_dram_counters(self.core, commands, counters)
         return [commands[j] for j in range(9)], [counters[j] for j in range(5)]
+
+    def force(self, int command, int bank, int64_t tick):
+        """Note a command on channel 0 as if it had been issued: for tests of single rules."""
+        emu_dram_force(self.core, command, bank, tick)
+
+    def earliest(self, int command, int bank):
+        """The earliest tick at which the rules allow a command on channel 0."""
+        return emu_dram_earliest(self.core, command, bank)

@@ -71,8 +71,9 @@ static int new_channel(const emu_dram *d, channel *c, int64_t count) {
     for (int64_t k = 0; k < depth[w]; k++, j++) c->bursts[j].next = k + 1 < depth[w] ? j + 1 : NONE;
   }
   c->next_due = DRAM_NEVER;
-  for (int64_t r = 0; r < d->nodes[DRAM_RANK] && d->device.refresh; r++) { /* ranks take turns */
-    c->ranks[r].due = d->device.interval * (r + 1) / d->nodes[DRAM_RANK];
+  for (int64_t r = 0; r < d->nodes[DRAM_RANK] && d->device.refresh; r++) {
+    /* Bank by bank, ranks take turns; of whole ranks at once: one rank alone would soon fill the queue with what waits for it. */
+    c->ranks[r].due = d->device.refresh == DRAM_PER_BANK ? d->device.interval * (r + 1) / d->nodes[DRAM_RANK] : d->device.interval;
     if (c->ranks[r].due < c->next_due) c->next_due = c->ranks[r].due;
   }
   return 0;
@@ -148,7 +149,7 @@ static int64_t new_transaction(emu_dram *d, int64_t tick, int64_t bursts) {
     }
   }
   d->open++;
-  d->transactions[t] = (transaction){d->ids++, tick, -1, 0, bursts};
+  d->transactions[t] = (transaction){d->ids++, tick, DRAM_NEVER, 0, bursts};
   return t;
 }
 
@@ -172,13 +173,14 @@ int64_t emu_dram_submit(emu_dram *d, int64_t tick, uint64_t address, int64_t byt
   return d->transactions[t].id;
 }
 
-int emu_dram_advance(emu_dram *d, int64_t until) {
+static void run_all(emu_dram *d, int64_t until) {
   for (int64_t k = 0; k < d->device.count[DRAM_CHANNEL]; k++) emu_dram_run(d, &d->channels[k], until);
-  if (until != DRAM_NEVER) {
-    d->last = later(d->last, until);
-  } else {
-    for (int64_t k = 0; k < d->device.count[DRAM_CHANNEL]; k++) d->last = later(d->last, d->channels[k].now);
-  }
+}
+
+int emu_dram_advance(emu_dram *d, int64_t until) {
+  run_all(d, until);
+  if (until == DRAM_NEVER) run_all(d, until = emu_dram_now(d) + 1); /* channels without requests are refreshed meanwhile */
+  d->last = later(d->last, until);
   return -d->failed;
 }
 

@@ -82,4 +82,8 @@ const emu_dram_issued *emu_dram_issued_list(const emu_dram *d);
 void emu_dram_counters(const emu_dram *d, int64_t *commands, int64_t *counters);
 int64_t emu_dram_now(const emu_dram *d);
 
+/* For tests of single rules, on channel 0: notes a command as if it had been issued; the earliest tick of another. */
+void emu_dram_force(emu_dram *d, int command, int32_t bank, int64_t tick);
+int64_t emu_dram_earliest(const emu_dram *d, int command, int32_t bank);
+
 #endif

@@ -72,7 +72,7 @@ static void enter(emu_dram *d, channel *c, int w, const arrival *a) {
   c->queued[w]++;
   if (k->hit[w] == NONE && u->row == k->open) k->hit[w] = j;
   transaction *t = &d->transactions[a->transaction];
-  if (t->admitted < 0) t->admitted = c->now;
+  if (c->now < t->admitted) t->admitted = c->now; /* channels run one after the other */
   emu_dram_consider(d, c, b);
 }
 
@@ -88,14 +88,15 @@ void emu_dram_admit(emu_dram *d, channel *c) {
   }
 }
 
-/* Reads go first; writes are drained when many wait, when they have waited long, or when there is nothing else. */
+/* Reads go first; writes are drained when many wait, when they have waited long, or when there is nothing else. What waits when its
+   direction begins is served before the other one is looked at again, so that neither starves. */
 void emu_dram_turn(const emu_dram *d, channel *c) {
   const int64_t reads = c->queued[READS], writes = c->queued[WRITES];
-  const int begin = writes && (!reads || writes >= d->policy.high || c->waited >= d->policy.patience);
-  const int end = !writes || (reads && c->left <= 0);
-  if (c->mode == READS ? !begin : !end || (!reads && !writes)) return;
+  const int many = writes >= d->policy.high, due = many || c->waited >= d->policy.patience;
+  const int turn = c->mode == READS ? writes && (!reads || (due && c->left <= 0)) : reads && (!writes || c->left <= 0);
+  if (!turn) return;
   c->mode = !c->mode;
-  c->left = c->mode == READS ? 0 : writes >= d->policy.high ? later(1, writes - d->policy.low) : writes;
+  c->left = c->mode == READS ? reads : many ? later(1, writes - d->policy.low) : writes;
   c->waited = 0;
   c->counters[DRAM_TURNS]++;
   for (int32_t b = 0; b < d->nodes[DRAM_BANK]; b++) emu_dram_consider(d, c, b);
@@ -137,7 +138,7 @@ void emu_dram_serve(emu_dram *d, channel *c, int32_t b) {
   c->free[w] = j;
   k->count[w]--;
   c->queued[w]--;
-  if (w == WRITES) c->left--;
+  c->left--;
   c->waited = w == READS && c->queued[WRITES] ? c->waited + 1 : 0;
 }
 

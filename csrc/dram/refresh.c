@@ -1,12 +1,6 @@
 /* Refresh: of all banks of a rank at once, or bank by bank in rounds. */
 #include "state.h"
 
-static int64_t bank_ready(const emu_dram *d, const channel *c, int command, int32_t b) {
-  int64_t t = emu_dram_rank_ready(d, c, command, b);
-  for (int level = DRAM_GROUP; level <= DRAM_BANK; level++) t = later(t, c->ready[level][(int64_t)node_of(d, level, b) * STRIDE + command]);
-  return aligned(d, command, t);
-}
-
 static int32_t banks_of_rank(const emu_dram *d) { return (int32_t)(d->device.count[DRAM_GROUP] * d->device.count[DRAM_BANK]); }
 
 static int in_round(const rank *r, int32_t j) { return (int)(r->refreshed[j / 64] >> (j % 64) & 1); }
@@ -59,8 +53,8 @@ void emu_dram_refreshes(const emu_dram *d, const channel *c, choice *best) {
     if (!r->pending) continue;
     const int all = d->device.refresh == DRAM_ALL_BANK, open = all ? r->open : c->banks[r->target].open != NONE;
     const int command = all ? (open ? DRAM_PREA : DRAM_REF) : open ? DRAM_PRE : DRAM_REFB;
-    const int64_t t = all ? emu_dram_rank_ready(d, c, command, r->target) : bank_ready(d, c, command, r->target);
-    if (t < best->tick || (t == best->tick && best->class > URGENT)) *best = (choice){t, -1, URGENT, command, r->target};
+    const int64_t t = all ? emu_dram_rank_ready(d, c, command, r->target) : emu_dram_bank_ready(d, c, command, r->target);
+    if (t < best->tick || (t == best->tick && best->sequence >= 0)) *best = (choice){t, -1, URGENT, command, r->target};
   }
 }
 

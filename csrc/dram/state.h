@@ -93,6 +93,7 @@ uint64_t emu_dram_place(const emu_dram *d, uint64_t address);
 /* rules.c */
 void emu_dram_learn(const emu_dram *d, channel *c, int command, int32_t b, int64_t tick);
 int64_t emu_dram_rank_ready(const emu_dram *d, const channel *c, int command, int32_t b);
+int64_t emu_dram_bank_ready(const emu_dram *d, const channel *c, int command, int32_t b);
 
 /* queue.c */
 void emu_dram_consider(const emu_dram *d, channel *c, int32_t b);

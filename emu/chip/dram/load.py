@@ -120,6 +120,8 @@ def _work_out(table: Table, figures: Mapping[str, Figure], source: dict[str, Any
     rules += _wires(table, worked, found)
     _organised(table, found)
     intervals = {kind: worked(f"refresh.{kind}", text) for kind in ("all_bank", "per_bank") if (text := getattr(table.refresh, kind))}
+    if "per_bank" in intervals:  # ranks take turns at even distances
+        intervals["per_bank"] -= intervals["per_bank"] % (o.pseudo * o.ranks)
     _refreshed(table, rules, intervals, found)
     if sum(len(r.before) * len(r.after) for r in rules) > MAX_PAIRS:
         found.append(("rules", f"more than {MAX_PAIRS} pairs of commands"))
