@@ -27,13 +27,27 @@ def related(device, rule, a: int, b: int) -> bool:
 
 def check(device, trace, refresh_kind=None) -> None:
     """Every rule, the state of every bank, the data wires and the refreshes of a trace of one channel: (tick, command, bank, row)."""
-    past = defaultdict(lambda: deque(maxlen=64))
+    check_rules(device, trace)
     rows: dict[int, int] = {}
-    o = device.organisation
-    in_rank = o.groups * o.banks
-    data = defaultdict(int)
-    last = 0
+    in_rank = device.organisation.groups * device.organisation.banks
+    data: dict[int, int] = defaultdict(int)
     for tick, command, bank, row in trace:
+        _state(command, bank, row, rows, bank // in_rank * in_rank, in_rank)
+        if command in ("RD", "RDA", "WR", "WRA"):
+            end = tick + (device.read_ticks if command[0] == "R" else device.write_ticks)
+            pseudo = nodes(device, bank)[1]
+            if end - device.burst_ticks < data[pseudo]:
+                raise Illegal(f"data of {command} at {tick} meets other data on the wires of pseudo-channel {pseudo}")
+            data[pseudo] = end
+    if refresh_kind:
+        _refreshed(device, trace, refresh_kind)
+
+
+def check_rules(device, trace) -> None:
+    """That commands are in order, begin at clock edges and break no line of the table."""
+    past = defaultdict(lambda: deque(maxlen=64))
+    last = 0
+    for tick, command, bank, _ in trace:
         if tick < last:
             raise Illegal(f"{command} at {tick} comes before {last}")
         if tick % device.align[command]:
@@ -45,16 +59,7 @@ def check(device, trace, refresh_kind=None) -> None:
             earlier = sorted((t for b in rule.before for (where, t) in past[b] if related(device, rule, where, bank)), reverse=True)
             if len(earlier) >= rule.window and tick < earlier[rule.window - 1] + rule.ticks:
                 raise Illegal(f"{command} at {tick} on bank {bank}: {rule} wants {rule.ticks} behind {earlier[rule.window - 1]}")
-        _state(command, bank, row, rows, bank // in_rank * in_rank, in_rank)
-        if command in ("RD", "RDA", "WR", "WRA"):
-            end = tick + (device.read_ticks if command[0] == "R" else device.write_ticks)
-            pseudo = nodes(device, bank)[1]
-            if end - device.burst_ticks < data[pseudo]:
-                raise Illegal(f"data of {command} at {tick} meets other data on the wires of pseudo-channel {pseudo}")
-            data[pseudo] = end
         past[command].append((bank, tick))
-    if refresh_kind:
-        _refreshed(device, trace, refresh_kind)
 
 
 def _state(command, bank, row, rows, first, count):
