@@ -1,11 +1,11 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 class Dram:
     def __init__(
-        self, device: Mapping[str, object], rules: list[tuple[int, ...]], masks: list[int], fields: list[int],
+        self, device: Mapping[str, object], rules: Sequence[tuple[int, ...]], masks: list[int], fields: list[int],
         policy: Mapping[str, int], trace: bool = False,
     ) -> None: ...
     def submit(self, tick: int, address: int, size: int, write: bool) -> int: ...

@@ -12,7 +12,7 @@ static inline void raise_to(int64_t *base, const int64_t *above, const int64_t *
 }
 
 static void scan_group(const emu_dram *d, const channel *c, int32_t g, const int64_t *base, choice *best) {
-  const int32_t first = g * (int32_t)d->device.count[DRAM_BANK];
+  const int32_t first = g << d->under[DRAM_GROUP];
   for (uint32_t left = c->active[g]; left; left &= left - 1) {
     const int32_t b = first + __builtin_ctz(left);
     const bank *k = &c->banks[b];

@@ -89,6 +89,7 @@ emu_dram *emu_dram_new(const emu_dram_device *device, const emu_dram_rule *rules
   d->free_transaction = NONE;
   d->nodes[DRAM_CHANNEL] = 1;
   for (int level = DRAM_PSEUDO; level < DRAM_LEVELS; level++) d->nodes[level] = d->nodes[level - 1] * device->count[level];
+  for (int level = 0; level < DRAM_LEVELS; level++) d->under[level] = __builtin_ctzll((uint64_t)(d->nodes[DRAM_BANK] / d->nodes[level]));
   tabulate(d, map);
   int failed = take_rules(d, rules, count) || !(d->channels = calloc((size_t)device->count[DRAM_CHANNEL], sizeof *d->channels));
   for (int64_t k = 0; k < device->count[DRAM_CHANNEL] && !failed; k++) failed = new_channel(d, &d->channels[k], count);

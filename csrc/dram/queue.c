@@ -3,8 +3,8 @@
 
 static void plan(const emu_dram *d, channel *c, int32_t b, int command, int class, int64_t sequence) {
   bank *k = &c->banks[b];
-  const int32_t group = (int32_t)(b / d->device.count[DRAM_BANK]);
-  const uint32_t bit = (uint32_t)1 << (b % d->device.count[DRAM_BANK]);
+  const int32_t group = node_of(d, DRAM_GROUP, b);
+  const uint32_t bit = (uint32_t)1 << (b & (d->device.count[DRAM_BANK] - 1));
   k->command = command;
   if (command == NONE) {
     c->active[group] &= ~bit;
@@ -55,12 +55,17 @@ void emu_dram_consider(const emu_dram *d, channel *c, int32_t b) {
   }
 }
 
+static int32_t bank_of(const emu_dram *d, uint64_t place) {
+  int32_t b = 0;
+  for (int f = DRAM_PSEUDO; f < DRAM_LEVELS; f++) b = b << d->field[DRAM_LEVELS - f] | field(d, place, DRAM_LEVELS - f);
+  return b;
+}
+
 static void enter(emu_dram *d, channel *c, int w, const arrival *a) {
   const int32_t j = c->free[w];
   burst *u = &c->bursts[j];
   c->free[w] = u->next;
-  int32_t b = 0;
-  for (int f = DRAM_PSEUDO; f < DRAM_LEVELS; f++) b = b * (int32_t)d->device.count[f] + field(d, a->place, DRAM_LEVELS - f);
+  const int32_t b = bank_of(d, a->place);
   bank *k = &c->banks[b];
   *u = (burst){a->transaction, c->sequence++, b, field(d, a->place, 5), NONE, k->tail[w], 0};
   if (k->tail[w] == NONE)

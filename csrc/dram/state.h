@@ -64,6 +64,7 @@ struct emu_dram {
   emu_dram_rule *rules; /* sorted by what precedes */
   span of[DRAM_COMMANDS];
   int64_t nodes[DRAM_LEVELS]; /* in a channel */
+  int32_t under[DRAM_LEVELS]; /* log2 of the banks of a node */
   uint64_t table[8][256];     /* a byte of the address to its part of the place */
   int32_t field[7], shift[7], trace, failed;
   channel *channels;
@@ -82,7 +83,7 @@ typedef struct {
 
 static inline int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t aligned(const emu_dram *d, int command, int64_t t) { return (t + d->device.align[command] - 1) & -d->device.align[command]; }
-static inline int32_t node_of(const emu_dram *d, int level, int32_t b) { return (int32_t)(b / (d->nodes[DRAM_BANK] / d->nodes[level])); }
+static inline int32_t node_of(const emu_dram *d, int level, int32_t b) { return b >> d->under[level]; }
 static inline int32_t field(const emu_dram *d, uint64_t place, int f) {
   return (int32_t)(place >> d->shift[f] & ((UINT64_C(1) << d->field[f]) - 1));
 }

@@ -87,7 +87,7 @@ def test_every_pair_of_commands_has_its_edge(name):
 
 @pytest.mark.parametrize("name", devices())
 def test_the_tables_forbid_what_physics_forbids(name):
-    """Rules that every standard has, of whatever name: a bank's row cycle, and reads or writes of one pseudo-channel never closer than a burst."""
+    """Rules that every standard has, of whatever name: a bank's row cycle; data of one pseudo-channel never closer than a burst."""
     d = device(name)
 
     def least(before, after, level):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emu.chip.dram.energy import CommandEnergy
-from emu.chip.dram.rules import COMMANDS, Rule
+from emu.chip.dram.rules import COMMANDS, LEVELS, Rule
 from emu.chip.dram.schema import Organisation
 from emu.chip.provenance import Figure
 from emu.errors import UnsupportedError, did_you_mean
@@ -78,7 +78,7 @@ class Device:
     def interval_ticks(self, kind: str) -> int:
         """Ticks between refreshes of a rank; UnsupportedError for a kind that this device does not have."""
         if kind not in self.intervals:
-            raise UnsupportedError(f"{self.name}: refresh {kind!r:.40} is not among this device's; {did_you_mean(str(kind), self.intervals)}")
+            raise UnsupportedError(f"{self.name}: refresh {kind!r:.40}: not among this device's; {did_you_mean(str(kind), self.intervals)}")
         return self.intervals[kind]
 
     def assumed(self) -> list[str]:
@@ -87,7 +87,5 @@ class Device:
 
     def pairs(self) -> list[tuple[int, int, int, int, int, int]]:
         """The rules as the core takes them: (level, before, after, window, other, ticks) for every pair of commands."""
-        from emu.chip.dram.rules import LEVELS
-
         return [(LEVELS.index(r.level), COMMANDS.index(a), COMMANDS.index(b), r.window, int(r.other), r.ticks)
                 for r in self.rules for a in r.before for b in r.after]

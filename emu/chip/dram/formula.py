@@ -38,11 +38,6 @@ def evaluate(text: object, names: Mapping[str, Fraction], period_ns: Fraction) -
     return value
 
 
-def used(text: object) -> set[str]:
-    """The timings a formula names."""
-    return {t for t in _tokens(text) if t[0].isalpha() and t not in ("max", "min")} if isinstance(text, str) and len(text) <= MAX_TEXT else set()
-
-
 def _tokens(text: str) -> list[str]:
     tokens, at = [], 0
     text = text.rstrip()

@@ -113,10 +113,10 @@ def _work_out(table: Table, figures: Mapping[str, Figure], source: dict[str, Any
         return None
 
     def worked(key: str, text: object, scale: int = ticks) -> int:
-        return _try(found, key, lambda: in_ticks(text, names, period_ns, scale)) or 0
+        return _try(found, key, in_ticks, text, names, period_ns, scale) or 0
 
     rules = [r for j, line in enumerate(table.rules)
-             if (r := _try(found, f"rules.{j}", lambda line=line: parse(line, names, period_ns, ticks)))]
+             if (r := _try(found, f"rules.{j}", parse, line, names, period_ns, ticks))]
     rules += _wires(table, worked, found)
     _organised(table, found)
     intervals = {kind: worked(f"refresh.{kind}", text) for kind in ("all_bank", "per_bank") if (text := getattr(table.refresh, kind))}
@@ -131,14 +131,15 @@ def _work_out(table: Table, figures: Mapping[str, Figure], source: dict[str, Any
     half = set(table.bus.half)
     seconds = {name: float(value) * float(period_ns) * 1e-9 for name, value in names.items()}
     return Device(
-        table.name, table.title, table.standard, tick_fs, ticks, o, {k: int(v * ticks) for k, v in names.items()}, tuple(rules), read, write,
+        table.name, table.title, table.standard, tick_fs, ticks, o, {k: int(v * ticks) for k, v in names.items()}, tuple(rules),
+        read, write,
         {c: 1 if c in half else ticks for c in COMMANDS}, intervals, table.refresh.default, _priced(table, seconds), figures, source,
     )
 
 
-def _try(found: Found, key: str, work: Callable[[], Any]) -> Any:
+def _try(found: Found, key: str, work: Callable[..., Any], *arguments: Any) -> Any:
     try:
-        return work()
+        return work(*arguments)
     except FormulaError as error:
         found.append((key, str(error)))
         return None
@@ -149,7 +150,7 @@ def _timings(table: Table, period_ns: Fraction, ticks: int, found: Found) -> dic
     names: dict[str, Fraction] = {}
     before = len(found)
     for name, text in table.timing.items():
-        value = _try(found, f"timing.{name}", lambda text=text: evaluate(text, names, period_ns))
+        value = _try(found, f"timing.{name}", evaluate, text, names, period_ns)
         if value is not None and (value < 0 or (value * ticks).denominator != 1):
             found.append((f"timing.{name}", f"{text!r} is {float(value)} clocks; expected a whole number of 1/{ticks} clocks, at least 0"))
         elif value is not None:

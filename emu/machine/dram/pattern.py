@@ -17,10 +17,10 @@ Requests = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64], NDArr
 
 @dataclass(frozen=True)
 class Pattern:
-    """`requests` of `bytes` each. All are there from the start unless `interval_fs` spaces them, so the memory is never short of work.
+    """`requests` of `bytes` each. All are there from the start unless `interval_fs` spaces them: the memory is never short of work.
 
-    `sequential` walks `streams` equal parts of `span_bytes` in turns, `strided` goes on by `stride_bytes`, `random` is uniform on multiples of
-    `bytes`. A share `writes` of them, drawn with `seed`, are writes. The span is the device's capacity unless given."""
+    `sequential` walks `streams` equal parts of `span_bytes` in turns, `strided` goes on by `stride_bytes`, `random` is uniform on
+    multiples of `bytes`. A share `writes` of them, drawn with `seed`, are writes. The span is the device's capacity unless given."""
 
     kind: Literal["sequential", "strided", "random"] = "sequential"
     requests: int = 100_000
@@ -46,7 +46,7 @@ class Pattern:
         """(arrival in fs, address, bytes, write) of every request."""
         span = self.span_bytes if self.span_bytes is not None else capacity_bytes
         if not self.bytes * self.streams <= span <= capacity_bytes:
-            raise UnsupportedError(f"pattern.span_bytes = {span}: the device has {capacity_bytes} bytes, and each stream needs {self.bytes}")
+            raise UnsupportedError(f"pattern.span_bytes = {span}: the device has {capacity_bytes}, and each stream needs {self.bytes}")
         rng = np.random.default_rng(self.seed)
         j = np.arange(self.requests, dtype=np.int64)
         if self.kind == "random":

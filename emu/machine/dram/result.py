@@ -48,4 +48,5 @@ class DramResult:
         """Everything, keys with units."""
         body = asdict(self)
         body["assumed"] = list(self.assumed)
-        return {"schema_version": SCHEMA_VERSION, **body, "pj_per_bit": self.pj_per_bit, "pj_per_bit_by_command": self.pj_per_bit_by_command}
+        per_bit = {"pj_per_bit": self.pj_per_bit, "pj_per_bit_by_command": self.pj_per_bit_by_command}
+        return {"schema_version": SCHEMA_VERSION, **body, **per_bit}

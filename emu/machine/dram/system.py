@@ -64,12 +64,13 @@ class Dram:
         interval = 0 if self.refresh == "none" else d.interval_ticks(self.refresh)
         widths = d.widths(self.channels)
         numbers = {
-            "count": [self.channels, o.pseudo, o.ranks, o.groups, o.banks], "rows": o.rows, "columns": d.columns, "burst_bytes": d.burst_bytes,
-            "burst_ticks": d.burst_ticks, "read_ticks": d.read_ticks, "write_ticks": d.write_ticks, "align": [d.align[c] for c in COMMANDS],
-            "refresh": REFRESH.index(self.refresh), "interval": interval,
+            "count": [self.channels, o.pseudo, o.ranks, o.groups, o.banks], "rows": o.rows, "columns": d.columns,
+            "burst_bytes": d.burst_bytes, "burst_ticks": d.burst_ticks, "read_ticks": d.read_ticks, "write_ticks": d.write_ticks,
+            "align": [d.align[c] for c in COMMANDS], "refresh": REFRESH.index(self.refresh), "interval": interval,
         }
         masks = maps.masks(self.map, widths, d.burst_bytes.bit_length() - 1)
-        return _dram.Dram(numbers, d.pairs(), masks, [widths[f] for f in maps.FIELDS], {**asdict(self.queue), "page": page, "idle": idle}, self._trace)
+        policy = {**asdict(self.queue), "page": page, "idle": idle}
+        return _dram.Dram(numbers, d.pairs(), masks, [widths[f] for f in maps.FIELDS], policy, self._trace)
 
     def _tick(self, time_fs: int) -> int:
         return -(-time_fs // self.device.tick_fs)
@@ -77,12 +78,14 @@ class Dram:
     def submit(self, time_fs: int, address: int, bytes: int, write: bool = False) -> int:
         """The id of a request of `bytes` at `address` that arrives at `time_fs`. ProgramError if it is out of bounds or comes too late."""
         if time_fs < 0 or address < 0 or bytes < 1:
-            raise ProgramError(f"dram: a request of {bytes} bytes at address {address}, time {time_fs} fs: none of these may be negative or empty")
-        return self._refuse(self._core.submit(self._tick(time_fs), min(address, 2**64 - 1), min(bytes, 2**62), write), time_fs, address, bytes)
+            raise ProgramError(f"dram: a request of {bytes} bytes at {address}, time {time_fs} fs: none may be negative, and bytes at least 1")
+        made = self._core.submit(self._tick(time_fs), min(address, 2**64 - 1), min(bytes, 2**62), write)
+        return self._refuse(made, time_fs, address, bytes)
 
     def _refuse(self, code: int, time_fs: int, address: int, bytes: int) -> int:
         if code == -2:
-            raise ProgramError(f"dram: {bytes} bytes at {address:#x} lie outside the {self.capacity_bytes} bytes of {self.channels} x {self.device.name}")
+            where = f"{self.channels} x {self.device.name}"
+            raise ProgramError(f"dram: {bytes} bytes at {address:#x} lie outside the {self.capacity_bytes} bytes of {where}")
         if code == -3:
             raise ProgramError(f"dram: a request at {time_fs} fs is earlier than what was asked before or than what has been run")
         return code
@@ -139,10 +142,11 @@ class Dram:
         ranks = self.channels * self.device.organisation.pseudo * self.device.organisation.ranks
         active_s = rows.pop("active_ticks") * fs * 1e-15
         return DramResult(
-            device=self.device.name, channels=self.channels, map=self.map, queue=asdict(self.queue), page=self.page.policy, refresh=self.refresh,
-            requests=pattern.requests, bytes=moved, seconds=seconds, bytes_per_s=moved / seconds,
+            device=self.device.name, channels=self.channels, map=self.map, queue=asdict(self.queue), page=self.page.policy,
+            refresh=self.refresh, requests=pattern.requests, bytes=moved, seconds=seconds, bytes_per_s=moved / seconds,
             share_of_peak=moved / seconds / self.peak_bytes_per_s,
             latency_s={"mean": float(waits.mean()), "p99": float(np.quantile(waits, 0.99)), "max": float(waits.max())},
             commands=commands, turns=rows.pop("turns"), rows=rows,
-            joules=self.device.energy.joules(commands, active_s, max(0.0, ranks * seconds - active_s)), assumed=tuple(self.device.assumed()),
+            joules=self.device.energy.joules(commands, active_s, max(0.0, ranks * seconds - active_s)),
+            assumed=tuple(self.device.assumed()),
         )
