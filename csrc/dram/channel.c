@@ -58,7 +58,6 @@ static void open_row(emu_dram *d, channel *c, int32_t b) {
   const int32_t j = c->banks[b].head[c->mode];
   burst *u = &c->bursts[j];
   if (!u->cost) u->cost = 1;
-  c->banks[b].used = c->now;
   emu_dram_opened(d, c, b, u->row);
 }
 

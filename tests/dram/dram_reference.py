@@ -157,7 +157,6 @@ class Reference:
         self.past.append((t, command, bank))
         if command == "ACT":
             self.open[bank] = row = burst.row
-            self.used[bank] = t
         elif command == "PRE":
             del self.open[bank]
         elif command == "PREA":

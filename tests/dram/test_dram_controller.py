@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.chip.dram import device, devices, maps, vary
+from emu.errors import EmuError
 from emu.machine.dram import Dram, Page, Pattern, Queue
 
 DEVICES = devices()
@@ -239,3 +240,32 @@ def _lone(name, page):
         d.submit(k * 10**9, 64 * k, 64)
     d.finish()
     return d.completions()
+
+
+def test_bursts_are_counted_by_the_row_they_found():
+    """The first of a row finds none open, the next its own, one for another row that one; after a refresh none is open again."""
+    d = Dram("ddr4", map="chrabaroco", trace=True)
+    row, late = d.device.organisation.row_bytes, d.device.intervals["all_bank"] * d.device.tick_fs + 10**9
+    for t, address in [(0, 0), (0, 64), (10**8, 9 * row), (2 * 10**8, 9 * row + 128), (late, 9 * row)]:
+        d.submit(t, address, 64)
+    d.finish()
+    assert {k: d.counts()[1][k] for k in ("misses", "hits", "conflicts")} == {"misses": 2, "hits": 2, "conflicts": 1}
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_refresh_of_one_bank_takes_one_that_nobody_waits_for(write):
+    d = Dram("hbm2", map="chrabaroco", refresh="per_bank", trace=True)
+    due = d.device.intervals["per_bank"] // 2
+    for bank in (0, 1, 3):
+        d.submit(due * d.device.tick_fs, bank * d.device.channel_bytes // d.device.banks, 32, write)
+    d.finish()
+    assert next(b for _, c, b, _ in commands(d) if c == "REFB") == 2
+
+
+def test_a_request_may_arrive_at_the_tick_up_to_which_was_run_and_not_before():
+    d = Dram("ddr4")
+    fs = d.device.tick_fs
+    d.advance(1000 * fs)
+    with pytest.raises(EmuError):
+        d.submit(999 * fs, 0, 64)
+    assert d.submit(1000 * fs, 0, 64) == 0

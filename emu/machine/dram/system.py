@@ -78,7 +78,7 @@ class Dram:
     def submit(self, time_fs: int, address: int, bytes: int, write: bool = False) -> int:
         """The id of a request of `bytes` at `address` that arrives at `time_fs`. ProgramError if it is out of bounds or comes too late."""
         if time_fs < 0 or address < 0 or bytes < 1:
-            raise ProgramError(f"dram: a request of {bytes} bytes at {address}, time {time_fs} fs: none may be negative, and bytes at least 1")
+            raise ProgramError(f"dram: a request of {bytes} bytes at {address}, time {time_fs} fs: none may be negative, bytes at least 1")
         made = self._core.submit(self._tick(time_fs), min(address, 2**64 - 1), min(bytes, 2**62), write)
         return self._refuse(made, time_fs, address, bytes)
 
