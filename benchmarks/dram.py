@@ -85,6 +85,11 @@ def why_table() -> str:
         d = vary(opened(p.file), changes) if changes else opened(p.file)
         share = Dram(d, map=p.map, queue=p.queue, refresh="all_bank").run(Pattern(p.kind, REQUESTS, p.bytes)).share_of_peak  # type: ignore[arg-type]
         rows.append(f"| {text} | {100 * share:.1f} |")
+    p = next(p for p in POINTS if p.kind == "random" and p.bytes == 64 and p.queue == 64)
+    rows += ["", "| Ramulator's HBM3, robaracoch, random 64 B | % of peak |", "|---|---|"]
+    for places in (p.queue, p.queue + 8):
+        share = Dram(opened(p.file), map=p.map, queue=places, refresh="all_bank").run(Pattern("random", REQUESTS, 64)).share_of_peak
+        rows.append(f"| {places} places in the queue | {100 * share:.1f} |")
     return "\n".join(rows)
 
 
