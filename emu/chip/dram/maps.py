@@ -1,8 +1,9 @@
 """Named address maps. A map lists the fields of a burst's place from the highest address bits to the lowest, and what is hashed.
 
-`column:2` takes the two lowest column bits that are left, a bare name all that are left. After the semicolon, `group bank ^ row` flips the
-bits of group, then bank, from the lowest, with those of row, from the lowest. Every bit of a place is thus the parity of some address
-bits; as the fields are permuted and a hash only adds fields that it does not change, no two addresses share a place."""
+`column:2` takes the two lowest column bits that are left, a bare name all that are left. After a semicolon, `group bank ^ row` flips the
+bits of group, then bank, from the lowest, with those of row, from the lowest; `^^` goes round, so that every bit of row flips one. `column[2:]`
+leaves out the two lowest bits. Every bit of a place is thus the parity of some address bits; as the fields are permuted and a hash only
+adds fields that no hash changes, no two addresses share a place."""
 
 from __future__ import annotations
 
@@ -13,8 +14,10 @@ from emu.errors import ChipError, did_you_mean
 
 FIELDS = ("column", "bank", "group", "rank", "pseudo", "row", "channel")  # from the lowest bit of the core's packed place
 MAPS = {
-    # Four bursts of a row, then the next group; rows of all groups are streamed together, so that a bank is opened once for all of a row.
-    "stream": "row rank bank column group pseudo channel column:2; bank group ^ row",
+    # Four bursts of a row, then the next channel, pseudo-channel, group; rows of all groups are streamed together. Strides are hashed:
+    # every bit of row and column takes part in the choice of channel and group, every bit of row in that of the bank.
+    "stream": "row rank bank column group pseudo channel column:2; "
+              "channel pseudo group ^^ column[2:]; channel pseudo group bank rank ^^ row",
     # Four bursts of a row, then the next bank of all; after Ramulator's MOP4CLXOR.
     "mop": "row column bank group rank pseudo channel column:2; pseudo rank group bank ^ column",
     # A row at a time, the banks in turn.
@@ -25,6 +28,7 @@ MAPS = {
 }
 DEFAULT = "stream"
 _TOKEN = re.compile(r"([a-z]+)(?::(\d{1,2}))?\Z")
+_SOURCE = re.compile(r"([a-z]+)(?:\[(\d{1,2}):\])?\Z")
 
 
 def masks(name: str, widths: Mapping[str, int], burst_bits: int, text: str | None = None) -> list[int]:
@@ -33,10 +37,14 @@ def masks(name: str, widths: Mapping[str, int], burst_bits: int, text: str | Non
         if name not in MAPS:
             raise ChipError(f"no address map is named {str(name)[:60]!r}; {did_you_mean(str(name), MAPS)}")
         text = MAPS[name]
-    order, _, hashed = text.partition(";")
+    order, *hashes = text.split(";")
     bits = _places(order, widths, burst_bits, name)
-    if hashed.strip():
-        _hash(hashed, bits, widths, name)
+    parsed = [_hash(h, name) for h in hashes]
+    for targets, _, source, _ in parsed:
+        if any(source in others for others, *_ in parsed) or len(set(targets)) != len(targets):
+            raise ChipError(f"map {name}: a field that is hashed cannot hash another one, or twice; two addresses might share a place")
+    for targets, folded, source, skip in parsed:
+        _flip([(f, j) for f in targets for j in range(widths[f])], bits, bits[source][skip:], folded)
     return [bits[f][j] for f in FIELDS for j in range(widths[f])]
 
 
@@ -58,14 +66,19 @@ def _places(order: str, widths: Mapping[str, int], at: int, name: str) -> dict[s
     return bits
 
 
-def _hash(hashed: str, bits: dict[str, list[int]], widths: Mapping[str, int], name: str) -> None:
-    targets, _, source = (part.strip() for part in hashed.partition("^"))
-    for field in (*targets.split(), source):
+def _hash(text: str, name: str) -> tuple[list[str], bool, str, int]:
+    """(fields hashed, whether going round, field they are hashed with, bits of it left out)."""
+    left, sign, right = (part.strip() for part in re.split(r"(\^\^?)", text, maxsplit=1)) if "^" in text else (text, "", "")
+    found = _SOURCE.match(right)
+    for field in (*left.split(), found[1] if found else right):
         if field not in FIELDS:
             raise ChipError(f"map {name}: {field[:40]!r} is no field; {did_you_mean(field[:40], FIELDS)}")
-    if source in targets.split() or len(set(targets.split())) != len(targets.split()):
-        raise ChipError(f"map {name}: a field cannot be hashed with itself or twice; two addresses would share a place")
-    flips = iter(list(bits[source]))
-    for field in targets.split():
-        for j in range(widths[field]):
-            bits[field][j] ^= next(flips, 0)
+    assert found
+    return left.split(), sign == "^^", found[1], int(found[2] or 0)
+
+
+def _flip(targets: list[tuple[str, int]], bits: dict[str, list[int]], source: list[int], folded: bool) -> None:
+    for j, mask in enumerate(source if folded else source[:len(targets)]):
+        if targets:
+            field, bit = targets[j % len(targets)]
+            bits[field][bit] ^= mask
