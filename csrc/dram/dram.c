@@ -39,8 +39,9 @@ static int take_rules(emu_dram *d, const emu_dram_rule *rules, int64_t count) {
   for (int32_t j = 0; j < count; j++) {
     span *s = &d->of[d->rules[j].before];
     if (!s->count++) s->first = j;
+    if (d->rules[j].window > 1) d->window[j] = d->windows++;
   }
-  return 0;
+  return d->windows > DRAM_MAX_WINDOWS ? -1 : 0;
 }
 
 static int new_history(const emu_dram *d, channel *c, int64_t count) {
@@ -49,9 +50,10 @@ static int new_history(const emu_dram *d, channel *c, int64_t count) {
   for (int64_t j = 0; j < count; j++) {
     const emu_dram_rule *r = &d->rules[j];
     if (r->window < 2) continue;
-    c->past[j] = calloc((size_t)(d->nodes[r->level] * r->window), sizeof(int64_t));
-    c->pasts[j] = calloc((size_t)d->nodes[r->level], sizeof(int64_t));
-    if (!c->past[j] || !c->pasts[j]) return -1;
+    const int32_t k = d->window[j];
+    c->past[k] = calloc((size_t)(d->nodes[r->level] * r->window), sizeof(int64_t));
+    c->pasts[k] = calloc((size_t)d->nodes[r->level], sizeof(int64_t));
+    if (!c->past[k] || !c->pasts[k]) return -1;
   }
   return 0;
 }
@@ -100,7 +102,7 @@ emu_dram *emu_dram_new(const emu_dram_device *device, const emu_dram_rule *rules
 
 static void free_channel(channel *c) {
   for (int level = 0; level < DRAM_LEVELS; level++) free(c->ready[level]);
-  for (int j = 0; j < DRAM_MAX_RULES; j++) {
+  for (int j = 0; j < DRAM_MAX_WINDOWS; j++) {
     free(c->past[j]);
     free(c->pasts[j]);
   }
@@ -175,7 +177,8 @@ int64_t emu_dram_submit(emu_dram *d, int64_t tick, uint64_t address, int64_t byt
 }
 
 static void run_all(emu_dram *d, int64_t until) {
-  for (int64_t k = 0; k < d->device.count[DRAM_CHANNEL]; k++) emu_dram_run(d, &d->channels[k], until);
+  for (int64_t k = 0; k < d->device.count[DRAM_CHANNEL]; k++)
+    if (d->channels[k].next < until) emu_dram_run(d, &d->channels[k], until);
 }
 
 int emu_dram_advance(emu_dram *d, int64_t until) {

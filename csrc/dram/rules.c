@@ -7,7 +7,7 @@ static void forbid(channel *c, const emu_dram_rule *r, int32_t node, int64_t tic
 }
 
 /* The tick of the `window`-th last command, this one included, or a tick that forbids nothing. */
-static int64_t remember(channel *c, const emu_dram_rule *r, int64_t j, int32_t node, int64_t tick) {
+static int64_t remember(channel *c, const emu_dram_rule *r, int32_t j, int32_t node, int64_t tick) {
   int64_t *ring = c->past[j] + (int64_t)node * r->window, *seen = &c->pasts[j][node];
   ring[*seen % r->window] = tick;
   ++*seen;
@@ -23,7 +23,7 @@ void emu_dram_learn(const emu_dram *d, channel *c, int command, int32_t b, int64
     const emu_dram_rule *r = &d->rules[j];
     const int32_t mine = node[r->level];
     int64_t from = tick;
-    if (r->window > 1 && (from = remember(c, r, j, mine, tick)) == INT64_MIN) continue;
+    if (r->window > 1 && (from = remember(c, r, d->window[j], mine, tick)) == INT64_MIN) continue;
     if (!r->other) {
       forbid(c, r, mine, from + r->latency);
       continue;

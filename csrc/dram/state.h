@@ -43,7 +43,7 @@ typedef struct {
 
 typedef struct {
   int64_t now, next, next_due;
-  int64_t *ready[DRAM_LEVELS], *past[DRAM_MAX_RULES], *pasts[DRAM_MAX_RULES];
+  int64_t *ready[DRAM_LEVELS], *past[DRAM_MAX_WINDOWS], *pasts[DRAM_MAX_WINDOWS]; /* past ticks of rules with a window, and how many */
   bank *banks;
   rank *ranks;
   uint32_t *active; /* banks of a group that would do something */
@@ -62,6 +62,7 @@ struct emu_dram {
   emu_dram_device device;
   emu_dram_policy policy;
   emu_dram_rule *rules; /* sorted by what precedes */
+  int32_t window[DRAM_MAX_RULES], windows; /* place of a rule's past in a channel */
   span of[DRAM_COMMANDS];
   int64_t nodes[DRAM_LEVELS]; /* in a channel */
   int32_t under[DRAM_LEVELS]; /* log2 of the banks of a node */

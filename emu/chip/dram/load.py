@@ -16,7 +16,7 @@ from emu.chip import document, explain
 from emu.chip.dram import energy
 from emu.chip.dram.device import Device
 from emu.chip.dram.formula import FormulaError, evaluate
-from emu.chip.dram.rules import COMMANDS, MAX_PAIRS, Rule, in_ticks, parse
+from emu.chip.dram.rules import COMMANDS, MAX_PAIRS, MAX_WINDOWS, Rule, in_ticks, parse
 from emu.chip.dram.schema import Table
 from emu.chip.provenance import Figure, leaves, lookup, strip
 from emu.errors import ChipError, did_you_mean
@@ -125,6 +125,8 @@ def _work_out(table: Table, figures: Mapping[str, Figure], source: dict[str, Any
     _refreshed(table, rules, intervals, found)
     if sum(len(r.before) * len(r.after) for r in rules) > MAX_PAIRS:
         found.append(("rules", f"more than {MAX_PAIRS} pairs of commands"))
+    if sum(len(r.before) * len(r.after) for r in rules if r.window > 1) > MAX_WINDOWS:
+        found.append(("rules", f"more than {MAX_WINDOWS} pairs of commands with a window"))
     read, write = worked("data.read", table.data.read), worked("data.write", table.data.write)
     if found:
         return None

@@ -1,9 +1,9 @@
 """Named address maps. A map lists the fields of a burst's place from the highest address bits to the lowest, and what is hashed.
 
 `column:2` takes the two lowest column bits that are left, a bare name all that are left. After a semicolon, `group bank ^ row` flips the
-bits of group, then bank, from the lowest, with those of row, from the lowest; `^^` goes round, so that every bit of row flips one. `column[2:]`
-leaves out the two lowest bits. Every bit of a place is thus the parity of some address bits; as the fields are permuted and a hash only
-adds fields that no hash changes, no two addresses share a place."""
+bits of group, then bank, from the lowest, with those of row, from the lowest; `^^` goes round, so that every bit of row flips one.
+`column[2:]` leaves out the two lowest bits. Every bit of a place is thus the parity of some address bits; as the fields are permuted and a
+hash only adds fields that no hash changes, no two addresses share a place."""
 
 from __future__ import annotations
 

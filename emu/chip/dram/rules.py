@@ -18,6 +18,7 @@ COMMANDS = ("ACT", "PRE", "RD", "WR", "RDA", "WRA", "PREA", "REF", "REFB")
 OF_RANK = ("PREA", "REF")  # go to all banks of a rank
 MAX_WINDOW = 64
 MAX_PAIRS = 1024
+MAX_WINDOWS = 32  # pairs with a window
 _LINE = re.compile(r"\s*(\w+)\s*:\s*([\w ]+?)\s*->\s*([\w ]+?)\s*=\s*(.+?)(?:\s+window\s+(\d{1,3}))?(\s+other)?\s*\Z", re.ASCII)
 
 
