@@ -70,3 +70,12 @@ def test_deeper_queues_help_random_reads_and_closing_early_helps_when_rows_are_n
     closed_s = (d.timing["RCD"] + d.read_ticks) * d.tick_fs * 1e-15
     assert lone["closed"] == pytest.approx(closed_s)
     assert lone["open"] == pytest.approx(closed_s + d.timing["RP"] * d.tick_fs * 1e-15, rel=0.03)
+
+
+@pytest.mark.parametrize(("channels", "pattern", "least"), [
+    (1, Pattern("sequential", 20_000, streams=16), 0.75), (16, Pattern("sequential", 30_000, 1024, streams=32), 0.85),
+    (16, Pattern("strided", 60_000, 256, stride_bytes=1 << 15), 0.85), (16, Pattern("random", 60_000, 256), 0.8),
+])  # fmt: skip
+def test_powers_of_two_do_not_meet_in_one_bank(channels, pattern, least):
+    """Streams whose beginnings, or requests whose distances, are powers of two: hashing spreads them over channels and banks."""
+    assert Dram("hbm3", channels=channels).run(pattern).share_of_peak >= least

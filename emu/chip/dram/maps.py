@@ -15,9 +15,9 @@ from emu.errors import ChipError, did_you_mean
 FIELDS = ("column", "bank", "group", "rank", "pseudo", "row", "channel")  # from the lowest bit of the core's packed place
 MAPS = {
     # Four bursts of a row, then the next channel, pseudo-channel, group; rows of all groups are streamed together. Strides are hashed:
-    # every bit of row and column takes part in the choice of channel and group, every bit of row in that of the bank.
+    # every bit of row takes part in the choice of the channel and in that of the bank, every bit of column in that of channel or group.
     "stream": "row rank bank column group pseudo channel column:2; "
-              "channel pseudo group ^^ column[2:]; channel pseudo group bank rank ^^ row",
+              "channel pseudo group ^^ column[2:]; channel ^^ row; pseudo group bank rank ^^ row",
     # Four bursts of a row, then the next bank of all; after Ramulator's MOP4CLXOR.
     "mop": "row column bank group rank pseudo channel column:2; pseudo rank group bank ^ column",
     # A row at a time, the banks in turn.
