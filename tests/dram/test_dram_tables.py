@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from dram_checker import check_rules
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from emu.chip.dram import device, devices, load_device, maps, vary
@@ -177,3 +178,41 @@ def test_a_request_that_comes_too_late_is_refused():
 def test_maps_that_are_wrong(text):
     with pytest.raises(ChipError):
         maps.masks("mine", device("hbm3").widths(2), 5, text)
+
+
+TEXTS = ["0 clk", "1 clk", "30 clk", "999999999 us", "2 ns", "90 ns", "BL * BL * BL", "BL", "1 MiB", "4 KiB", "2 bit", "64 bit", "x", ""]
+LITERALS = st.one_of(st.sampled_from([1, 2, 4, 32, 1 << 22, 0, -3, 3]), st.sampled_from(TEXTS), st.none(), st.booleans(),
+                     st.floats(allow_nan=True), st.text(max_size=8))
+
+
+@given(st.sampled_from(devices()), st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_changed_table_is_refused_or_runs_to_its_end(name, data):
+    """Whatever a figure is changed to: a clear error, or a memory that serves every request and breaks no rule."""
+    d = device(name)
+    counts = ("pseudo", "ranks", "groups", "banks", "rows", "row", "width", "burst")
+    known = [*(f"timing.{t}" for t in d.timing), *(f"organisation.{k}" for k in counts),
+             "clock.rate", "clock.ticks", "data.read", "data.write", "refresh.all_bank", "refresh.default"]
+    changes = {k: data.draw(LITERALS) for k in data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=2))}
+    try:
+        d = Dram(vary(d, changes), trace=True)
+    except EmuError as error:
+        event("refused")
+        assert any(key.split(".")[0] in str(error) for key in changes)
+        return
+    for k in range(40):
+        d.submit(0, k * 7 * d.device.burst_bytes % (d.capacity_bytes - 64), 64, k % 3 == 0)
+    d.finish()
+    assert len(d.completions()) == 40
+    check_rules(d.device, [(t, c, b, r) for t, c, _, b, r in d.commands()[:400]])
+
+
+def test_refreshes_that_leave_no_time_are_refused():
+    for name, kind in (("ddr4", "all_bank"), ("hbm3", "per_bank")):
+        with pytest.raises(ChipError, match=f"refresh.{kind}: .* leave no time"):
+            vary(device(name), {f"refresh.{kind}": "10 clk"})
+
+
+def test_times_beyond_the_range_are_refused():
+    with pytest.raises(EmuError, match="beyond"):
+        Dram("ddr4").submit(1 << 80, 0, 64)

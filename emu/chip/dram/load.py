@@ -13,21 +13,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from emu.chip import document, explain
-from emu.chip.dram import energy
+from emu.chip.dram import checks, energy
+from emu.chip.dram.checks import Found
 from emu.chip.dram.device import Device
 from emu.chip.dram.formula import FormulaError, evaluate
-from emu.chip.dram.rules import COMMANDS, MAX_PAIRS, MAX_WINDOWS, Rule, in_ticks, parse
+from emu.chip.dram.rules import COMMANDS, Rule, in_ticks, parse
 from emu.chip.dram.schema import Table
 from emu.chip.provenance import Figure, leaves, lookup, strip
 from emu.errors import ChipError, did_you_mean
 
 DEVICES = Path(__file__).parent / "devices"
 MAX_PROBLEMS = 100
-MAX_BANKS = 1024
-MAX_BITS = 40  # of the place of a burst in a channel
+MAX_CLOCKS = 1 << 30
 FS = 10**15
 UNTAGGED = ("schema_version", "name", "title", "standard", "note")
-Found = list[tuple[str, str]]
 
 
 def devices() -> list[str]:
@@ -118,16 +117,17 @@ def _work_out(table: Table, figures: Mapping[str, Figure], source: dict[str, Any
     rules = [r for j, line in enumerate(table.rules)
              if (r := _try(found, f"rules.{j}", parse, line, names, period_ns, ticks))]
     rules += _wires(table, worked, found)
-    _organised(table, found)
+    checks.organised(table, found)
     intervals = {kind: worked(f"refresh.{kind}", text) for kind in ("all_bank", "per_bank") if (text := getattr(table.refresh, kind))}
     if "per_bank" in intervals:  # ranks take turns at even distances
         intervals["per_bank"] -= intervals["per_bank"] % (o.pseudo * o.ranks)
-    _refreshed(table, rules, intervals, found)
-    if sum(len(r.before) * len(r.after) for r in rules) > MAX_PAIRS:
-        found.append(("rules", f"more than {MAX_PAIRS} pairs of commands"))
-    if sum(len(r.before) * len(r.after) for r in rules if r.window > 1) > MAX_WINDOWS:
-        found.append(("rules", f"more than {MAX_WINDOWS} pairs of commands with a window"))
+    checks.refreshed(table, rules, intervals, found)
+    checks.priced(table, intervals, found)
+    checks.bounded(rules, found)
     read, write = worked("data.read", table.data.read), worked("data.write", table.data.write)
+    for key, value in (("data.read", read), ("data.write", write)):
+        if value < names["BL"] * ticks:
+            found.append((key, "shorter than the burst, timing.BL"))
     if found:
         return None
     half = set(table.bus.half)
@@ -153,12 +153,12 @@ def _timings(table: Table, period_ns: Fraction, ticks: int, found: Found) -> dic
     before = len(found)
     for name, text in table.timing.items():
         value = _try(found, f"timing.{name}", evaluate, text, names, period_ns)
-        if value is not None and (value < 0 or (value * ticks).denominator != 1):
-            found.append((f"timing.{name}", f"{text!r} is {float(value)} clocks; expected a whole number of 1/{ticks} clocks, at least 0"))
+        if value is not None and (not 0 <= value < MAX_CLOCKS or (value * ticks).denominator != 1):
+            found.append((f"timing.{name}", f"{text!r}: expected a whole number of 1/{ticks} clocks, at least 0 and below {MAX_CLOCKS}"))
         elif value is not None:
             names[name] = value
-    if "BL" not in table.timing:
-        found.append(("timing.BL", "missing; clocks for which a burst occupies the data wires"))
+    if not names.get("BL", 0 if len(found) == before else 1):
+        found.append(("timing.BL", "needed, and more than 0: clocks for which a burst occupies the data wires"))
     return names if len(found) == before else None
 
 
@@ -181,45 +181,6 @@ def _wires(table: Table, worked: Callable[..., int], found: Found) -> list[Rule]
         if command not in COMMANDS:
             found.append(("bus.half", f"{command!r:.40} is no command; {did_you_mean(str(command), COMMANDS)}"))
     return rules
-
-
-def _organised(table: Table, found: Found) -> None:
-    o = table.organisation
-    for name in ("pseudo", "ranks", "groups", "banks", "rows", "burst"):
-        if getattr(o, name) & (getattr(o, name) - 1):
-            found.append((f"organisation.{name}", f"{getattr(o, name)} is not a power of two, which address maps need"))
-    burst_bytes = o.width_bits * o.burst // 8
-    if o.width_bits * o.burst % 8 or burst_bytes & (burst_bytes - 1):
-        found.append(("organisation.width", f"{o.width_bits} wires times {o.burst} transfers must be a power of two in bytes"))
-    elif o.row_bytes % burst_bytes or (o.row_bytes & (o.row_bytes - 1)):
-        found.append(("organisation.row", f"{o.row_bytes} bytes must be a power of two and hold bursts of {burst_bytes} bytes"))
-    if o.pseudo * o.ranks * o.groups * o.banks > MAX_BANKS:
-        found.append(("organisation.banks", f"a channel may have {MAX_BANKS} banks"))
-    if table.clock.ticks == 3:
-        found.append(("clock.ticks", "expected 1, 2 or 4"))
-
-
-def _refreshed(table: Table, rules: list[Rule], intervals: Mapping[str, int], found: Found) -> None:
-    """A kind of refresh needs its command, and a rule that says how long it takes."""
-    for kind, command in (("all_bank", "REF"), ("per_bank", "REFB")):
-        if kind not in intervals:
-            continue
-        if intervals[kind] < 1:
-            found.append((f"refresh.{kind}", "must be at least one tick"))
-        if command not in table.bus.row:
-            found.append((f"bus.row.{command}", f"missing; refresh.{kind} issues it"))
-        if not any(command in r.before and "ACT" in r.after for r in rules):
-            found.append(("rules", f"no rule says when an ACT may follow {command}, which refresh.{kind} issues"))
-    if table.refresh.default not in intervals:
-        found.append(("refresh.default", f"{table.refresh.default!r} has no interval in [refresh]"))
-    if (table.energy is None) == (table.currents is None):
-        found.append(("energy", "expected either [energy] or [currents]"))
-    if table.currents:
-        for name in ("RC", "RAS", "RP", "RFC"):
-            if name not in table.timing:
-                found.append((f"timing.{name}", "missing; [currents] prices commands by it"))
-        if "per_bank" in intervals:
-            found.append(("currents", "per-bank refresh has no current here; state [energy] instead"))
 
 
 def _priced(table: Table, seconds: Mapping[str, float]) -> energy.CommandEnergy:

@@ -17,6 +17,7 @@ from emu.machine.dram.policy import Page, Queue, default_queue
 from emu.machine.dram.result import DramResult
 
 MAX_CHANNELS = 1024
+MAX_TICK = 1 << 59
 REFRESH = ("none", "all_bank", "per_bank")
 
 
@@ -73,7 +74,10 @@ class Dram:
         return _dram.Dram(numbers, d.pairs(), masks, [widths[f] for f in maps.FIELDS], policy, self._trace)
 
     def _tick(self, time_fs: int) -> int:
-        return -(-time_fs // self.device.tick_fs)
+        tick = -(-time_fs // self.device.tick_fs)
+        if tick >= MAX_TICK:
+            raise ProgramError(f"dram: {time_fs} fs is beyond {MAX_TICK} ticks of {self.device.tick_fs} fs")
+        return tick
 
     def submit(self, time_fs: int, address: int, bytes: int, write: bool = False) -> int:
         """The id of a request of `bytes` at `address` that arrives at `time_fs`. ProgramError if it is out of bounds or comes too late."""
