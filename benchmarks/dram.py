@@ -63,6 +63,21 @@ def maps_table() -> str:
     return "\n".join(rows)
 
 
+def load_table() -> str:
+    """Latency of random reads of 64 B that arrive at even distances, by the share of peak bandwidth asked for."""
+    shares = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    rows = ["| device | " + " | ".join(f"{s:.0%}" for s in shares) + " |", "|---|" + "---|" * len(shares)]
+    for name in devices():
+        d, cells = Dram(name), []
+        for share in shares:
+            interval_fs = round(64e15 / (share * d.peak_bytes_per_s))
+            r = d.run(Pattern("random", REQUESTS // 10, interval_fs=interval_fs))
+            reached = r.share_of_peak > 0.98 * share
+            cells.append(f"{r.latency_s['mean'] * 1e9:.0f}, {r.latency_s['p99'] * 1e9:.0f}" if reached else "not reached")
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def energy_table() -> str:
     causes = ("activate", "read", "refresh", "standby")
     rows = ["| device | reads | " + " | ".join(causes) + " | pJ/bit |", "|---|---|" + "---|" * (len(causes) + 1)]
@@ -123,7 +138,7 @@ def speed_table() -> tuple[str, dict[str, dict[str, float]]]:
     return "\n".join(rows), measured
 
 
-TABLES = {"peers": peers_table, "why": why_table, "devices": devices_table, "maps": maps_table, "energy": energy_table,
+TABLES = {"peers": peers_table, "why": why_table, "devices": devices_table, "maps": maps_table, "load": load_table, "energy": energy_table,
           "assumed": assumed_table}
 
 

@@ -79,3 +79,36 @@ def test_deeper_queues_help_random_reads_and_closing_early_helps_when_rows_are_n
 def test_powers_of_two_do_not_meet_in_one_bank(channels, pattern, least):
     """Streams whose beginnings, or requests whose distances, are powers of two: hashing spreads them over channels and banks."""
     assert Dram("hbm3", channels=channels).run(pattern).share_of_peak >= least
+
+
+@pytest.mark.parametrize("name", devices())
+@pytest.mark.parametrize("write", [False, True])
+def test_a_lone_request_takes_the_device_latency(name, write):
+    """From a closed bank tRCD and the command's own latency; from an open row the latter alone; on a conflict tRP more."""
+    d = Dram(name, refresh="none")
+    t, fs = d.device.timing, d.device.tick_fs
+    opening = t.get("RCDWR" if write else "RCDRD", t.get("RCD"))
+    own = d.device.write_ticks if write else d.device.read_ticks
+    same_bank = next(a for a in range(0, d.capacity_bytes, d.device.organisation.row_bytes)
+                     if a and _bank(d, a) == _bank(d, 0) and _row(d, a) != _row(d, 0))
+    for k, address in enumerate((0, 0, same_bank)):
+        d.submit(k * 10**9, address, d.device.burst_bytes, write)
+    d.finish()
+    waits = [(c.done_fs - c.admitted_fs) // fs for c in d.completions()]
+    assert waits == [opening + own, own, t["RP"] + opening + own]
+
+
+def _place(d, address):
+    bits = maps.masks(d.map, d.device.widths(d.channels), d.device.burst_bytes.bit_length() - 1)
+    widths, fields = d.device.widths(d.channels), {}
+    for f in maps.FIELDS:
+        fields[f] = [(address & bits.pop(0)).bit_count() & 1 for _ in range(widths[f])]
+    return fields
+
+
+def _bank(d, address):
+    return [_place(d, address)[f] for f in ("pseudo", "rank", "group", "bank")]
+
+
+def _row(d, address):
+    return _place(d, address)["row"]
