@@ -7,8 +7,11 @@ static inline int better(const choice *a, int64_t tick, int32_t class, int64_t s
   return class != a->class ? class < a->class : sequence < a->sequence;
 }
 
-static inline void raise_to(int64_t *base, const int64_t *above, const int64_t *ready) {
-  for (int k = 0; k < BANK_COMMANDS; k++) base[k] = later(above[k], ready[k]);
+/* The four commands that banks may want in a direction; only the one that closes with the data where rows are closed early. */
+static const uint8_t USED[2][4] = {{DRAM_ACT, DRAM_PRE, DRAM_RD, DRAM_RDA}, {DRAM_ACT, DRAM_PRE, DRAM_WR, DRAM_WRA}};
+
+static inline void raise_to(int64_t *base, const int64_t *above, const int64_t *ready, const uint8_t *used, int count) {
+  for (int k = 0; k < count; k++) base[used[k]] = later(above[used[k]], ready[used[k]]);
 }
 
 static void scan_group(const emu_dram *d, const channel *c, int32_t g, const int64_t *base, choice *best) {
@@ -16,7 +19,7 @@ static void scan_group(const emu_dram *d, const channel *c, int32_t g, const int
   for (uint32_t left = c->active[g]; left; left &= left - 1) {
     const int32_t b = first + __builtin_ctz(left);
     const bank *k = &c->banks[b];
-    const int64_t t = aligned(d, k->command, later(k->ready, base[k->command]));
+    const int64_t t = later(k->ready, base[k->command]); /* both are clock edges */
     if (better(best, t, k->class, k->sequence)) *best = (choice){t, k->sequence, k->class, k->command, b};
   }
 }
@@ -26,15 +29,18 @@ static choice scan(const emu_dram *d, const channel *c) {
   choice best = {DRAM_NEVER, INT64_MAX, TIDY + 1, NONE, 0};
   int64_t at_channel[BANK_COMMANDS], at_pseudo[BANK_COMMANDS] = {0}, at_rank[BANK_COMMANDS], at_group[BANK_COMMANDS];
   const int64_t groups = d->device.count[DRAM_GROUP];
+  const uint8_t *used = USED[c->mode];
+  const int count = d->policy.page == DRAM_CLOSED ? 4 : 3;
   for (int k = 0; k < BANK_COMMANDS; k++) at_channel[k] = later(c->now, c->ready[DRAM_CHANNEL][k]);
-  for (int32_t r = 0; r < d->nodes[DRAM_RANK]; r++) {
-    if (r % d->device.count[DRAM_RANK] == 0)
-      raise_to(at_pseudo, at_channel, c->ready[DRAM_PSEUDO] + r / d->device.count[DRAM_RANK] * STRIDE);
+  for (int32_t r = 0, p = 0; r < d->nodes[DRAM_RANK]; r++) {
+    if ((r & (d->device.count[DRAM_RANK] - 1)) == 0)
+      raise_to(at_pseudo, at_channel, c->ready[DRAM_PSEUDO] + (int64_t)p++ * STRIDE, used, count);
     int touched = 0;
     for (int32_t g = (int32_t)(r * groups); g < (r + 1) * groups; g++) {
       if (!c->active[g]) continue;
-      if (!touched++) raise_to(at_rank, at_pseudo, c->ready[DRAM_RANK] + (int64_t)r * STRIDE);
-      raise_to(at_group, at_rank, c->ready[DRAM_GROUP] + (int64_t)g * STRIDE);
+      if (!touched++) raise_to(at_rank, at_pseudo, c->ready[DRAM_RANK] + (int64_t)r * STRIDE, used, count);
+      raise_to(at_group, at_rank, c->ready[DRAM_GROUP] + (int64_t)g * STRIDE, used, count);
+      for (int k = 0; k < count; k++) at_group[used[k]] = aligned(d, used[k], at_group[used[k]]);
       scan_group(d, c, g, at_group, &best);
     }
   }

@@ -13,7 +13,7 @@ static void plan(const emu_dram *d, channel *c, int32_t b, int command, int clas
   c->active[group] |= bit;
   k->class = class;
   k->sequence = sequence;
-  k->ready = c->ready[DRAM_BANK][(int64_t)b * STRIDE + command];
+  k->ready = aligned(d, command, c->ready[DRAM_BANK][(int64_t)b * STRIDE + command]);
 }
 
 /* Whether some burst besides `one` wants the row that is open. */
@@ -42,7 +42,7 @@ void emu_dram_consider(const emu_dram *d, channel *c, int32_t b) {
   } else if (head == NONE) {
     const int tidy = d->policy.page == DRAM_TIMEOUT && k->open != NONE && !k->count[!w];
     plan(d, c, b, tidy ? DRAM_PRE : NONE, TIDY, INT64_MAX);
-    if (tidy) k->ready = later(k->ready, k->used + d->policy.idle);
+    if (tidy) k->ready = aligned(d, DRAM_PRE, later(k->ready, k->used + d->policy.idle));
   } else {
     const int starved = k->bypassed[w] >= d->policy.cap, class = starved ? URGENT : ROW;
     const int64_t age = c->bursts[head].sequence;
@@ -137,8 +137,14 @@ void emu_dram_serve(emu_dram *d, channel *c, int32_t b) {
   int32_t next = u->next;
   while (next != NONE && c->bursts[next].row != k->open) next = c->bursts[next].next;
   k->hit[w] = next;
-  if (u->previous == NONE) k->head[w] = u->next; else c->bursts[u->previous].next = u->next;
-  if (u->next == NONE) k->tail[w] = u->previous; else c->bursts[u->next].previous = u->previous;
+  if (u->previous == NONE)
+    k->head[w] = u->next;
+  else
+    c->bursts[u->previous].next = u->next;
+  if (u->next == NONE)
+    k->tail[w] = u->previous;
+  else
+    c->bursts[u->next].previous = u->previous;
   u->next = c->free[w];
   c->free[w] = j;
   k->count[w]--;
