@@ -269,3 +269,17 @@ def test_a_request_may_arrive_at_the_tick_up_to_which_was_run_and_not_before():
     with pytest.raises(EmuError):
         d.submit(999 * fs, 0, 64)
     assert d.submit(1000 * fs, 0, 64) == 0
+
+
+@pytest.mark.parametrize("name", ["hbm2", "hbm3", "gddr6"])
+def test_every_bank_is_refreshed_once_a_round(name):
+    d = Dram(name, refresh="per_bank", trace=True)
+    in_rank, interval = d.device.organisation.groups * d.device.organisation.banks, d.device.intervals["per_bank"]
+    d.advance((3 * in_rank + 1) * interval * d.device.tick_fs)
+    check(d.device, commands(d), "per_bank")
+    refreshed = [b for _, c, b, _ in commands(d) if c == "REFB"]
+    for rank in range(d.device.banks // in_rank):
+        mine = [b for b in refreshed if b // in_rank == rank]
+        assert len(mine) >= 3 * in_rank
+        for start in range(0, 3 * in_rank, in_rank):
+            assert sorted(mine[start:start + in_rank]) == list(range(rank * in_rank, (rank + 1) * in_rank))
