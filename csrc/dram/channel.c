@@ -109,7 +109,9 @@ static int64_t arriving(const channel *c) {
   return t;
 }
 
-static int idle(const channel *c) { return !(c->queued[READS] || c->queued[WRITES] || c->inbound[READS].count || c->inbound[WRITES].count); }
+static int idle(const channel *c) {
+  return !(c->queued[READS] || c->queued[WRITES] || c->inbound[READS].count || c->inbound[WRITES].count);
+}
 
 /* Decides and issues everything before `until`; with DRAM_NEVER it stops when nothing is asked any more. */
 void emu_dram_run(emu_dram *d, channel *c, int64_t until) {

@@ -81,8 +81,8 @@ static int new_channel(const emu_dram *d, channel *c, int64_t count) {
   return 0;
 }
 
-emu_dram *emu_dram_new(const emu_dram_device *device, const emu_dram_rule *rules, int64_t count, const emu_dram_map *map, const emu_dram_policy *policy,
-                       int trace) {
+emu_dram *emu_dram_new(const emu_dram_device *device, const emu_dram_rule *rules, int64_t count, const emu_dram_map *map,
+                       const emu_dram_policy *policy, int trace) {
   emu_dram *d = calloc(1, sizeof *d);
   if (!d) return NULL;
   d->device = *device;

@@ -57,8 +57,8 @@ enum { DRAM_HITS, DRAM_MISSES, DRAM_CONFLICTS, DRAM_TURNS, DRAM_ACTIVE, DRAM_COU
 typedef struct emu_dram emu_dram;
 
 /* NULL without memory. The tables are copied; the caller has checked them. */
-emu_dram *emu_dram_new(const emu_dram_device *device, const emu_dram_rule *rules, int64_t count, const emu_dram_map *map, const emu_dram_policy *policy,
-                       int trace);
+emu_dram *emu_dram_new(const emu_dram_device *device, const emu_dram_rule *rules, int64_t count, const emu_dram_map *map,
+                       const emu_dram_policy *policy, int trace);
 void emu_dram_free(emu_dram *d);
 
 /* A request of whole bursts, no earlier than any before it. Returns its id, -1 without memory, -2 if it lies outside the device, -3 if it is
