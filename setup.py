@@ -35,10 +35,11 @@ def extension(name: str, *sources: str) -> Extension:
 num = sorted(glob("csrc/num/*.c"))
 engine = sorted(glob("csrc/engine/*.c"))
 mapper = sorted(glob("csrc/map/*.c"))
-noc = sorted(glob("csrc/noc/*.c"))
+noc, dram = sorted(glob("csrc/noc/*.c")), sorted(glob("csrc/dram/*.c"))
 extensions = [
     extension("emu._num", "csrc/num.pyx", *num), extension("emu._core", "csrc/core.pyx", *engine, *num),
     extension("emu._map", "csrc/map.pyx", *mapper), extension("emu._noc", "csrc/noc.pyx", *noc),
+    extension("emu._dram", "csrc/dram.pyx", *dram),
 ]
 extensions = [e for e in extensions if os.path.exists(e.sources[0])]
 setup(ext_modules=cythonize(extensions, language_level=3, build_dir="build/cython", nthreads=0))
