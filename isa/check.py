@@ -89,9 +89,10 @@ def check_buffer(buffer: Buffer) -> None:
         raise IsaError(f"{what}: no format {buffer.format!r}{nearest(str(buffer.format), tables.formats)}")
     if not 1 <= len(buffer.shape) <= MAX_DIMENSIONS:
         raise IsaError(f"{what}: a shape has 1..{MAX_DIMENSIONS} extents, not {len(buffer.shape)}")
-    size = tables.formats[buffer.format].bits // 8
     for extent in buffer.shape:
         check_int(f"{what}: extent", extent, 0, MAX_ADDRESS)
+    size = -(-buffer.shape[-1] * tables.formats[buffer.format].bits // 8)  # rows of packed formats end at a byte
+    for extent in buffer.shape[:-1]:
         size *= extent
     if size != buffer.bytes:
         raise IsaError(f"{what}: {'x'.join(map(str, buffer.shape))} of {buffer.format} is {size} bytes, not {buffer.bytes}")

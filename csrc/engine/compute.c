@@ -117,7 +117,7 @@ static int vec_values(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan
   if (x->used[1]) a = view(m, &o[1]);
   if (x->used[2]) b = view(m, &o[2]);
   m->polled += x->elements >> 8;
-  int rc = emu_num_vec(i->op, &d, &a, &b, i->flags, (uint32_t)third[AT_SCALAR], third[AT_DIAG], third[AT_WINDOW]);
+  int rc = emu_num_vec(i->op, &d, &a, &b, i->flags, (uint32_t)third[AT_SCALAR], third[AT_DIAG], third[AT_WINDOW], (uint32_t)s->d[i->d0].f[AT_SEED]);
   return rc < 0 ? emu_fail(m, s, E_FORMAT, "the vector engine does not support this combination of formats", d.fmt, a.fmt) : 0;
 }
 

@@ -66,11 +66,11 @@ typedef struct {
 /* A descriptor's fields in the order in which they are used: what moves in a loop is one cache line. emu_field_place: from the id in a word. */
 enum {
   AT_BASE, AT_RING_LO, AT_RING_SIZE, AT_RING_STEP, AT_ACCUMULATE, AT_SCALAR, AT_DIAG,
-  AT_WINDOW, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3, AT_COUNT
+  AT_WINDOW, AT_SEED, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3, AT_COUNT
 };
 #define AT_SHAPE_FIRST AT_SPACE /* these fields decide the shape of an access */
 /* No time and no count depends on these fields: addresses (without a cache), and what only values see. */
-static inline int emu_timeless(int at) { return at == AT_BASE || at == AT_RING_LO || at == AT_SCALAR || at == AT_DIAG || at == AT_WINDOW; }
+static inline int emu_timeless(int at) { return at == AT_BASE || at == AT_RING_LO || at == AT_SCALAR || at == AT_DIAG || at == AT_WINDOW || at == AT_SEED; }
 extern const uint8_t emu_field_place[EMU_F_COUNT];
 /* shape: the number under which the fields of the shape are known (plan.c); 0: to be looked up. */
 typedef struct { int32_t shape, pad; int64_t f[AT_COUNT]; } __attribute__((aligned(64))) emu_desc;

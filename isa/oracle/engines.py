@@ -6,13 +6,15 @@ The two halves are apart because a DMA stream may read for a later transfer befo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from isa.oracle import vec
-from isa.oracle.descriptor import Descriptor
+from isa.oracle.descriptor import SPACES, Descriptor
 from isa.oracle.errors import OracleError
+from isa.oracle.formats import is_packed, row_bytes, to_fp32
 from isa.oracle.mm import Accumulate, mm
 
 MAX_TRANSFER = 16 << 20
@@ -22,12 +24,13 @@ LOCAL = ("sram", "acc")
 
 
 def equal_width(d0: Descriptor, d1: Descriptor) -> None:
-    if d0.size != d1.size:
+    if d0.bits != d1.bits:
         raise OracleError(f"formats {d0.fmt} and {d1.fmt} differ in width")
 
 
 def transfer_size(d0: Descriptor) -> None:
-    count = d0.size * int(np.prod([int(n) for n in d0.extents], dtype=object))
+    n0, *others = d0.extents
+    count = row_bytes(d0.fmt, n0) * int(np.prod([int(n) for n in others], dtype=object))
     if count > MAX_TRANSFER:
         raise OracleError(f"a transfer of {count} bytes; at most {MAX_TRANSFER}")
 
@@ -101,7 +104,7 @@ def dmam(d: list[Descriptor]) -> Write:
 
     def write() -> None:
         for core in cores:
-            d[0].memory.space("sram", core).write(d[0]["base"], n, d[0].strides, d[0].size, values)
+            replace(d[0], owner=core, fields=d[0].fields | {"space": SPACES.index("sram")}).write_bytes(n, values)
 
     return write
 
@@ -133,7 +136,7 @@ def run_vec(mnemonic: str, d: list[Descriptor], operands: Operands) -> None:
     for descriptor in d[: 2 if operands.get("imm") or mnemonic in ("vfill", "vmask") else 3]:
         if not (mnemonic == "vfill" and descriptor is d[1]):
             descriptor.must_lie_in(*LOCAL)
-    n, sat = d[0].extents, bool(operands.get("sat"))
+    n, sat, seed = d[0].extents, bool(operands.get("sat")), d[0]["seed"] if operands.get("sr") else None
     if mnemonic == "vgather":
         gather(d[0], d[2], d[1])()
     elif mnemonic == "vtrans":
@@ -145,20 +148,22 @@ def run_vec(mnemonic: str, d: list[Descriptor], operands: Operands) -> None:
     elif mnemonic in ("vrsum", "vrmax"):
         rows = (1, *d[1].extents[1:])
         if 0 not in rows:
-            d[0].write(rows, vec.compute(mnemonic, d[0].fmt, [d[1].read(d[1].extents)]))
+            d[0].write(rows, vec.compute(mnemonic, d[0].fmt, [to_fp32(d[1].read(d[1].extents), d[1].fmt)]))
     else:
-        elementwise(mnemonic, d, n, sat, bool(operands.get("imm")))
+        elementwise(mnemonic, d, n, sat, bool(operands.get("imm")), seed)
 
 
-def elementwise(mnemonic: str, d: list[Descriptor], n: tuple[int, ...], sat: bool, immediate: bool) -> None:
+def elementwise(mnemonic: str, d: list[Descriptor], n: tuple[int, ...], sat: bool, immediate: bool, seed: int | None) -> None:
     """Sources over the extents of d0."""
     two = mnemonic in vec.BINARY or mnemonic == "vmac"
-    sources = [d[1].read(n)] + ([d[2].read(n)] if two and not immediate else [])
-    extra: dict[str, Any] = {}
+    sources = [to_fp32(x.read(n), x.fmt) for x in ((d[1], d[2]) if two and not immediate else (d[1],))]
+    extra: dict[str, Any] = {"seed": seed}
+    if seed is not None and d[0].fmt == "e8m0":
+        raise OracleError("e8m0 is not rounded stochastically")
     if mnemonic == "vmac":
         if not d[0].is_rising():
             raise OracleError("vmac: the destination names an element twice or runs backwards")
-        extra["old"] = d[0].read(n)
+        extra["old"] = to_fp32(d[0].read(n), d[0].fmt)
     if mnemonic == "vmask":
         extra |= {"diag": d[2]["diag"], "window": d[2]["window"]}
     scalar = d[2]["scalar"] & 0xFFFFFFFF if len(d) > 2 else 0
@@ -170,6 +175,8 @@ def transpose(d0: Descriptor, d1: Descriptor) -> None:
     n0, n1 = flat_rows(d1)
     if d0.fmt != d1.fmt:
         raise OracleError(f"vtrans: formats {d0.fmt} and {d1.fmt} differ")
+    if is_packed(d0.fmt):
+        raise OracleError(f"vtrans moves bytes, and {d0.fmt} is packed")
     values = d1.read_bytes((n0, n1, 1, 1))
     d0.write_bytes((n1, n0, 1, 1), np.swapaxes(values, 2, 3))
 
