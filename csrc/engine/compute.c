@@ -6,6 +6,7 @@ static emu_view view(emu_machine *m, const emu_operand *o) {
   emu_view v = {emu_operand_data(m, o) + o->base, o->x->fmt, 0, {0}, {0}};
   memcpy(v.n, o->x->n, sizeof v.n);
   memcpy(v.s, o->x->s, sizeof v.s);
+  v.n[0] = o->x->row;
   return v;
 }
 
@@ -45,7 +46,7 @@ static void mm_count(emu_machine *m, emu_stream *s, const emu_plan *p, int accum
   n[C_ARRAY_MACS + a->fmt] += p->padded * p->rep;
   n[C_ACC_WRITE] += out;
   n[C_ACC_READ] += accumulate ? out : p->x[0].s[2] == 0 && p->rep > 0 ? out - once : 0;
-  if (m->c.load_rows_per_clk > 0) n[C_STATIONARY_BYTES] += p->k * p->n * emu_fmt_bytes[b->fmt] * p->rep;
+  if (m->c.load_rows_per_clk > 0) n[C_STATIONARY_BYTES] += b->n[0] * b->n[1] * emu_fmt_bytes[b->fmt] * p->rep;
 }
 
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {

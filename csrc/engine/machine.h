@@ -36,7 +36,7 @@ enum emu_error {
   X(cores) X(period_fs) X(issue_cycles) \
   X(quantum_m) X(quantum_n) X(quantum_k) X(max_m) X(max_n) X(max_k) X(load_rows_per_clk) X(shadow) \
   X(fill_cycles) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
-  X(accumulate_order) X(accumulate_block_k) X(accumulate_last) \
+  X(accumulate_order) X(accumulate_block_k) X(accumulate_last) X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
   X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) \
@@ -129,8 +129,9 @@ typedef struct { int64_t time; int32_t label, barrier; } emu_release;
 typedef struct { int64_t start, end; int32_t core, stream, pc, label; } emu_record;
 
 /* What a descriptor names, relative to its base: checked, with its longest contiguous runs. dense: its runs, in
-   whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, -1 the own. */
-typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements; int32_t fmt, space, peer, dense; } emu_extent;
+   whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, -1 the own. A row of a packed format moves as whole bytes:
+   n[0] counts them, `row` its elements. */
+typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements, row; int32_t fmt, space, peer, dense; } emu_extent;
 /* The same at a base: it lies in one buffer. */
 typedef struct { const emu_extent *x; int64_t base, lo, hi; int32_t core, buffer; } emu_operand;
 

@@ -109,9 +109,9 @@ def _nearest(x: Array, name: str) -> Array:
 def from_fp32(x: Array, name: str, sat: bool = False) -> Array:
     """Round to nearest even. Overflow gives inf (NaN where the format has none), with sat the largest finite value.
 
-    Infinite values saturate too: after the arithmetic an overflow and an infinity are the same. Integers always saturate, NaN gives 0; so do
-    the floats that have neither infinity nor NaN (fp6, fp4), where NaN gives -0. e8m0 has only powers of two: a tie goes to the larger one,
-    and what is not positive is NaN.
+    Infinite values saturate too: after the arithmetic an overflow and an infinity are the same. Integers always saturate, NaN gives 0; so
+    do the floats that have neither infinity nor NaN (fp6, fp4), where NaN gives -0. e8m0 has only powers of two: a tie goes to the larger
+    one, and what is not positive is NaN.
     """
     target = dtype(name)
     if load().formats[name].kind == "int":

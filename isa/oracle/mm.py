@@ -20,8 +20,8 @@ NOTHING = -100000  # the exponent of a zero
 
 @dataclass(frozen=True)
 class Accumulate:
-    """How a chip adds up: order sequential | block | tree, the size of a block, where the accumulator joins; the bits of an accumulator; and
-    the fraction bits to which a block's terms are aligned (0: they are not), with how bits go: nearest | truncate."""
+    """How a chip adds up: order sequential | block | tree, the size of a block, where the accumulator joins; the bits of an accumulator;
+    and the fraction bits to which a block's terms are aligned (0: they are not), with how bits go: nearest | truncate."""
 
     order: str = "sequential"
     block_k: int = 0
@@ -130,7 +130,7 @@ def matmul_float(c: A, a: A, b: A, fused: bool, rule: Accumulate) -> A:
 
 
 def matmul_scaled(c: A, a: A, b: A, scales: tuple[A, A], block: int, rule: Accumulate) -> A:
-    """Blocks of k with scales [m, blocks] and [blocks, n]: a block's sum, from +0, times the exact product of its two scales, rounded once."""
+    """Blocks of k with scales [m, blocks] and [blocks, n]: a block's sum, from +0, times the exact product of its scales, rounded once."""
     total = np.zeros_like(c) if rule.join == "acc_last" else c
     for j, k in enumerate(range(0, a.shape[1], block)):
         some_a, some_b = a[:, k : k + block], b[k : k + block, :]

@@ -8,8 +8,7 @@ from values_support import FLOATS, LEVELS, canonical_bits, random_elements
 
 from emu import _num
 from isa.oracle.descriptor import FORMATS
-from isa.oracle.formats import bits, dtype, from_fp32, is_packed, largest, pack, size, to_fp32, unpack
-
+from isa.oracle.formats import bits, dtype, from_fp32, largest, pack, size, to_fp32, unpack
 
 SHORT = [name for name in FORMATS if bits(name) <= 16]
 SMALL = ["bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1"]
@@ -30,7 +29,9 @@ def core(x: np.ndarray, source: str, target: str, sat: bool = False) -> np.ndarr
 def every(source: str) -> np.ndarray:
     """All codes of a format of at most 16 bits."""
     codes = np.arange(1 << bits(source), dtype=f"u{size(source)}")
-    return unpack(np.array([c | c + 1 << 4 for c in range(0, 16, 2)], np.uint8), source, 16) if source == "int4" else codes.view(dtype(source))
+    if source == "int4":
+        return ((codes.view(np.int8) ^ 8) - 8).astype(dtype(source))
+    return codes.view(dtype(source))
 
 
 def around_ties(target: str) -> np.ndarray:
