@@ -18,7 +18,7 @@ class Accumulate(Section):
 
     order: Literal["sequential", "block", "tree"] = "sequential"
     block_k: Count = Field(default=1, le=1 << 16)
-    inner_fraction_bits: CountOrNone = Field(default=0, le=32)
+    inner_fraction_bits: CountOrNone = Field(default=0, le=32, alias="inner_fraction_bits")
     """Fraction bits, below the largest exponent among them, to which the terms of a block are aligned before they are added; 0: each step
     is an fp32 operation."""
     inner_rounding: Literal["nearest", "truncate"] = "nearest"

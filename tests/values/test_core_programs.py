@@ -23,6 +23,8 @@ RULES = {
     "block": {"order": "block", "block_k": 3, "join": "acc_first"},
     "tree": {"order": "tree", "block_k": 1, "join": "acc_last"},
     "last": {"order": "sequential", "block_k": 1, "join": "acc_last"},
+    "aligned": {"order": "block", "block_k": 4, "join": "acc_first", "inner_fraction_bits": 13, "inner_rounding": "truncate"},
+    "narrow": {"order": "block", "block_k": 2, "join": "acc_last", "width": 22},
 }
 
 
@@ -62,7 +64,8 @@ def test_a_matrix_instruction_of_any_shape(case):
 @settings(SLOW, max_examples=20)
 def test_every_order_of_accumulation(rule, case):
     fields = RULES[rule]
-    chip = CHIP.vary({f"core.matrix.accumulate.{key}": value for key, value in fields.items()})
+    written = {key: f"{value} bit" if key == "width" else value for key, value in fields.items()}
+    chip = CHIP.vary({f"core.matrix.accumulate.{key}": value for key, value in written.items()})
     same(*case, chip=chip, accumulate=fields)
 
 
