@@ -55,7 +55,7 @@ def _blocks(x: ArrayLike, axis: int, block: int) -> tuple[NDArray[np.float32], N
     last = moved.shape[-1]
     padded = np.zeros((*moved.shape[:-1], -(-last // block) * block), np.float32)
     padded[..., :last] = np.abs(moved)
-    most = padded.reshape(*moved.shape[:-1], -1, block).max(-1, initial=np.float32(0))
+    most = padded.reshape(*moved.shape[:-1], padded.shape[-1] // block, block).max(-1, initial=np.float32(0))
     return moved, np.where(np.isfinite(most), most, np.float32(np.nan))
 
 

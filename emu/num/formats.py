@@ -60,7 +60,7 @@ def pack(values: NDArray[Any], fmt: str) -> NDArray[np.uint8]:
     group = 2 if bits == 4 else 4  # elements that fill whole bytes
     codes = (values.astype(np.int8).view(np.uint8) if fmt == "int4" else values.view(np.uint8)) & (1 << bits) - 1
     padded = np.zeros((*values.shape[:-1], -(-last // group), group), np.uint32)
-    padded.reshape(*values.shape[:-1], -1)[..., :last] = codes
+    padded.reshape(*values.shape[:-1], padded.shape[-2] * group)[..., :last] = codes
     word = np.zeros(padded.shape[:-1], np.uint32)
     for i in range(group):
         word |= padded[..., i] << np.uint32(bits * i)
@@ -79,7 +79,7 @@ def unpack(raw: NDArray[np.uint8], fmt: str, count: int) -> NDArray[Any]:
         return raw.view(dtype(fmt))
     group = 2 if bits == 4 else 4
     whole = np.zeros((*raw.shape[:-1], -(-count // group), group * bits // 8), np.uint32)
-    whole.reshape(*raw.shape[:-1], -1)[..., : raw.shape[-1]] = raw
+    whole.reshape(*raw.shape[:-1], whole.shape[-2] * whole.shape[-1])[..., : raw.shape[-1]] = raw
     word = np.zeros(whole.shape[:-1], np.uint32)
     for i in range(whole.shape[-1]):
         word |= whole[..., i] << np.uint32(8 * i)

@@ -61,7 +61,7 @@ def compare(seed: int, pair: tuple[str, str], m: int, n: int, k: int, bt: bool, 
         assert np.array_equal(raw.view(f"u{size(target)}"), expected.view(f"u{size(target)}")), f"level {level}"
 
 
-@checked(300)
+@checked(1500)
 @given(
     seed=st.integers(0, 2**32), pair=st.sampled_from(PAIRS), m=st.sampled_from([1, 2, 3, 5, 7, 12, 13, 25, 0]),
     n=st.sampled_from([1, 2, 8, 15, 16, 17, 31, 33, 65, 0]), k=st.sampled_from([1, 2, 3, 5, 7, 16, 17, 31, 64, 65, 0]), bt=st.booleans(),
@@ -77,7 +77,7 @@ def test_long_k(pair):
     compare(3, pair, 3, 20, 2500, False, True, Accumulate(), False, 0)
 
 
-@checked(150)
+@checked(800)
 @given(
     seed=st.integers(0, 2**32), a=st.sampled_from(NARROW), b=st.sampled_from(NARROW), m=st.sampled_from([1, 2, 7, 13]),
     n=st.sampled_from([1, 5, 16, 33]), k=st.sampled_from([0, 1, 15, 16, 31, 33, 64, 70]), bt=st.booleans(), accumulate=st.booleans(),
