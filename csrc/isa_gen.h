@@ -10,7 +10,7 @@
 #define EMU_ISA_TABLE static const
 #endif
 
-#define EMU_ISA_DIGEST "4d49d0429f59b0ff39c56dd52b31101e9840cca9d3fc30d417835e033fe0121b"
+#define EMU_ISA_DIGEST "9aa629b2ce847098c18d03e07b30dac51f6b5428bf6c3e6e2b429a3f5f3158d5"
 
 #define EMU_REGISTERS 32
 #define EMU_DESCRIPTORS 32
@@ -181,7 +181,11 @@ enum {
     EMU_F_DIAG = 17,
     EMU_F_WINDOW = 18,
     EMU_F_SEED = 19,
-    EMU_F_COUNT = 20
+    EMU_F_SCALES = 20,
+    EMU_F_SCALE = 21,
+    EMU_F_SCALE_S1 = 22,
+    EMU_F_SCALE_S2 = 23,
+    EMU_F_COUNT = 24
 };
 
 /* memory spaces */
@@ -205,6 +209,14 @@ enum {
     EMU_STREAM_ST0 = 6,
     EMU_STREAM_ST1 = 7,
     EMU_STREAM_COUNT = 8
+};
+
+/* scales of blocks of k */
+enum {
+    EMU_SCALES_NONE = 0,
+    EMU_SCALES_MX = 1,
+    EMU_SCALES_NVFP4 = 2,
+    EMU_SCALES_COUNT = 3
 };
 
 /* number formats */
@@ -310,18 +322,20 @@ EMU_ISA_TABLE emu_op_info_t emu_op_info[256] = {
 
 EMU_ISA_TABLE char *const emu_class_name[18] = {"convert", "add", "mul", "rsqrt", "compare", "exp", "reduce", "transpose", "gather", "control", "scalar", "branch", "loop", "desc", "sync", "copy", "multicast", "mm"};
 EMU_ISA_TABLE char *const emu_engine_name[4] = {"any", "mm", "vec", "dma"};
-EMU_ISA_TABLE char *const emu_field_name[20] = {"space", "base", "fmt", "n0", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "core", "scalar", "accumulate", "ring_lo", "ring_size", "ring_step", "diag", "window", "seed"};
+EMU_ISA_TABLE char *const emu_field_name[24] = {"space", "base", "fmt", "n0", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "core", "scalar", "accumulate", "ring_lo", "ring_size", "ring_step", "diag", "window", "seed", "scales", "scale", "scale_s1", "scale_s2"};
 EMU_ISA_TABLE char *const emu_space_name[5] = {"hbm", "sram", "acc", "peer", "shared"};
 EMU_ISA_TABLE char *const emu_stream_name[8] = {"mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1"};
 EMU_ISA_TABLE char *const emu_fmt_name[13] = {"fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4", "e8m0"};
 EMU_ISA_TABLE uint8_t emu_stream_engine[8] = {EMU_ENGINE_MM, EMU_ENGINE_VEC, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA};
-EMU_ISA_TABLE int64_t emu_field_default[20] = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+EMU_ISA_TABLE int64_t emu_field_default[24] = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 /* A row of a packed format (below 8 bits) is moved as bytes: their size here is 1. */
 EMU_ISA_TABLE uint8_t emu_fmt_bytes[13] = {4, 2, 2, 1, 1, 1, 4, 4, 1, 1, 1, 1, 1};
 EMU_ISA_TABLE uint8_t emu_fmt_bits[13] = {32, 16, 16, 8, 8, 8, 32, 32, 6, 6, 4, 4, 8};
 EMU_ISA_TABLE uint8_t emu_fmt_is_float[13] = {1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0};
 EMU_ISA_TABLE uint8_t emu_fmt_exponent_bits[13] = {8, 8, 5, 4, 5, 0, 0, 8, 2, 3, 2, 0, 8};
 EMU_ISA_TABLE uint8_t emu_fmt_mantissa_bits[13] = {23, 7, 10, 3, 2, 0, 0, 10, 3, 2, 1, 0, 0};
+EMU_ISA_TABLE uint8_t emu_scales_fmt[3] = {0, 12, 3};
+EMU_ISA_TABLE uint8_t emu_scales_block[3] = {0, 32, 16};
 
 /* Word fields: shift, mask after the shift, and a reader that extends the sign where the field has one. */
 static inline unsigned emu_op(uint64_t w) { return (unsigned)(w >> 56); }

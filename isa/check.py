@@ -17,7 +17,10 @@ MAX_CORES, MAX_WORDS, MAX_ENTRIES, MAX_NAME = 1 << 16, 1 << 18, 1 << 16, 255
 MAX_ADDRESS, MAX_DIMENSIONS, MAX_COUNT = 1 << 40, 8, 65535
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*\Z")
 # Values of descriptor fields that a constant can get wrong; extents and addresses are checked where they are used, after all updates.
-_CONSTANTS = {"accumulate": 1, "scalar": 2**32 - 1, "space": len(load().spaces) - 1, "fmt": len(load().formats) - 1}
+_CONSTANTS = {
+    "accumulate": 1, "scalar": 2**32 - 1, "seed": 2**32 - 1, "space": len(load().spaces) - 1, "fmt": len(load().formats) - 1,
+    "scales": len(load().scales) - 1,
+}
 
 
 class Places:

@@ -65,7 +65,7 @@ def _constants(tables: Tables) -> list[str]:
     out += enum("F", tables.fields, "descriptor fields")
     out += enum("SP", tables.spaces, "memory spaces")
     out += enum("STREAM", tables.streams, "instruction streams of a core")
-    return out + enum("FMT", tables.formats, "number formats")
+    return out + enum("SCALES", tables.scales, "scales of blocks of k") + enum("FMT", tables.formats, "number formats")
 
 
 def _array(ctype: str, name: str, values: Iterable[object]) -> str:
@@ -96,6 +96,8 @@ def _small_tables(tables: Tables) -> list[str]:
         _array("uint8_t", "emu_fmt_is_float", (int(fmt.kind == "float") for fmt in formats)),
         _array("uint8_t", "emu_fmt_exponent_bits", (fmt.exponent for fmt in formats)),
         _array("uint8_t", "emu_fmt_mantissa_bits", (fmt.mantissa for fmt in formats)),
+        _array("uint8_t", "emu_scales_fmt", (0 if s.format == "-" else tables.formats[s.format].id for s in tables.scales.values())),
+        _array("uint8_t", "emu_scales_block", (s.block for s in tables.scales.values())),
         "",
     ]
 

@@ -23,15 +23,16 @@ static int complete(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t st
 }
 
 static int mm_values(emu_machine *m, emu_stream *s, const emu_plan *p, const emu_operand *o, int bt, int accumulate) {
-  emu_view acc = view(m, &o[0]), a = view(m, &o[1]), b = view(m, &o[2]);
-  const int64_t step[3] = {acc.s[2], a.s[2], b.s[2]};
-  acc.n[2] = a.n[2] = b.n[2] = 1;
+  emu_view v[5] = {view(m, &o[0]), view(m, &o[1]), view(m, &o[2]), {0}, {0}};
+  emu_scales scales = {NULL, NULL, p->block};
+  if (p->scale[0].elements) v[3] = view(m, &o[3]), scales.a = &v[3];
+  if (p->scale[1].elements) v[4] = view(m, &o[4]), scales.b = &v[4];
+  for (int j = 0; j < 5; j++) v[j].n[2] = 1;
   for (int64_t r = 0; r < p->rep; r++) {
-    int rc = emu_num_mm(&acc, &a, &b, bt, accumulate || (r > 0 && step[0] == 0), &m->rule);
-    if (rc < 0) return emu_fail(m, s, E_FORMAT, "mm does not support these formats", a.fmt, b.fmt);
-    acc.base += step[0];
-    a.base += step[1];
-    b.base += step[2];
+    int rc = emu_num_mm_scaled(&v[0], &v[1], &v[2], scales.a || scales.b ? &scales : NULL, bt, accumulate || (r > 0 && v[0].s[2] == 0), &m->rule);
+    if (rc < 0) return emu_fail(m, s, E_FORMAT, "mm does not support these formats", v[1].fmt, v[2].fmt);
+    for (int j = 0; j < 5; j++)
+      if (v[j].base) v[j].base += v[j].s[2];
   }
   m->polled += p->macs >> 12;
   return 0;
@@ -46,20 +47,34 @@ static void mm_count(emu_machine *m, emu_stream *s, const emu_plan *p, int accum
   n[C_ARRAY_MACS + a->fmt] += p->padded * p->rep;
   n[C_ACC_WRITE] += out;
   n[C_ACC_READ] += accumulate ? out : p->x[0].s[2] == 0 && p->rep > 0 ? out - once : 0;
-  if (m->c.load_rows_per_clk > 0) n[C_STATIONARY_BYTES] += b->n[0] * b->n[1] * emu_fmt_bytes[b->fmt] * p->rep;
+  if (m->c.load_rows_per_clk > 0)
+    n[C_STATIONARY_BYTES] += b->n[0] * b->n[1] * emu_fmt_bytes[b->fmt] * p->rep + p->scale[1].elements * emu_fmt_bytes[p->scale[1].fmt];
+}
+
+/* Scales lie `scale` bytes behind their operand's base. */
+static int mm_scales(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan *x, emu_operand *o) {
+  const uint8_t which[2] = {i->d1, i->d2};
+  for (int j = 0; j < 2; j++) {
+    if (!x->scale[j].elements) continue;
+    int64_t base;
+    if (__builtin_add_overflow(s->d[which[j]].f[AT_BASE], s->d[which[j]].f[AT_SCALE], &base)) base = -1;
+    int rc = emu_operand_at(m, s, i, 3 + j, &x->scale[j], base, &o[3 + j]);
+    if (rc < 0 || (rc = emu_access(m, s, &o[3 + j], 0)) < 0) return rc;
+  }
+  return 0;
 }
 
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
   const emu_plan *x = emu_plan_of(m, s, i);
   if (!x) return -m->fail.code;
   const int accumulate = s->d[i->d0].f[AT_ACCUMULATE] != 0;
-  emu_operand o[3];
+  emu_operand o[5];
   int rc;
   if (s->d[i->d0].f[AT_ACCUMULATE] & ~INT64_C(1)) return emu_fail(m, s, E_ILLEGAL, "accumulate is 0 or 1", s->d[i->d0].f[AT_ACCUMULATE], 0);
   if ((rc = emu_operand_at(m, s, i, 0, &x->x[0], s->d[i->d0].f[AT_BASE], &o[0])) < 0 ||
       (rc = emu_operand_at(m, s, i, 1, &x->x[1], s->d[i->d1].f[AT_BASE], &o[1])) < 0 ||
       (rc = emu_operand_at(m, s, i, 2, &x->x[2], s->d[i->d2].f[AT_BASE], &o[2])) < 0 ||
-      (rc = emu_access(m, s, &o[1], 0)) < 0 || (rc = emu_access(m, s, &o[2], 0)) < 0 ||
+      (rc = emu_access(m, s, &o[1], 0)) < 0 || (rc = emu_access(m, s, &o[2], 0)) < 0 || (x->block && (rc = mm_scales(m, s, i, x, o)) < 0) ||
       (accumulate && (rc = emu_access(m, s, &o[0], 0)) < 0) || (rc = emu_access(m, s, &o[0], 1)) < 0)
     return rc;
   mm_count(m, s, x, accumulate);

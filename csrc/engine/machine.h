@@ -28,14 +28,14 @@ enum emu_counter {
 
 enum emu_error {
   E_OK, E_MEMORY, E_BOUNDS, E_UNINIT, E_RACE, E_DEADLOCK, E_LEFTOVER, E_OVERFLOW, E_ILLEGAL, E_FORMAT, E_EXTENT, E_PORT, E_TIME, E_RUNAWAY, E_PC,
-  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER
+  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES
 };
 
 /* The configuration, one line per field, so that the border (core.pyx) fills it by name: X(name) for a number, N(name, how many) for an array. */
 #define EMU_CONFIG_FIELDS(X, N) \
   X(cores) X(period_fs) X(issue_cycles) \
   X(quantum_m) X(quantum_n) X(quantum_k) X(max_m) X(max_n) X(max_k) X(load_rows_per_clk) X(shadow) \
-  X(fill_cycles) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
+  X(fill_cycles) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) N(scales, EMU_SCALES_COUNT) \
   X(accumulate_order) X(accumulate_block_k) X(accumulate_last) X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
@@ -59,18 +59,19 @@ static inline int emu_given(const emu_buffer *u) { return u->space == EMU_SP_HBM
 typedef struct {
   uint8_t op, d0, d1, d2, wait, signal, ra, rb, rd, field;
   uint16_t flags;
-  int32_t off, hint[3]; /* hint: the buffer the operand lay in last time */
+  int32_t off, hint[5]; /* hint: the buffer the operand lay in last time; 3 and 4 are the scales of a and b */
   int64_t imm;
 } emu_insn;
 
 /* A descriptor's fields in the order in which they are used: what moves in a loop is one cache line. emu_field_place: from the id in a word. */
 enum {
   AT_BASE, AT_RING_LO, AT_RING_SIZE, AT_RING_STEP, AT_ACCUMULATE, AT_SCALAR, AT_DIAG,
-  AT_WINDOW, AT_SEED, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3, AT_COUNT
+  AT_WINDOW, AT_SEED, AT_SCALE, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3,
+  AT_SCALES, AT_SCALE_S1, AT_SCALE_S2, AT_COUNT
 };
 #define AT_SHAPE_FIRST AT_SPACE /* these fields decide the shape of an access */
 /* No time and no count depends on these fields: addresses (without a cache), and what only values see. */
-static inline int emu_timeless(int at) { return at == AT_BASE || at == AT_RING_LO || at == AT_SCALAR || at == AT_DIAG || at == AT_WINDOW || at == AT_SEED; }
+static inline int emu_timeless(int at) { return at == AT_BASE || at == AT_RING_LO || at == AT_SCALAR || at == AT_DIAG || at == AT_WINDOW || at == AT_SEED || at == AT_SCALE; }
 extern const uint8_t emu_field_place[EMU_F_COUNT];
 /* shape: the number under which the fields of the shape are known (plan.c); 0: to be looked up. */
 typedef struct { int32_t shape, pad; int64_t f[AT_COUNT]; } __attribute__((aligned(64))) emu_desc;
@@ -144,6 +145,8 @@ typedef struct {
   int64_t m, n, k, rep;      /* mm */
   int64_t stream, load, port, macs, padded;
   int64_t fetched[3];        /* vec and mm: bytes over the ports */
+  emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
+  int64_t block;
   int64_t elements, work;    /* vec */
   int64_t rows, pitch, bytes, read, write, moved, latency_fs; /* dma; rows of a gather or scatter */
   int32_t via, cached, indexed;

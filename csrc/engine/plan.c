@@ -83,6 +83,36 @@ static int check_mm(emu_machine *m, emu_stream *s, const emu_insn *i, const emu_
   return 0;
 }
 
+/* Extents of the scales that blocks of k have: a [m, blocks], b [blocks, n], with bt [n, blocks]. */
+static int plan_scales(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) {
+  const emu_desc *operand[2] = {&s->d[i->d1], &s->d[i->d2]};
+  const int bt = (i->flags & EMU_FLAG_BT) != 0;
+  int rc;
+  for (int j = 0; j < 2; j++) {
+    const int64_t kind = operand[j]->f[AT_SCALES];
+    if (!kind) continue;
+    if (kind < 0 || kind >= EMU_SCALES_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no kind of scales", j + 1, kind);
+    if (!m->c.scales[kind]) return emu_fail(m, s, E_SCALES, "this chip's matrix engine takes no such scales", kind, -1);
+    const int64_t size = emu_scales_block[kind];
+    if (p->block && p->block != size)
+      return emu_fail(m, s, E_SCALES, "a and b have scales for different numbers of elements", operand[0]->f[AT_SCALES], kind);
+    for (int x = 1; x < 3; x++)
+      if (!emu_fmt_is_float[p->x[x].fmt] || emu_fmt_mantissa_bits[p->x[x].fmt] > 10)
+        return emu_fail(m, s, E_FORMAT, "mm takes scales with floats of at most 11 significant bits", p->x[1].fmt, p->x[2].fmt);
+    p->block = size;
+    const int64_t blocks = emu_ceil_div(p->k, size), n[2][4] = {{blocks, p->m, p->rep, 1}, {bt ? blocks : p->n, bt ? p->n : blocks, p->rep, 1}};
+    emu_desc d = *operand[j];
+    d.f[AT_FMT] = emu_scales_fmt[kind], d.f[AT_S0] = 1, d.f[AT_S1] = d.f[AT_SCALE_S1], d.f[AT_S2] = d.f[AT_SCALE_S2];
+    if ((rc = emu_extent_of(m, s, j + 1, &d, n[j], &p->scale[j])) < 0) return rc;
+  }
+  return 0;
+}
+
+/* Bytes of one repeat of an operand, its scales among them. */
+static int64_t bytes_of(const emu_extent *x, const emu_extent *scale) {
+  return x->n[0] * x->n[1] * emu_fmt_bytes[x->fmt] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
+}
+
 /* Cycles of one repeat: streaming, loading the stationary operand, and the scratchpad port. */
 static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
   const emu_config *c = &m->c;
@@ -96,7 +126,7 @@ static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
   int rc;
   if ((rc = port_of(m, s, a->space, 0, &wide_a)) < 0 || (rc = port_of(m, s, b->space, 0, &wide_b)) < 0) return rc;
   const int64_t again_a = c->fragment_n > 0 ? emu_ceil_div(p->n, c->fragment_n) : 1, again_b = c->fragment_m > 0 ? emu_ceil_div(p->m, c->fragment_m) : 1;
-  const int64_t bytes_a = a->n[0] * a->n[1] * emu_fmt_bytes[a->fmt] * again_a, bytes_b = b->n[0] * b->n[1] * emu_fmt_bytes[b->fmt] * again_b;
+  const int64_t bytes_a = bytes_of(a, &p->scale[0]) * again_a, bytes_b = bytes_of(b, &p->scale[1]) * again_b;
   if (a->space == b->space) p->port = emu_ceil_div(bytes_a + bytes_b, wide_a);
   else {
     int64_t pa = emu_ceil_div(bytes_a, wide_a), pb = emu_ceil_div(bytes_b, wide_b);
@@ -117,7 +147,8 @@ static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p
   const int64_t nd[4] = {p->n, p->m, p->rep, 1}, na[4] = {p->k, p->m, p->rep, 1}, nb[4] = {bt ? p->k : p->n, bt ? p->n : p->k, p->rep, 1};
   int rc;
   if ((rc = emu_extent_of(m, s, 0, d, nd, &p->x[0])) < 0 || (rc = emu_extent_of(m, s, 1, da, na, &p->x[1])) < 0 ||
-      (rc = emu_extent_of(m, s, 2, db, nb, &p->x[2])) < 0 || (rc = check_mm(m, s, i, p)) < 0)
+      (rc = emu_extent_of(m, s, 2, db, nb, &p->x[2])) < 0 || (rc = check_mm(m, s, i, p)) < 0 ||
+      (rc = plan_scales(m, s, i, p)) < 0)
     return rc;
   p->macs = p->m * p->n * p->k * p->rep;
   return p->macs ? time_mm(m, s, p) : 0;

@@ -12,6 +12,8 @@ from emu.chip.fields import Bits, Count, CountOrNone, Cycles, Number, Section
 
 Format = Literal["fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4"]
 
+ScaleKind = Literal["mx", "nvfp4"]
+
 
 class Accumulate(Section):
     """How the engine adds (docs/machine.md, "Values"): part of what a chip computes, not only of how fast."""
@@ -71,6 +73,8 @@ class Matrix(Section):
     """b is read again from the scratchpad for every fragment_m rows of m; 0: read once."""
     fragment_n: CountOrNone = 0
     """a is read again for every fragment_n columns of n; 0: read once."""
+    scales: list[ScaleKind] = []
+    """Kinds of scales that operands may have, one for a block of k: mx (e8m0 for 32 elements), nvfp4 (e4m3 for 16)."""
     accumulate: Accumulate = Accumulate()
 
     def spans(self) -> tuple[int, int]:

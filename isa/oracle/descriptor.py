@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isa.oracle.errors import OracleError
 from isa.oracle.formats import bits, dtype, is_packed, pack, row_bytes, size, unpack
 from isa.oracle.memory import Memory, Space, rising
-from isa.tables import load
+from isa.tables import Scales, load
 
 SPACES = [space.name for space in sorted(load().spaces.values())]
 FORMATS = [form.name for form in sorted(load().formats.values())]
@@ -103,6 +103,16 @@ class Descriptor:
         if self.fmt != "int32":
             raise OracleError(f"an index list is int32, not {self.fmt}")
         return [int(i) for i in self.read((count, 1, 1, 1)).reshape(-1)]
+
+    @property
+    def scales(self) -> Scales:
+        """The kind of scales."""
+        return load().scales[_named(list(load().scales), self["scales"], "kind of scales")]
+
+    def scale_view(self) -> Descriptor:
+        """The scales, as a descriptor of their own."""
+        moved = {"fmt": FORMATS.index(self.scales.format), "base": self["base"] + self["scale"], "s0": 1, "s1": self["scale_s1"]}
+        return replace(self, fields=self.fields | moved | {"scales": 0, "s2": self["scale_s2"]})
 
     def must_lie_in(self, *names: str) -> None:
         if self.space_name not in names:

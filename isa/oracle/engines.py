@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isa.oracle import vec
 from isa.oracle.descriptor import SPACES, Descriptor
@@ -109,6 +110,21 @@ def dmam(d: list[Descriptor]) -> Write:
     return write
 
 
+def scale_block(a: Descriptor, b: Descriptor) -> int:
+    """Elements of k that share a scale, 0 where neither operand has scales."""
+    sizes = {x.scales.block for x in (a, b) if x.scales.block}
+    if len(sizes) > 1:
+        raise OracleError(f"mm: a has {a.scales.name} scales, b {b.scales.name}: blocks of one size are needed")
+    return max(sizes, default=0)
+
+
+def read_scales(d: Descriptor, extents: tuple[int, int], repeat: int) -> NDArray[Any] | None:
+    """The scales of an operand for one repeat, [n1, n0]; None where it has none."""
+    if not d.scales.block:
+        return None
+    return d.scale_view().read((*extents, 1, 1), repeat * d["scale_s2"])[0, 0]
+
+
 def run_mm(d: list[Descriptor], operands: Operands, rule: Accumulate) -> None:
     """All repeats of mm."""
     bt = bool(operands["bt"])
@@ -123,12 +139,16 @@ def run_mm(d: list[Descriptor], operands: Operands, rule: Accumulate) -> None:
     if a_rows != m or b_shape != ((k, n) if bt else (n, k)):
         raise OracleError(f"mm: the accumulators are {m}x{n}, a is {a_rows}x{k}, b is {b_shape[1]}x{b_shape[0]}{' (bt)' if bt else ''}")
     formats = (d[0].fmt, d[1].fmt, d[2].fmt)
+    block = scale_block(d[1], d[2])
+    blocks = -(-k // block) if block else 0
+    extents = ((blocks, m), (blocks, n) if bt else (n, blocks))
     for r in range(repeats):
         a = d[1].read((k, m, 1, 1), r * d[1]["s2"])[0, 0]
         b = d[2].read((*b_shape, 1, 1), r * d[2]["s2"])[0, 0]
         overwrite = d[0]["accumulate"] == 0 and (r == 0 or d[0]["s2"] != 0)
         old = None if overwrite else d[0].read((n, m, 1, 1), r * d[0]["s2"])[0, 0]
-        d[0].write((n, m, 1, 1), mm(old, a, b, formats, bt, rule)[None, None], r * d[0]["s2"])
+        down, across = (read_scales(x, extent, r) for x, extent in zip(d[1:], extents))
+        d[0].write((n, m, 1, 1), mm(old, a, b, formats, bt, rule, down, across, block)[None, None], r * d[0]["s2"])
 
 
 def run_vec(mnemonic: str, d: list[Descriptor], operands: Operands) -> None:
@@ -161,7 +181,7 @@ def elementwise(mnemonic: str, d: list[Descriptor], n: tuple[int, ...], sat: boo
     if seed is not None and d[0].fmt == "e8m0":
         raise OracleError("e8m0 is not rounded stochastically")
     if mnemonic == "vmac":
-        if not d[0].is_rising():
+        if 0 not in n and not d[0].is_rising():
             raise OracleError("vmac: the destination names an element twice or runs backwards")
         extra["old"] = to_fp32(d[0].read(n), d[0].fmt)
     if mnemonic == "vmask":

@@ -17,8 +17,8 @@ BINARY = ["vadd", "vsub", "vmul", "vdiv", "vmax", "vmin", "vge", "vmac"]
 UNARY = ["vmov", "vneg", "vabs", "vexp", "vexp2", "vlog2", "vsqrt", "vrsqrt", "vrcp", "vtanh", "verf", "vsigmoid", "vsin", "vcos"]
 SLOT = 8192
 RATES = {"tf32": 1, "fp6_e2m3": 2, "fp6_e3m2": 2, "fp4_e2m1": 4, "int4": 4}
-QUEUES = {"core.dma.load_queues": 4, "core.dma.store_queues": 2}
-CHIP = emu.chip("tiny").vary({**QUEUES, **{f"core.matrix.rate.{fmt}": rate for fmt, rate in RATES.items()}})
+CHANGES = {"core.dma.load_queues": 4, "core.dma.store_queues": 2, "core.matrix.max_k": 64, "core.matrix.scales": ["mx", "nvfp4"]}
+CHIP = emu.chip("tiny").vary({**CHANGES, **{f"core.matrix.rate.{fmt}": rate for fmt, rate in RATES.items()}})
 SHELL = """
 .program one
 .cores 1
@@ -124,7 +124,8 @@ def matrix_cases(draw: st.DrawFn) -> tuple[isa.Program, dict[str, np.ndarray]]:
     """Overwrite an 8 KiB accumulator, then one mm with repeats onto it; a in slot 0, b in slot 1."""
     a = draw(st.sampled_from(["fp32", "int8", "int4", *NARROW]))
     b = draw(st.sampled_from(["int8", "int4"])) if a.startswith("int") else a if a == "fp32" else draw(st.sampled_from(NARROW))
-    m, n, k, reps = draw(st.integers(1, 17)), draw(st.integers(1, 8)), draw(st.integers(1, 8)), draw(st.integers(1, 3))
+    m, n, reps = draw(st.integers(1, 17)), draw(st.integers(1, 8)), draw(st.integers(1, 3))
+    k = draw(st.sampled_from([1, 2, 3, 5, 8, 17, 33, 40]))
     acc = "int32" if a.startswith("int") else "fp32"
     bt, add = draw(st.booleans()), draw(st.booleans())
     whole = SLOT // 4 // 8
@@ -137,6 +138,25 @@ def matrix_cases(draw: st.DrawFn) -> tuple[isa.Program, dict[str, np.ndarray]]:
     row_b = row_bytes(b, inner)
     lines.append(descriptor(1, "sram", 0, a, [k, m, 1, 1], [1, row_a, m * row_a, 0]))
     lines.append(descriptor(2, "sram", SLOT, b, [inner, outer, 1, 1], [1, row_b, outer * row_b, 0]))
+    formats = [a, b]
+    if a in NARROW and draw(st.booleans()):
+        lines += draw(scales(formats, m, n, k, bt))
     lines.append("        mm d0, d1, d2" + (" bt" if bt else ""))
-    program = shell("mm", "\n".join(lines), [a, b], "acc")
-    return program, inputs(draw(st.integers(0, 999)), [a, b], draw(st.booleans()))
+    program = shell("mm", "\n".join(lines), formats, "acc")
+    return program, inputs(draw(st.integers(0, 999)), formats, draw(st.booleans()))
+
+
+@st.composite
+def scales(draw: st.DrawFn, formats: list[str], m: int, n: int, k: int, bt: bool) -> list[str]:
+    """Scales for a, for b or for both, in slots of their own; their formats join the program's."""
+    kind = draw(st.sampled_from(["mx", "nvfp4"]))
+    fmt, block = {"mx": ("e8m0", 32), "nvfp4": ("fp8_e4m3", 16)}[kind]
+    blocks, lines = -(-k // block), []
+    for number in draw(st.sampled_from([(1,), (2,), (1, 2)])):
+        inner, outer = (blocks, m) if number == 1 else (blocks, n) if bt else (n, blocks)
+        slot, pitch = len(formats), inner + draw(st.integers(0, 3))
+        formats.append(fmt)
+        fields = {"scales": kind, "scale": (slot - (number - 1)) * SLOT + draw(st.integers(0, 5)), "scale_s1": pitch}
+        fields["scale_s2"] = draw(st.sampled_from([0, pitch * outer]))
+        lines += [f"        dset d{number}.{name}, {value}" for name, value in fields.items()]
+    return lines
