@@ -128,8 +128,8 @@ def matrix_cases(draw: st.DrawFn) -> tuple[isa.Program, dict[str, np.ndarray]]:
     k = draw(st.sampled_from([1, 2, 3, 5, 8, 17, 33, 40]))
     acc = "int32" if a.startswith("int") else "fp32"
     bt, add = draw(st.booleans()), draw(st.booleans())
-    whole = SLOT // 4 // 8
-    lines = [descriptor(3, "acc", 0, acc, [8, whole // 8, 1, 1], [1, 32, 0, 0]), descriptor(4, "sram", 0, a, [1, whole // 8, 1, 1], [1, 0, 0, 0])]
+    rows = SLOT // 8 // 32
+    lines = [descriptor(3, "acc", 0, acc, [8, rows, 1, 1], [1, 32, 0, 0]), descriptor(4, "sram", 0, a, [1, rows, 1, 1], [1, 0, 0, 0])]
     lines += [descriptor(5, "sram", SLOT, b, [8, 1, 1, 1], [1, 0, 0, 0]), "        loop 8, zero", "        mm d3, d4, d5"]
     lines += [f"        dadd d3.base, {SLOT // 8}", "zero:"]
     lines.append(descriptor(0, "acc", 0, acc, [n, m, reps, 1], [1, n * 4 + 4, draw(st.sampled_from([0, 1024])), 0]))
