@@ -82,7 +82,7 @@ BAD_MM = {
     "a format of a chip that lacks it": (OPERANDS, ["no such format (fp4_e2m1)"], emu.chip("tiny")),
     "blocks of two sizes": (OPERANDS + " dset d2.scales, nvfp4", ["different numbers of elements (mx, nvfp4)"], CHIP),
     "scales of fp32": (OPERANDS + " dset d1.fmt, fp32\n dset d2.fmt, fp32", ["at most 11 significant bits (fp32, fp32)"], CHIP),
-    "scales of integers": (OPERANDS + " dset d1.fmt, int4\n dset d2.fmt, int8\n dset d0.fmt, int32", ["significant bits (int4, int8)"], CHIP),
+    "scales of integers": (OPERANDS + " dset d1.fmt, int4\n dset d2.fmt, int8\n dset d0.fmt, int32", ["bits (int4, int8)"], CHIP),
     "int4 by fp4": (OPERANDS + " dset d2.fmt, int4", ["cannot be multiplied on this chip (fp4_e2m1, int4)"], CHIP),
     "int4 into fp32": (" dset d1.fmt, int4\n dset d2.fmt, int4", ["int32 for int8 and int4 operands"], CHIP),
     "a scale as an operand": (" dset d1.fmt, e8m0", ["no such format (e8m0)"], CHIP),
