@@ -80,8 +80,8 @@ struct rows {
 /* The grid on which the numbers of a format lie: see level_dither.h. */
 static void grid(struct rows *rows, int fmt)
 {
-    const int bias = (1 << (emu_num_format[fmt].exponent - 1)) - 1, mantissa = emu_num_format[fmt].mantissa;
-    const int whole = emu_num_format[fmt].kind == EMU_NUM_KIND_INT;
+    const int whole = emu_num_format[fmt].kind == EMU_NUM_KIND_INT, mantissa = emu_num_format[fmt].mantissa;
+    const int bias = whole ? 0 : (1 << (emu_num_format[fmt].exponent - 1)) - 1;
     rows->mantissa = whole ? 23 : mantissa;
     rows->least = whole ? 0 : 1 - bias - mantissa;
 }
