@@ -30,8 +30,8 @@ struct emu_level {
     emu_chain exact;             /* the same, where every product is exact in fp32 */
     emu_chain rounded;           /* product rounded, then sum rounded */
     void (*tree)(int64_t k, const float *a, const float *b, float *sum); /* one row: sum[columns] of the products, pairwise */
-    /* one row: c[columns] with k products, as a rule with inner_bits or a width below 32 says (level_narrow.h) */
-    void (*narrow)(const emu_accumulate *rule, int fused, int64_t k, const float *a, const float *b, float *c);
+    /* a tile as emu_chain has it, as a rule with inner_bits or a width below 32 says (level_narrow.h) */
+    void (*narrow)(const emu_accumulate *rule, int fused, int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c);
     void (*fit)(const emu_accumulate *rule, float *x, int64_t n); /* to the width of accumulators */
     /* stochastic rounding to steps of 2^(exponent - mantissa), at least 2^least (level_dither.h); `index` is that of in[0] */
     void (*dither)(float *restrict out, const float *restrict in, int64_t n, int mantissa, int least, uint32_t seed, uint64_t index);

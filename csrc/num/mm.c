@@ -91,9 +91,7 @@ static void join_part(const struct job *job, struct part part, float *c)
 {
     float whole[EMU_MAX_ROWS * EMU_MAX_COLUMNS];
     if (job->narrow) {
-        for (int i = 0; i < part.rows; i++)
-            job->level->narrow(&job->rule, job->chain != job->level->rounded, part.k, part.a + i * job->lda, part.b,
-                               c + i * job->level->columns);
+        job->level->narrow(&job->rule, job->chain != job->level->rounded, part.rows, part.k, part.a, job->lda, part.b, c);
     } else if (job->rule.order == 2) {
         join_tree(job, part, c);
     } else if (job->rule.order == 0) {
