@@ -108,7 +108,7 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
 
 static int vec_gather(emu_machine *m, emu_stream *s, emu_insn *i, const emu_operand *o) {
   const emu_extent *x = o[0].x;
-  const int64_t pitch = s->d[i->d2].f[AT_S1], size = emu_fmt_bytes[x->fmt], n[4] = {x->n[0], 1, 1, 1};
+  const int64_t pitch = s->d[i->d2].f[AT_S1], size = emu_fmt_bytes[x->fmt], n[4] = {x->row, 1, 1, 1};
   emu_extent row;
   int rc = emu_extent_of(m, s, 2, &s->d[i->d2], n, &row);
   if (rc < 0 || !x->elements) return rc;

@@ -12,6 +12,7 @@ from machine_programs import HEAD, ld, mm
 import emu
 import isa
 from emu import num
+from isa.oracle import run as oracle
 
 FORMATS = st.sampled_from([
     ("fp4_e2m1", "mx"), ("fp4_e2m1", "nvfp4"), ("fp6_e2m3", "mx"), ("fp6_e3m2", "mx"), ("fp8_e4m3", "mx"), ("fp8_e5m2", "mx"),
@@ -165,3 +166,111 @@ def test_packed_inputs_and_outputs_have_shapes_in_elements():
         isa.assemble(".program c\n.buffer x hbm 0x0 9 in fp4_e2m1 2x9\n.stream ld0\n halt\n")
     with pytest.raises(emu.ProgramError, match="values outside int4"):
         emu.Machine("tiny").run(isa.assemble(".program c\n.buffer x hbm 0x0 1 in int4 2\n.stream ld0\n halt\n"), {"x": np.array([1, 8])})
+
+
+GATHER = """.program gather
+.cores 1
+.buffer x hbm 0x0 {table} in {fmt} 16x{n}
+.buffer i hbm 0x1000 64 index int32 16
+.buffer y hbm 0x2000 {table} out {fmt} 16x{n}
+.buffer s sram 0x0 8192 temp
+.sem 1 there 0
+.sem 2 done 0
+.stream ld0
+        dset d0.space, sram
+        dset d0.fmt, {fmt}
+        dset d0.n0, {n}
+        dset d0.n1, 16
+        dset d0.s1, {row}
+        dset d1.fmt, {fmt}
+        dset d1.s1, {row}
+        dset d2.base, 0x1000
+        dset d2.fmt, int32
+        dmag d0, d1, d2                 ; row i of the slot is row i[i] of x
+        dset d3.space, sram
+        dset d3.base, 0x1000
+        dset d3.fmt, int32
+        dset d3.n0, 16
+        dma d3, d2 signal=there
+        halt
+.stream vec
+        dset d0.space, sram
+        dset d0.base, 0x800
+        dset d0.fmt, {fmt}
+        dset d0.n0, {n}
+        dset d0.n1, 16
+        dset d0.s1, {row}
+        dset d1.space, sram
+        dset d1.base, 0x1000
+        dset d1.fmt, int32
+        dset d1.n0, 16
+        dset d2.space, sram
+        dset d2.fmt, {fmt}
+        dset d2.s1, {row}
+        wait there, 1
+        vgather d0, d1, d2 signal=done  ; once more
+        halt
+.stream st0
+        wait done, 1
+        dset d0.base, 0x2000
+        dset d0.fmt, {fmt}
+        dset d0.n0, {n}
+        dset d0.n1, 16
+        dset d0.s1, {row}
+        dset d1.space, sram
+        dset d1.base, 0x800
+        dset d1.fmt, {fmt}
+        dset d1.s1, {row}
+        dset d2.base, 0x1000
+        dset d2.fmt, int32
+        dmas d0, d1, d2                 ; and row i goes to row i[i]
+        halt
+"""
+
+
+@given(st.sampled_from(["fp4_e2m1", "fp6_e2m3", "int4", "fp8_e4m3", "tf32"]), st.integers(1, 20), st.integers(0, 999))
+@settings(max_examples=40, deadline=None)
+def test_rows_of_packed_elements_are_gathered_and_scattered(fmt, n, seed):
+    rng = np.random.default_rng(seed)
+    x = num.cast((rng.standard_normal((16, n)) * 2).astype(np.float32), fmt)
+    order = rng.permutation(16).astype(np.int32)
+    row = num.row_bytes(fmt, n)
+    program = isa.assemble(GATHER.format(fmt=fmt, n=n, row=row, table=16 * row))
+    given_inputs = {"x": x, "i": order}
+    out = emu.Machine(CHIP, check=True).run(program, given_inputs).outputs["y"]
+    want = np.zeros_like(x)
+    want[order] = x[order][order]
+    assert out.tobytes() == want.tobytes() == oracle(program, given_inputs)["y"].tobytes()
+
+
+def test_a_gathered_packed_row_must_lie_in_its_buffer_to_the_last_byte():
+    """Two rows of 16 fp4 elements, 8 bytes each, in a buffer of 15."""
+    text = """.program short
+.cores 1
+.buffer index sram 0x0 4 temp
+.buffer table sram 0x40 15 temp
+.buffer row sram 0x80 8 temp
+.stream vec
+        dset d0.space, sram
+        dset d0.fmt, int32
+        dset d2.scalar, 1.0
+        vfill d0, d2                    ; the index: row 1
+        dset d0.base, table
+        dset d0.fmt, int8
+        dset d0.n0, 15
+        vfill d0, d2
+        dset d0.base, row
+        dset d0.fmt, fp4_e2m1
+        dset d0.n0, 16
+        dset d1.space, sram
+        dset d1.fmt, int32
+        dset d2.space, sram
+        dset d2.base, table
+        dset d2.fmt, fp4_e2m1
+        dset d2.s1, {pitch}
+        vgather d0, d1, d2
+        halt
+"""
+    with pytest.raises(emu.ProgramError, match="outside every buffer"):
+        emu.Machine(CHIP).run(isa.assemble(text.format(pitch=8)))
+    emu.Machine(CHIP).run(isa.assemble(text.format(pitch=7)))
