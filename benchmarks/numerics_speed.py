@@ -47,8 +47,8 @@ def gemms() -> list[dict[str, Any]]:
     import numpy as np
 
     from emu import _num
-    from emu.num import cast
-    from emu.num.formats import number
+    from emu.num import cast, quantize_mx, quantize_nvfp4
+    from emu.num.formats import format_of, number
 
     rng = np.random.default_rng(0)
     wide = [rng.standard_normal((SIDE, SIDE)).astype(np.float32) for _ in range(2)]
@@ -63,6 +63,13 @@ def gemms() -> list[dict[str, Any]]:
         ours, theirs = by_turns(lambda: _num.mm(target, *operands, **rule), lambda: wide[0] @ wide[1])  # noqa: B023 - called at once
         name = f"{fmt}, blocks of {rule['block_k']}{', aligned' if 'inner_bits' in rule else ''}" if rule else fmt
         rows.append(_row("gemm", name, 2 * SIDE**3, ours, theirs, not rule and fmt in ("bf16", "int8")))
+    for name, quantize in (("fp4_e2m1, mx scales", lambda x: quantize_mx(x, "fp4_e2m1")), ("fp4_e2m1, nvfp4 scales", quantize_nvfp4)):
+        a, b = (quantize(x) for x in wide)
+        target = (out, 0, number("fp32"), (SIDE, SIDE, 1, 1), (4, 4 * SIDE, 0, 0))
+        operands = [_view(x.values, x.fmt) for x in (a, b)]
+        scales = {f"scale_{n}": _view(x.scales, format_of(x.scales)) for n, x in zip("ab", (a, b))}
+        ours, theirs = by_turns(lambda: _num.mm(target, *operands, 1, **scales, scale_block=a.block), lambda: wide[0] @ wide[1])  # noqa: B023
+        rows.append(_row("gemm", name, 2 * SIDE**3, ours, theirs, False))
     return rows
 
 
@@ -71,7 +78,7 @@ def _view(matrix: Any, fmt: str) -> Any:
     from emu.num.formats import known, number
 
     raw = pack(matrix, fmt)
-    return raw.reshape(-1), 0, number(fmt), (SIDE, SIDE, 1, 1), (max(known(fmt).bits // 8, 1), raw.shape[1], 0, 0)
+    return raw.reshape(-1), 0, number(fmt), (matrix.shape[1], SIDE, 1, 1), (max(known(fmt).bits // 8, 1), raw.shape[1], 0, 0)
 
 
 def conversions() -> list[dict[str, Any]]:
