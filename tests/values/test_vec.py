@@ -34,8 +34,9 @@ def extents(draw) -> tuple[int, ...]:
 def layout(draw, n: tuple[int, ...], fmt: str, kind: str) -> dict[str, int]:
     """Strides and a base so that everything lies in the memory. Kinds: dense, padded, any (broadcast, reversed, interleaved)."""
     strides, width = [], size(fmt)
+    moved = (row_bytes(fmt, n[0]), *n[1:]) if is_packed(fmt) else n
     least = row_bytes(fmt, n[0]) if is_packed(fmt) else width
-    for dim, extent in enumerate((row_bytes(fmt, n[0]), *n[1:]) if is_packed(fmt) else n):
+    for dim, extent in enumerate(moved):
         if dim == 0 and is_packed(fmt):
             stride = width
         elif kind == "any":
@@ -44,7 +45,7 @@ def layout(draw, n: tuple[int, ...], fmt: str, kind: str) -> dict[str, int]:
             stride = least + (draw(st.sampled_from([0, 1, 3])) * width if kind == "padded" else 0)
             least = stride * max(extent, 1)
         strides.append(stride if dim == 0 or kind != "any" else stride + draw(st.sampled_from([0, 0, 5])))
-    reach = [(extent - 1) * s for extent, s in zip((row_bytes(fmt, n[0]), *n[1:]), strides) if extent > 1]
+    reach = [(extent - 1) * s for extent, s in zip(moved, strides) if extent > 1]
     low, high = -sum(min(r, 0) for r in reach), BYTES - sum(max(r, 0) for r in reach) - width
     base = draw(st.integers(low, min(high, low + 600)))
     return {"base": base, "s0": strides[0] // width, **{f"s{i}": strides[i] for i in (1, 2, 3)}}
