@@ -18,7 +18,7 @@ typedef struct {
 
 /* order: 0 sequential, 1 block, 2 tree. acc_last joins the sum of the repeat to the accumulator once, at its end.
  * width: bits of an accumulator (1 + 8 + fraction), 0 and 32 are fp32. inner_bits: 0, or the fraction bits to which a block's terms are
- * aligned; truncate: towards zero, else to nearest even, both there and where results are fitted to the width. narrow.c says it all. */
+ * aligned; truncate: towards zero, else to nearest even, both there and where results are fitted to the width. level_narrow.h says it all. */
 typedef struct {
     int32_t order;
     int32_t block_k;
