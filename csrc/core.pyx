@@ -97,7 +97,7 @@ cdef extern from "num/toggle.h" nogil:
 CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "barrier", "issue", "matrix", "vector",
                "not_started", "finished")
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
-               "runaway", "pc", "interrupted", "transfer", "index", "producer")
+               "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales")
 TALLY_NAMES = ("mm_a", "mm_b", "mm_acc", "vec", "hbm_read", "hbm_write", "sram", "acc", "shared")
 STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer")
 

@@ -10,7 +10,7 @@
 #define EMU_ISA_TABLE static const
 #endif
 
-#define EMU_ISA_DIGEST "ba91f096a520a5ee68201a1c68f60fc156e159117d0be6763119d1b554ecd60a"
+#define EMU_ISA_DIGEST "9aa629b2ce847098c18d03e07b30dac51f6b5428bf6c3e6e2b429a3f5f3158d5"
 
 #define EMU_REGISTERS 32
 #define EMU_DESCRIPTORS 32
@@ -156,6 +156,7 @@ enum {
     EMU_FLAG_BT = 0x1,
     EMU_FLAG_IMM = 0x2,
     EMU_FLAG_SAT = 0x4,
+    EMU_FLAG_SR = 0x8,
 };
 
 /* descriptor fields */
@@ -179,7 +180,12 @@ enum {
     EMU_F_RING_STEP = 16,
     EMU_F_DIAG = 17,
     EMU_F_WINDOW = 18,
-    EMU_F_COUNT = 19
+    EMU_F_SEED = 19,
+    EMU_F_SCALES = 20,
+    EMU_F_SCALE = 21,
+    EMU_F_SCALE_S1 = 22,
+    EMU_F_SCALE_S2 = 23,
+    EMU_F_COUNT = 24
 };
 
 /* memory spaces */
@@ -205,6 +211,14 @@ enum {
     EMU_STREAM_COUNT = 8
 };
 
+/* scales of blocks of k */
+enum {
+    EMU_SCALES_NONE = 0,
+    EMU_SCALES_MX = 1,
+    EMU_SCALES_NVFP4 = 2,
+    EMU_SCALES_COUNT = 3
+};
+
 /* number formats */
 enum {
     EMU_FMT_FP32 = 0,
@@ -214,7 +228,13 @@ enum {
     EMU_FMT_FP8_E5M2 = 4,
     EMU_FMT_INT8 = 5,
     EMU_FMT_INT32 = 6,
-    EMU_FMT_COUNT = 7
+    EMU_FMT_TF32 = 7,
+    EMU_FMT_FP6_E2M3 = 8,
+    EMU_FMT_FP6_E3M2 = 9,
+    EMU_FMT_FP4_E2M1 = 10,
+    EMU_FMT_INT4 = 11,
+    EMU_FMT_E8M0 = 12,
+    EMU_FMT_COUNT = 13
 };
 
 /* What the core must know of an opcode. kind[i] tells how descriptor di is used; must_be_zero holds the bits no operand uses. */
@@ -270,12 +290,12 @@ EMU_ISA_TABLE emu_op_info_t emu_op_info[256] = {
     [0x42] = {"dmas", 1, EMU_WORD_E, EMU_ENGINE_DMA, EMU_CLASS_GATHER, {2, 1, 4}, 1, 1, 0x0, 0x0000000001ffffffull},
     [0x43] = {"dmam", 1, EMU_WORD_E, EMU_ENGINE_DMA, EMU_CLASS_MULTICAST, {2, 1, 5}, 1, 1, 0x0, 0x0000000001ffffffull},
     [0x50] = {"mm", 1, EMU_WORD_E, EMU_ENGINE_MM, EMU_CLASS_MM, {2, 1, 1}, 1, 1, 0x1, 0x0000000001feffffull},
-    [0x60] = {"vmov", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_CONVERT, {2, 1, 0}, 1, 1, 0x4, 0x00003e0001fbffffull},
+    [0x60] = {"vmov", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_CONVERT, {2, 1, 0}, 1, 1, 0xc, 0x00003e0001f3ffffull},
     [0x61] = {"vfill", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_ADD, {2, 0, 6}, 1, 1, 0x0, 0x0007c00001ffffffull},
-    [0x62] = {"vadd", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_ADD, {2, 1, 1}, 1, 1, 0x6, 0x0000000001f9ffffull},
-    [0x63] = {"vsub", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_ADD, {2, 1, 1}, 1, 1, 0x6, 0x0000000001f9ffffull},
-    [0x64] = {"vmul", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_MUL, {2, 1, 1}, 1, 1, 0x6, 0x0000000001f9ffffull},
-    [0x65] = {"vdiv", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_RSQRT, {2, 1, 1}, 1, 1, 0x6, 0x0000000001f9ffffull},
+    [0x62] = {"vadd", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_ADD, {2, 1, 1}, 1, 1, 0xe, 0x0000000001f1ffffull},
+    [0x63] = {"vsub", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_ADD, {2, 1, 1}, 1, 1, 0xe, 0x0000000001f1ffffull},
+    [0x64] = {"vmul", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_MUL, {2, 1, 1}, 1, 1, 0xe, 0x0000000001f1ffffull},
+    [0x65] = {"vdiv", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_RSQRT, {2, 1, 1}, 1, 1, 0xe, 0x0000000001f1ffffull},
     [0x66] = {"vmax", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_COMPARE, {2, 1, 1}, 1, 1, 0x2, 0x0000000001fdffffull},
     [0x67] = {"vmin", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_COMPARE, {2, 1, 1}, 1, 1, 0x2, 0x0000000001fdffffull},
     [0x68] = {"vge", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_COMPARE, {2, 1, 1}, 1, 1, 0x2, 0x0000000001fdffffull},
@@ -302,16 +322,20 @@ EMU_ISA_TABLE emu_op_info_t emu_op_info[256] = {
 
 EMU_ISA_TABLE char *const emu_class_name[18] = {"convert", "add", "mul", "rsqrt", "compare", "exp", "reduce", "transpose", "gather", "control", "scalar", "branch", "loop", "desc", "sync", "copy", "multicast", "mm"};
 EMU_ISA_TABLE char *const emu_engine_name[4] = {"any", "mm", "vec", "dma"};
-EMU_ISA_TABLE char *const emu_field_name[19] = {"space", "base", "fmt", "n0", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "core", "scalar", "accumulate", "ring_lo", "ring_size", "ring_step", "diag", "window"};
+EMU_ISA_TABLE char *const emu_field_name[24] = {"space", "base", "fmt", "n0", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "core", "scalar", "accumulate", "ring_lo", "ring_size", "ring_step", "diag", "window", "seed", "scales", "scale", "scale_s1", "scale_s2"};
 EMU_ISA_TABLE char *const emu_space_name[5] = {"hbm", "sram", "acc", "peer", "shared"};
 EMU_ISA_TABLE char *const emu_stream_name[8] = {"mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1"};
-EMU_ISA_TABLE char *const emu_fmt_name[7] = {"fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32"};
+EMU_ISA_TABLE char *const emu_fmt_name[13] = {"fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4", "e8m0"};
 EMU_ISA_TABLE uint8_t emu_stream_engine[8] = {EMU_ENGINE_MM, EMU_ENGINE_VEC, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA};
-EMU_ISA_TABLE int64_t emu_field_default[19] = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0};
-EMU_ISA_TABLE uint8_t emu_fmt_bytes[7] = {4, 2, 2, 1, 1, 1, 4};
-EMU_ISA_TABLE uint8_t emu_fmt_is_float[7] = {1, 1, 1, 1, 1, 0, 0};
-EMU_ISA_TABLE uint8_t emu_fmt_exponent_bits[7] = {8, 8, 5, 4, 5, 0, 0};
-EMU_ISA_TABLE uint8_t emu_fmt_mantissa_bits[7] = {23, 7, 10, 3, 2, 0, 0};
+EMU_ISA_TABLE int64_t emu_field_default[24] = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+/* A row of a packed format (below 8 bits) is moved as bytes: their size here is 1. */
+EMU_ISA_TABLE uint8_t emu_fmt_bytes[13] = {4, 2, 2, 1, 1, 1, 4, 4, 1, 1, 1, 1, 1};
+EMU_ISA_TABLE uint8_t emu_fmt_bits[13] = {32, 16, 16, 8, 8, 8, 32, 32, 6, 6, 4, 4, 8};
+EMU_ISA_TABLE uint8_t emu_fmt_is_float[13] = {1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0};
+EMU_ISA_TABLE uint8_t emu_fmt_exponent_bits[13] = {8, 8, 5, 4, 5, 0, 0, 8, 2, 3, 2, 0, 8};
+EMU_ISA_TABLE uint8_t emu_fmt_mantissa_bits[13] = {23, 7, 10, 3, 2, 0, 0, 10, 3, 2, 1, 0, 0};
+EMU_ISA_TABLE uint8_t emu_scales_fmt[3] = {0, 12, 3};
+EMU_ISA_TABLE uint8_t emu_scales_block[3] = {0, 32, 16};
 
 /* Word fields: shift, mask after the shift, and a reader that extends the sign where the field has one. */
 static inline unsigned emu_op(uint64_t w) { return (unsigned)(w >> 56); }

@@ -15,10 +15,21 @@ cdef extern from "num/num.h" nogil:
         int32_t order
         int32_t block_k
         int32_t acc_last
+        int32_t width
+        int32_t inner_bits
+        int32_t truncate
+
+    ctypedef struct emu_scales:
+        const emu_view *a
+        const emu_view *b
+        int64_t block
 
     int emu_num_mm(const emu_view *, const emu_view *, const emu_view *, int, int, const emu_accumulate *)
-    int emu_num_vec(int, const emu_view *, const emu_view *, const emu_view *, int, uint32_t, int64_t, int64_t)
+    int emu_num_mm_scaled(const emu_view *, const emu_view *, const emu_view *, const emu_scales *, int, int, const emu_accumulate *)
+    int emu_num_vec(int, const emu_view *, const emu_view *, const emu_view *, int, uint32_t, int64_t, int64_t, uint32_t)
     int emu_num_size(int)
+    bint emu_num_packed(int)
+    int64_t emu_num_row(int, int64_t)
     uint64_t emu_num_enter()
     void emu_num_leave(uint64_t)
     int emu_num_level()
@@ -41,7 +52,9 @@ class Unsupported(ValueError):
 
 
 cdef int view_of(object spec, emu_view *view) except -1:
-    """(memory, offset, fmt, n, s): a uint8 array, a byte offset, a format number, four extents, four strides in bytes, innermost first."""
+    """(memory, offset, fmt, n, s): a uint8 array, a byte offset, a format number, four extents, four strides in bytes, innermost first.
+
+    Innermost rows of a packed format are dense and begin at a byte; their innermost stride is not looked at."""
     cdef uint8_t[::1] memory = spec[0]
     cdef int64_t low = spec[1], high, reach
     cdef int i
@@ -56,7 +69,9 @@ cdef int view_of(object spec, emu_view *view) except -1:
         if view.n[i] < 0:
             raise ValueError("a negative extent")
         empty = empty or view.n[i] == 0
-        if view.n[i] > 1:
+        if i == 0 and emu_num_packed(view.fmt):
+            high = low + emu_num_row(view.fmt, view.n[0])
+        elif view.n[i] > 1:
             if abs(int(view.n[i] - 1) * int(view.s[i])) > 1 << 60:
                 raise ValueError("a view reaches outside its memory")
             reach = (view.n[i] - 1) * view.s[i]
@@ -80,18 +95,30 @@ cdef int check(int code) except -1:
     return 0
 
 
-def mm(acc, a, b, int bt=0, int accumulate=0, int order=0, int block_k=0, int acc_last=0):
+def mm(acc, a, b, int bt=0, int accumulate=0, int order=0, int block_k=0, int acc_last=0, int width=32, int inner_bits=0, int truncate=0,
+       scale_a=None, scale_b=None, int64_t scale_block=0):
     """One repeat of mm, in place in the memory of acc."""
     cdef emu_view views[3]
+    cdef emu_view views_of_scales[2]
+    cdef emu_scales scales
     cdef emu_accumulate rule
     cdef uint64_t saved
     cdef int code
     for i, spec in enumerate((acc, a, b)):
         view_of(spec, &views[i])
     rule.order, rule.block_k, rule.acc_last = order, block_k, acc_last
+    rule.width, rule.inner_bits, rule.truncate = width, inner_bits, truncate
+    cdef bint scaled = scale_a is not None or scale_b is not None
+    scales.a, scales.b, scales.block = NULL, NULL, scale_block
+    if scale_a is not None:
+        view_of(scale_a, &views_of_scales[0])
+        scales.a = &views_of_scales[0]
+    if scale_b is not None:
+        view_of(scale_b, &views_of_scales[1])
+        scales.b = &views_of_scales[1]
     with nogil:
         saved = emu_num_enter()
-        code = emu_num_mm(&views[0], &views[1], &views[2], bt, accumulate, &rule)
+        code = emu_num_mm_scaled(&views[0], &views[1], &views[2], &scales if scaled else NULL, bt, accumulate, &rule)
         emu_num_leave(saved)
     check(code)
 
@@ -133,7 +160,7 @@ def view_toggles(spec, int along):
     return t.toggles, t.bits
 
 
-def vec(int opcode, d, s1=None, s2=None, int flags=0, uint32_t scalar=0, int64_t diag=0, int64_t window=0):
+def vec(int opcode, d, s1=None, s2=None, int flags=0, uint32_t scalar=0, int64_t diag=0, int64_t window=0, uint32_t seed=0):
     """One vec instruction, in place in the memory of d. Extents of a source that takes d's must be written out."""
     cdef emu_view views[3]
     cdef const emu_view *p1 = NULL
@@ -149,22 +176,28 @@ def vec(int opcode, d, s1=None, s2=None, int flags=0, uint32_t scalar=0, int64_t
         p2 = &views[2]
     with nogil:
         saved = emu_num_enter()
-        code = emu_num_vec(opcode, &views[0], p1, p2, flags, scalar, diag, window)
+        code = emu_num_vec(opcode, &views[0], p1, p2, flags, scalar, diag, window, seed)
         emu_num_leave(saved)
     check(code)
 
 
-def convert(source, int from_fmt, int to_fmt, bint sat=False):
-    """The elements of a contiguous array in another format, as raw bytes."""
+def convert(source, int from_fmt, int to_fmt, bint sat=False, count=None, int64_t rows=1, seed=None):
+    """The elements of a contiguous array in another format, as raw bytes. `count` elements in each of `rows` rows (rows of packed formats
+    begin at a byte); `seed` rounds stochastically."""
     raw = np.ascontiguousarray(source).reshape(-1).view(np.uint8)
-    cdef int64_t narrow = emu_num_size(from_fmt), wide = emu_num_size(to_fmt)
-    if not narrow or not wide or raw.size % narrow:
+    cdef int64_t narrow = emu_num_size(from_fmt), wide = emu_num_size(to_fmt), n
+    if not narrow or not wide or raw.size % narrow or rows < 1:
         raise Unsupported(f"cannot convert {raw.size} bytes from format {from_fmt} to {to_fmt}")
-    count = raw.size // narrow
-    out = np.empty(count * wide, np.uint8)
+    n = raw.size // narrow // rows if count is None else count
+    cdef int64_t before = emu_num_row(from_fmt, n), after = emu_num_row(to_fmt, n)
+    if n < 0 or raw.size != before * rows:
+        raise Unsupported(f"{raw.size} bytes are not {rows} rows of {n} elements of format {from_fmt}")
+    out = np.empty(after * rows, np.uint8)
     if not raw.flags.writeable:
         raw = raw.copy()
-    vec(0x60, (out, 0, to_fmt, (count, 1, 1, 1), (wide, 0, 0, 0)), (raw, 0, from_fmt, (count, 1, 1, 1), (narrow, 0, 0, 0)), None, 4 if sat else 0)
+    flags = (4 if sat else 0) | (8 if seed is not None else 0)
+    vec(0x60, (out, 0, to_fmt, (n, rows, 1, 1), (wide, after, 0, 0)), (raw, 0, from_fmt, (n, rows, 1, 1), (narrow, before, 0, 0)), None, flags,
+        0, 0, 0, seed or 0)
     return out
 
 

@@ -3,13 +3,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# memory, byte offset, format number, four extents, four strides in bytes (innermost first)
+# memory, byte offset, format number, four extents, four strides in bytes (innermost first; that of a packed format is not looked at)
 View = tuple[NDArray[np.uint8], int, int, tuple[int, int, int, int], tuple[int, int, int, int]]
 
 class Unsupported(ValueError): ...
 
 def mm(
-    acc: View, a: View, b: View, bt: int = 0, accumulate: int = 0, order: int = 0, block_k: int = 0, acc_last: int = 0
+    acc: View, a: View, b: View, bt: int = 0, accumulate: int = 0, order: int = 0, block_k: int = 0, acc_last: int = 0, width: int = 32,
+    inner_bits: int = 0, truncate: int = 0, scale_a: View | None = None, scale_b: View | None = None, scale_block: int = 0,
 ) -> None: ...
 def mm_toggles(
     acc: View, a: View, b: View, bt: int = 0, accumulate: int = 0, order: int = 0, block_k: int = 0, acc_last: int = 0
@@ -17,8 +18,11 @@ def mm_toggles(
 def bus_toggles(data: NDArray[np.uint8], width: int = 32) -> tuple[int, int]: ...
 def view_toggles(spec: View, along: int) -> tuple[int, int]: ...
 def vec(
-    opcode: int, d: View, s1: View | None = None, s2: View | None = None, flags: int = 0, scalar: int = 0, diag: int = 0, window: int = 0
+    opcode: int, d: View, s1: View | None = None, s2: View | None = None, flags: int = 0, scalar: int = 0, diag: int = 0, window: int = 0,
+    seed: int = 0,
 ) -> None: ...
-def convert(source: NDArray[Any], from_fmt: int, to_fmt: int, sat: bool = False) -> NDArray[np.uint8]: ...
+def convert(
+    source: NDArray[Any], from_fmt: int, to_fmt: int, sat: bool = False, count: int | None = None, rows: int = 1, seed: int | None = None
+) -> NDArray[np.uint8]: ...
 def level() -> int: ...
 def force_level(number: int) -> int: ...

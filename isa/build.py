@@ -228,9 +228,9 @@ def mm(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, bt: bool = 
     return encode("mm", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, bt=bt)
 
 
-def vmov(d0: int, d1: int, *, wait: int = 0, signal: int = 0, sat: bool = False) -> int:
+def vmov(d0: int, d1: int, *, wait: int = 0, signal: int = 0, sat: bool = False, sr: bool = False) -> int:
     """d0 = d1"""
-    return encode("vmov", d0=d0, d1=d1, wait=wait, signal=signal, sat=sat)
+    return encode("vmov", d0=d0, d1=d1, wait=wait, signal=signal, sat=sat, sr=sr)
 
 
 def vfill(d0: int, d2: int, *, wait: int = 0, signal: int = 0) -> int:
@@ -238,24 +238,24 @@ def vfill(d0: int, d2: int, *, wait: int = 0, signal: int = 0) -> int:
     return encode("vfill", d0=d0, d2=d2, wait=wait, signal=signal)
 
 
-def vadd(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False) -> int:
+def vadd(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False, sr: bool = False) -> int:
     """d0 = d1 + d2"""
-    return encode("vadd", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat)
+    return encode("vadd", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat, sr=sr)
 
 
-def vsub(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False) -> int:
+def vsub(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False, sr: bool = False) -> int:
     """d0 = d1 - d2"""
-    return encode("vsub", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat)
+    return encode("vsub", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat, sr=sr)
 
 
-def vmul(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False) -> int:
+def vmul(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False, sr: bool = False) -> int:
     """d0 = d1 * d2"""
-    return encode("vmul", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat)
+    return encode("vmul", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat, sr=sr)
 
 
-def vdiv(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False) -> int:
+def vdiv(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False, sat: bool = False, sr: bool = False) -> int:
     """d0 = d1 / d2 (IEEE)"""
-    return encode("vdiv", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat)
+    return encode("vdiv", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, imm=imm, sat=sat, sr=sr)
 
 
 def vmax(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, imm: bool = False) -> int:

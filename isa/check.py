@@ -17,7 +17,10 @@ MAX_CORES, MAX_WORDS, MAX_ENTRIES, MAX_NAME = 1 << 16, 1 << 18, 1 << 16, 255
 MAX_ADDRESS, MAX_DIMENSIONS, MAX_COUNT = 1 << 40, 8, 65535
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*\Z")
 # Values of descriptor fields that a constant can get wrong; extents and addresses are checked where they are used, after all updates.
-_CONSTANTS = {"accumulate": 1, "scalar": 2**32 - 1, "space": len(load().spaces) - 1, "fmt": len(load().formats) - 1}
+_CONSTANTS = {
+    "accumulate": 1, "scalar": 2**32 - 1, "seed": 2**32 - 1, "space": len(load().spaces) - 1, "fmt": len(load().formats) - 1,
+    "scales": len(load().scales) - 1,
+}
 
 
 class Places:
@@ -89,9 +92,10 @@ def check_buffer(buffer: Buffer) -> None:
         raise IsaError(f"{what}: no format {buffer.format!r}{nearest(str(buffer.format), tables.formats)}")
     if not 1 <= len(buffer.shape) <= MAX_DIMENSIONS:
         raise IsaError(f"{what}: a shape has 1..{MAX_DIMENSIONS} extents, not {len(buffer.shape)}")
-    size = tables.formats[buffer.format].bits // 8
     for extent in buffer.shape:
         check_int(f"{what}: extent", extent, 0, MAX_ADDRESS)
+    size = -(-buffer.shape[-1] * tables.formats[buffer.format].bits // 8)  # rows of packed formats end at a byte
+    for extent in buffer.shape[:-1]:
         size *= extent
     if size != buffer.bytes:
         raise IsaError(f"{what}: {'x'.join(map(str, buffer.shape))} of {buffer.format} is {size} bytes, not {buffer.bytes}")

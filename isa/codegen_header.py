@@ -65,7 +65,7 @@ def _constants(tables: Tables) -> list[str]:
     out += enum("F", tables.fields, "descriptor fields")
     out += enum("SP", tables.spaces, "memory spaces")
     out += enum("STREAM", tables.streams, "instruction streams of a core")
-    return out + enum("FMT", tables.formats, "number formats")
+    return out + enum("SCALES", tables.scales, "scales of blocks of k") + enum("FMT", tables.formats, "number formats")
 
 
 def _array(ctype: str, name: str, values: Iterable[object]) -> str:
@@ -90,10 +90,14 @@ def _small_tables(tables: Tables) -> list[str]:
         *(_array("char *const", f"emu_{name}_name", names) for name, names in quoted.items()),
         _array("uint8_t", "emu_stream_engine", (f"EMU_ENGINE_{stream.what.upper()}" for stream in tables.streams.values())),
         _array("int64_t", "emu_field_default", (field.default for field in tables.fields.values())),
-        _array("uint8_t", "emu_fmt_bytes", (fmt.bits // 8 for fmt in formats)),
+        "/* A row of a packed format (below 8 bits) is moved as bytes: their size here is 1. */",
+        _array("uint8_t", "emu_fmt_bytes", (max(fmt.bits // 8, 1) for fmt in formats)),
+        _array("uint8_t", "emu_fmt_bits", (fmt.bits for fmt in formats)),
         _array("uint8_t", "emu_fmt_is_float", (int(fmt.kind == "float") for fmt in formats)),
         _array("uint8_t", "emu_fmt_exponent_bits", (fmt.exponent for fmt in formats)),
         _array("uint8_t", "emu_fmt_mantissa_bits", (fmt.mantissa for fmt in formats)),
+        _array("uint8_t", "emu_scales_fmt", (0 if s.format == "-" else tables.formats[s.format].id for s in tables.scales.values())),
+        _array("uint8_t", "emu_scales_block", (s.block for s in tables.scales.values())),
         "",
     ]
 

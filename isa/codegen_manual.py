@@ -19,7 +19,7 @@ A descriptor and its field are written together: `dset d1.base, 128`. A branch o
 label after the last word of its body. Loops that nest may end at the same word.
 
 - numbers are decimal, 0x..., 0b...; `dset dN.scalar` also takes a float (`1.5`, `-inf`) and stores its fp32 bits
-- `dset dN.space` and `dset dN.fmt` take the names of spaces and formats
+- `dset dN.space`, `dset dN.fmt` and `dset dN.scales` take the names of spaces, formats and scales
 - `dset` and `dsetr` of `base` and `ring_lo` take the name of a buffer, with `+bytes` behind it if wanted
 - directives: `.program NAME`, `.cores N`, `.buffer NAME SPACE OFFSET BYTES ROLE [FORMAT AxBxC]`, `.sem ID NAME [INITIAL]`,
   `.barrier ID STREAM,STREAM`, `.label ID NAME`, `.param INDEX VALUE[,VALUE per core]`, `.stream NAME`
@@ -88,6 +88,8 @@ def manual(tables: Tables) -> str:
         out += [f"## {title}", "", *_table(["id", "name", "what"], [[str(e.id), e.name, e.what] for e in entries.values()])]
     formats = [[str(f.id), f.name, str(f.bits), f.kind, str(f.exponent), str(f.mantissa)] for f in tables.formats.values()]
     out += ["## Number formats", "", *_table(["id", "name", "bits", "kind", "exponent bits", "mantissa bits"], formats)]
+    scales = [[str(s.id), s.name, s.format, str(s.block), s.meaning] for s in tables.scales.values()]
+    out += ["## Scales", "", *_table(["id", "name", "format", "elements", "what"], scales)]
     out += [
         "## Users' instructions",
         "",

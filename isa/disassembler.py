@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isa.operands import NAMED
 from isa.program import Program
 from isa.tables import Operand, load
 from isa.words import Instruction, decode
@@ -12,7 +13,8 @@ class Printer:
 
     def __init__(self, program: Program | None = None) -> None:
         self.semaphores = {semaphore.id: semaphore.name for semaphore in program.semaphores} if program is not None else {}
-        self.fields, self.spaces, self.formats = (list(table) for table in (load().fields, load().spaces, load().formats))
+        self.fields = list(load().fields)
+        self.names = {field: list(getattr(load(), table)) for field, (_, table) in NAMED.items()}
 
     def _operand(self, instruction: Instruction, operand: Operand, target: str | None) -> str:
         value = instruction.operands[operand.name]
@@ -30,7 +32,7 @@ class Printer:
         return str(value)
 
     def _constant(self, field: str, value: int) -> str:
-        names = {"space": self.spaces, "fmt": self.formats}.get(field)
+        names = self.names.get(field)
         if names is not None and 0 <= value < len(names):
             return names[value]
         return f"{value:#x}" if field == "scalar" else str(value)

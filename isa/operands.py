@@ -13,6 +13,8 @@ from isa.words import check_range
 _FLOAT = re.compile(r"[+-]?(\d+\.\d*([eE][+-]?\d+)?|\d+[eE][+-]?\d+|inf|nan)\Z")
 
 
+NAMED = {"space": ("space", "spaces"), "fmt": ("format", "formats"), "scales": ("kind of scales", "scales")}
+"""Fields that a program writes by name: what is named, and the table of the names."""
 _REGISTER_NUMBERS = {str(number) for number in range(REGISTERS)}
 
 
@@ -32,12 +34,13 @@ def _numbered(token: Token, letter: str, what: str) -> int:
 
 
 def _constant(token: Token, field: str, names: Names) -> int:
-    """The value that dset or dsetr gives a field: a space or format by name, a buffer (+ bytes) for base, a float for scalar."""
+    """The value that dset or dsetr gives a field: space, format and scales by name, a buffer (+ bytes) for base, a float for scalar."""
     tables, text = load(), token.text
-    if field in ("space", "fmt") and text[0].isalpha():
-        ids = {entry.name: entry.id for entry in (tables.spaces if field == "space" else tables.formats).values()}
+    if field in NAMED and text[0].isalpha():
+        what, table = NAMED[field]
+        ids = {name: entry.id for name, entry in getattr(tables, table).items()}
         if text not in ids:
-            token.fail(f"no {'space' if field == 'space' else 'format'} {text!r}{nearest(text, ids)}")
+            token.fail(f"no {what} {text!r}{nearest(text, ids)}")
         return ids[text]
     if field == "scalar" and _FLOAT.match(text):
         try:

@@ -81,8 +81,14 @@ def prove_names(tables: Tables) -> None:
             if field.id > setter["field"].mask or not low <= field.default <= high:
                 raise IsaError(f"fields.tsv: {field.name!r} or its default does not fit the F word")
     for fmt in tables.formats.values():
-        if fmt.bits not in (8, 16, 32) or (fmt.kind == "float") != (1 + fmt.exponent + fmt.mantissa == fmt.bits):
+        used = {"float": 1 + fmt.exponent + fmt.mantissa, "scale": fmt.exponent, "int": fmt.bits}.get(fmt.kind, 0)
+        padded = fmt.kind == "float" and fmt.bits == 32  # tf32: the low bits are not looked at
+        if fmt.bits not in (4, 6, 8, 16, 32) or (used > fmt.bits if padded else used != fmt.bits):
             raise IsaError(f"formats.tsv: the bits of {fmt.name!r} do not add up")
+    for scale in tables.scales.values():
+        none = scale.format == "-"
+        if none != (scale.id == 0) or none != (scale.block == 0) or not none and scale.format not in tables.formats:
+            raise IsaError(f"scales.tsv: {scale.name!r} names no format, or no block")
 
 
 def prove(tables: Tables) -> None:

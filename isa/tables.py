@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from isa.errors import IsaError
 
-FILES = ("word", "flags", "fields", "formats", "spaces", "streams", "scalar", "sync", "dma", "mm", "vec")
+FILES = ("word", "flags", "fields", "formats", "scales", "spaces", "streams", "scalar", "sync", "dma", "mm", "vec")
 INSTRUCTION_FILES = ("scalar", "sync", "dma", "mm", "vec")
 USER_OPCODES = range(0xC0, 0x100)
 REGISTERS = DESCRIPTORS = 32
@@ -89,6 +89,16 @@ class NumberFormat(NamedTuple):
     storage: str
 
 
+class Scales(NamedTuple):
+    """A kind of scales for blocks of k: the format of a scale (`-`: none) and the elements that share one."""
+
+    id: int
+    name: str
+    format: str
+    block: int
+    meaning: str
+
+
 class Named(NamedTuple):
     """A line of a small table: id, name, one attribute (scope of a space, engine of a stream, meaning of a flag)."""
 
@@ -102,6 +112,7 @@ class Tables(NamedTuple):
     flags: dict[str, Named]
     fields: dict[str, DescField]
     formats: dict[str, NumberFormat]
+    scales: dict[str, Scales]
     spaces: dict[str, Named]
     streams: dict[str, Named]
     specs: dict[str, Spec]
@@ -205,6 +216,7 @@ def parse(texts: dict[str, str]) -> Tables:
     flags = unique("flags", (Named(integer(i), n, w) for i, n, w in rows("flags", texts["flags"], 3)))
     fields_ = unique("fields", (DescField(integer(i), n, integer(d), m) for i, n, d, m in rows("fields", texts["fields"], 4)))
     formats = unique("formats", (_number_format(*cells) for cells in rows("formats", texts["formats"], 7)))
+    scales = unique("scales", (Scales(integer(i), n, f, integer(b), m) for i, n, f, b, m in rows("scales", texts["scales"], 5)))
     spaces = unique("spaces", (Named(integer(i), n, s) for i, n, s, _ in rows("spaces", texts["spaces"], 4)))
     streams = unique("streams", (Named(integer(i), n, e) for i, n, e in rows("streams", texts["streams"], 3)))
     specs: dict[str, Spec] = {}
@@ -214,7 +226,7 @@ def parse(texts: dict[str, str]) -> Tables:
             if spec.mnemonic in specs:
                 raise IsaError(f"{name}.tsv: mnemonic {spec.mnemonic!r} stands twice")
             specs[spec.mnemonic] = spec
-    tables = Tables(words, flags, fields_, formats, spaces, streams, specs, texts)
+    tables = Tables(words, flags, fields_, formats, scales, spaces, streams, specs, texts)
     prove(tables)
     return tables
 

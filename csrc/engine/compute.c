@@ -6,6 +6,7 @@ static emu_view view(emu_machine *m, const emu_operand *o) {
   emu_view v = {emu_operand_data(m, o) + o->base, o->x->fmt, 0, {0}, {0}};
   memcpy(v.n, o->x->n, sizeof v.n);
   memcpy(v.s, o->x->s, sizeof v.s);
+  v.n[0] = o->x->row;
   return v;
 }
 
@@ -22,15 +23,16 @@ static int complete(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t st
 }
 
 static int mm_values(emu_machine *m, emu_stream *s, const emu_plan *p, const emu_operand *o, int bt, int accumulate) {
-  emu_view acc = view(m, &o[0]), a = view(m, &o[1]), b = view(m, &o[2]);
-  const int64_t step[3] = {acc.s[2], a.s[2], b.s[2]};
-  acc.n[2] = a.n[2] = b.n[2] = 1;
+  emu_view v[5] = {view(m, &o[0]), view(m, &o[1]), view(m, &o[2]), {0}, {0}};
+  emu_scales scales = {NULL, NULL, p->block};
+  if (p->scale[0].elements) v[3] = view(m, &o[3]), scales.a = &v[3];
+  if (p->scale[1].elements) v[4] = view(m, &o[4]), scales.b = &v[4];
+  for (int j = 0; j < 5; j++) v[j].n[2] = 1;
   for (int64_t r = 0; r < p->rep; r++) {
-    int rc = emu_num_mm(&acc, &a, &b, bt, accumulate || (r > 0 && step[0] == 0), &m->rule);
-    if (rc < 0) return emu_fail(m, s, E_FORMAT, "mm does not support these formats", a.fmt, b.fmt);
-    acc.base += step[0];
-    a.base += step[1];
-    b.base += step[2];
+    int rc = emu_num_mm_scaled(&v[0], &v[1], &v[2], scales.a || scales.b ? &scales : NULL, bt, accumulate || (r > 0 && v[0].s[2] == 0), &m->rule);
+    if (rc < 0) return emu_fail(m, s, E_FORMAT, "mm does not support these formats", v[1].fmt, v[2].fmt);
+    for (int j = 0; j < 5; j++)
+      if (v[j].base) v[j].base += v[j].s[2];
   }
   m->polled += p->macs >> 12;
   return 0;
@@ -46,20 +48,35 @@ static void mm_count(emu_machine *m, emu_stream *s, const emu_plan *p, int accum
   n[C_ACC_WRITE] += out;
   n[C_ACC_READ] += accumulate ? out : p->x[0].s[2] == 0 && p->rep > 0 ? out - once : 0;
   if (m->c.load_rows_per_clk > 0)
-    n[C_STATIONARY_BYTES] += p->k * p->rep * (m->c.streamed == 1 ? p->m * emu_fmt_bytes[a->fmt] : p->n * emu_fmt_bytes[b->fmt]);
+    const int held = m->c.streamed != 1; /* which operand stays: b, or a where b streams past it */
+    const emu_extent *x = held ? b : a;
+    n[C_STATIONARY_BYTES] += x->n[0] * x->n[1] * emu_fmt_bytes[x->fmt] * p->rep + p->scale[held].elements * emu_fmt_bytes[p->scale[held].fmt];
+}
+
+/* Scales lie `scale` bytes behind their operand's base. */
+static int mm_scales(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan *x, emu_operand *o) {
+  const uint8_t which[2] = {i->d1, i->d2};
+  for (int j = 0; j < 2; j++) {
+    if (!x->scale[j].elements) continue;
+    int64_t base;
+    if (__builtin_add_overflow(s->d[which[j]].f[AT_BASE], s->d[which[j]].f[AT_SCALE], &base)) base = -1;
+    int rc = emu_operand_at(m, s, i, 3 + j, &x->scale[j], base, &o[3 + j]);
+    if (rc < 0 || (rc = emu_access(m, s, &o[3 + j], 0)) < 0) return rc;
+  }
+  return 0;
 }
 
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
   const emu_plan *x = emu_plan_of(m, s, i);
   if (!x) return -m->fail.code;
   const int accumulate = s->d[i->d0].f[AT_ACCUMULATE] != 0;
-  emu_operand o[3];
+  emu_operand o[5];
   int rc;
   if (s->d[i->d0].f[AT_ACCUMULATE] & ~INT64_C(1)) return emu_fail(m, s, E_ILLEGAL, "accumulate is 0 or 1", s->d[i->d0].f[AT_ACCUMULATE], 0);
   if ((rc = emu_operand_at(m, s, i, 0, &x->x[0], s->d[i->d0].f[AT_BASE], &o[0])) < 0 ||
       (rc = emu_operand_at(m, s, i, 1, &x->x[1], s->d[i->d1].f[AT_BASE], &o[1])) < 0 ||
       (rc = emu_operand_at(m, s, i, 2, &x->x[2], s->d[i->d2].f[AT_BASE], &o[2])) < 0 ||
-      (rc = emu_access(m, s, &o[1], 0)) < 0 || (rc = emu_access(m, s, &o[2], 0)) < 0 ||
+      (rc = emu_access(m, s, &o[1], 0)) < 0 || (rc = emu_access(m, s, &o[2], 0)) < 0 || (x->block && (rc = mm_scales(m, s, i, x, o)) < 0) ||
       (accumulate && (rc = emu_access(m, s, &o[0], 0)) < 0) || (rc = emu_access(m, s, &o[0], 1)) < 0)
     return rc;
   mm_count(m, s, x, accumulate);
@@ -94,7 +111,7 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
 
 static int vec_gather(emu_machine *m, emu_stream *s, emu_insn *i, const emu_operand *o) {
   const emu_extent *x = o[0].x;
-  const int64_t pitch = s->d[i->d2].f[AT_S1], size = emu_fmt_bytes[x->fmt], n[4] = {x->n[0], 1, 1, 1};
+  const int64_t pitch = s->d[i->d2].f[AT_S1], size = emu_fmt_bytes[x->fmt], n[4] = {x->row, 1, 1, 1};
   emu_extent row;
   int rc = emu_extent_of(m, s, 2, &s->d[i->d2], n, &row);
   if (rc < 0 || !x->elements) return rc;
@@ -119,7 +136,7 @@ static int vec_values(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan
   if (x->used[1]) a = view(m, &o[1]);
   if (x->used[2]) b = view(m, &o[2]);
   m->polled += x->elements >> 8;
-  int rc = emu_num_vec(i->op, &d, &a, &b, i->flags, (uint32_t)third[AT_SCALAR], third[AT_DIAG], third[AT_WINDOW]);
+  int rc = emu_num_vec(i->op, &d, &a, &b, i->flags, (uint32_t)third[AT_SCALAR], third[AT_DIAG], third[AT_WINDOW], (uint32_t)s->d[i->d0].f[AT_SEED]);
   return rc < 0 ? emu_fail(m, s, E_FORMAT, "the vector engine does not support this combination of formats", d.fmt, a.fmt) : 0;
 }
 

@@ -224,7 +224,7 @@ static void shift_stream(emu_machine *m, const emu_stream *a, emu_stream *b, int
     if (ring) x->f[AT_BASE] = ring_step(y, x, n);
     else x->f[AT_BASE] += n * (x->f[AT_BASE] - y->f[AT_BASE]);
     x->f[AT_RING_LO] += n * (x->f[AT_RING_LO] - y->f[AT_RING_LO]);
-    for (int j = AT_SCALAR; j <= AT_WINDOW; j++) x->f[j] = (int64_t)((uint64_t)x->f[j] + (uint64_t)n * ((uint64_t)x->f[j] - (uint64_t)y->f[j]));
+    for (int j = AT_SCALAR; j <= AT_SCALE; j++) x->f[j] = (int64_t)((uint64_t)x->f[j] + (uint64_t)n * ((uint64_t)x->f[j] - (uint64_t)y->f[j]));
   }
   b->loop[level].left -= n * (a->loop[level].left - b->loop[level].left);
   b->scalars += n * (b->scalars - a->scalars);

@@ -107,7 +107,8 @@ int emu_machine_prepare(emu_machine *m) {
   m->counters = calloc((size_t)(m->folded ? m->c.cores : 1) * m->nlabels * COUNTERS, sizeof *m->counters);
   m->label_stalls = calloc((size_t)m->nlabels * EMU_STREAM_COUNT * CAUSES, sizeof *m->label_stalls);
   if (!m->counters || !m->label_stalls || prepare_streams(m) || prepare_sync(m) || prepare_memory(m) || emu_plans_prepare(m)) return -1;
-  m->rule = (emu_accumulate){(int32_t)m->c.accumulate_order, (int32_t)m->c.accumulate_block_k, (int32_t)m->c.accumulate_last, 0};
+  m->rule = (emu_accumulate){(int32_t)m->c.accumulate_order, (int32_t)m->c.accumulate_block_k, (int32_t)m->c.accumulate_last, (int32_t)m->c.accumulate_width,
+                             (int32_t)m->c.accumulate_inner_bits, (int32_t)m->c.accumulate_truncate};
   m->capacity[VIA_NONE] = INT64_MAX / 4;
   m->capacity[VIA_HBM] = units_per_fs(m->c.hbm_bytes_per_s);
   m->capacity[VIA_SHARED] = units_per_fs(m->c.shared_bytes_per_s > 0 ? m->c.shared_bytes_per_s : 1);

@@ -28,7 +28,7 @@ enum emu_counter {
 
 enum emu_error {
   E_OK, E_MEMORY, E_BOUNDS, E_UNINIT, E_RACE, E_DEADLOCK, E_LEFTOVER, E_OVERFLOW, E_ILLEGAL, E_FORMAT, E_EXTENT, E_PORT, E_TIME, E_RUNAWAY, E_PC,
-  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER
+  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES
 };
 
 /* The configuration, one line per field, so that the border (core.pyx) fills it by name: X(name) for a number, N(name, how many) for an array. */
@@ -43,6 +43,7 @@ enum emu_error {
   X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
+  N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
   X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions) X(forward)
 typedef struct {
 #define X(name) int64_t name;
@@ -59,18 +60,19 @@ static inline int emu_given(const emu_buffer *u) { return u->space == EMU_SP_HBM
 typedef struct {
   uint8_t op, d0, d1, d2, wait, signal, ra, rb, rd, field;
   uint16_t flags;
-  int32_t off, hint[3]; /* hint: the buffer the operand lay in last time */
+  int32_t off, hint[5]; /* hint: the buffer the operand lay in last time; 3 and 4 are the scales of a and b */
   int64_t imm;
 } emu_insn;
 
 /* A descriptor's fields in the order in which they are used: what moves in a loop is one cache line. emu_field_place: from the id in a word. */
 enum {
   AT_BASE, AT_RING_LO, AT_RING_SIZE, AT_RING_STEP, AT_ACCUMULATE, AT_SCALAR, AT_DIAG,
-  AT_WINDOW, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3, AT_COUNT
+  AT_WINDOW, AT_SEED, AT_SCALE, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3,
+  AT_SCALES, AT_SCALE_S1, AT_SCALE_S2, AT_COUNT
 };
 #define AT_SHAPE_FIRST AT_SPACE /* these fields decide the shape of an access */
 /* No time and no count depends on these fields: addresses (without a cache), and what only values see. */
-static inline int emu_timeless(int at) { return at == AT_BASE || at == AT_RING_LO || at == AT_SCALAR || at == AT_DIAG || at == AT_WINDOW; }
+static inline int emu_timeless(int at) { return at == AT_BASE || at == AT_RING_LO || at == AT_SCALAR || at == AT_DIAG || at == AT_WINDOW || at == AT_SEED || at == AT_SCALE; }
 extern const uint8_t emu_field_place[EMU_F_COUNT];
 /* shape: the number under which the fields of the shape are known (plan.c); 0: to be looked up. */
 typedef struct { int32_t shape, pad; int64_t f[AT_COUNT]; } __attribute__((aligned(64))) emu_desc;
@@ -129,8 +131,9 @@ typedef struct { int64_t time; int32_t label, barrier; } emu_release;
 typedef struct { int64_t start, end; int32_t core, stream, pc, label; } emu_record;
 
 /* What a descriptor names, relative to its base: checked, with its longest contiguous runs. dense: its runs, in
-   whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, -1 the own. */
-typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements; int32_t fmt, space, peer, dense; } emu_extent;
+   whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, -1 the own. A row of a packed format moves as whole bytes:
+   n[0] counts them, `row` its elements. */
+typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements, row; int32_t fmt, space, peer, dense; } emu_extent;
 /* The same at a base: it lies in one buffer. */
 typedef struct { const emu_extent *x; int64_t base, lo, hi; int32_t core, buffer; } emu_operand;
 
@@ -143,6 +146,8 @@ typedef struct {
   int64_t m, n, k, rep;      /* mm */
   int64_t stream, load, port, macs, padded;
   int64_t fetched[3];        /* vec and mm: bytes over the ports */
+  emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
+  int64_t block;
   int64_t elements, work;    /* vec */
   int64_t rows, pitch, bytes, read, write, moved, latency_fs; /* dma; rows of a gather or scatter */
   int32_t via, cached, indexed;

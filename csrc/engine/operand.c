@@ -105,6 +105,11 @@ int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, co
     x->s[j] = j ? stride[j] : stride[j] * size;
     elements = n[j] && elements > far / n[j] ? far : elements * n[j];
   }
+  x->row = n[0];
+  if (emu_fmt_bits[x->fmt] < 8) {
+    if (stride[0] != 1) return emu_fail(m, s, E_EXTENT, "rows of a packed format are dense: its innermost stride s0 is 1", slot, stride[0]);
+    x->n[0] = (n[0] * emu_fmt_bits[x->fmt] + 7) / 8;
+  }
   if (elements >= far) return emu_fail(m, s, E_EXTENT, "too many elements", slot, elements);
   x->elements = elements;
   return elements ? reach(m, s, slot, x, size) : 0;

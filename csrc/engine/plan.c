@@ -75,12 +75,42 @@ static int check_mm(emu_machine *m, emu_stream *s, const emu_insn *i, const emu_
   if (p->n > c->max_n) return emu_fail(m, s, E_EXTENT, "mm has more columns (n) than the engine takes in one instruction", p->n, c->max_n);
   if (p->k > c->max_k) return emu_fail(m, s, E_EXTENT, "mm has a longer k than the engine takes in one instruction", p->k, c->max_k);
   if (acc->space != EMU_SP_ACC) return emu_fail(m, s, E_PORT, "mm accumulates in space acc only", acc->space, 1);
-  if (acc->fmt != (a->fmt == EMU_FMT_INT8 ? EMU_FMT_INT32 : EMU_FMT_FP32))
-    return emu_fail(m, s, E_FORMAT, "accumulator format: int32 for int8 operands, fp32 otherwise", acc->fmt, a->fmt);
   if (c->macs_per_clk[a->fmt] <= 0) return emu_fail(m, s, E_FORMAT, "this chip's matrix engine has no such format", a->fmt, -1);
-  if ((a->fmt == EMU_FMT_INT8) != (b->fmt == EMU_FMT_INT8) || c->macs_per_clk[b->fmt] <= 0)
+  if (acc->fmt != (emu_fmt_is_float[a->fmt] ? EMU_FMT_FP32 : EMU_FMT_INT32))
+    return emu_fail(m, s, E_FORMAT, "accumulator format: int32 for int8 and int4 operands, fp32 otherwise", acc->fmt, a->fmt);
+  if (emu_fmt_is_float[a->fmt] != emu_fmt_is_float[b->fmt] || c->macs_per_clk[b->fmt] <= 0)
     return emu_fail(m, s, E_FORMAT, "the formats of a and b cannot be multiplied on this chip", a->fmt, b->fmt);
   return 0;
+}
+
+/* Extents of the scales that blocks of k have: a [m, blocks], b [blocks, n], with bt [n, blocks]. */
+static int plan_scales(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) {
+  const emu_desc *operand[2] = {&s->d[i->d1], &s->d[i->d2]};
+  const int bt = (i->flags & EMU_FLAG_BT) != 0;
+  int rc;
+  for (int j = 0; j < 2; j++) {
+    const int64_t kind = operand[j]->f[AT_SCALES];
+    if (!kind) continue;
+    if (kind < 0 || kind >= EMU_SCALES_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no kind of scales", j + 1, kind);
+    if (!m->c.scales[kind]) return emu_fail(m, s, E_SCALES, "this chip's matrix engine takes no such scales", kind, -1);
+    const int64_t size = emu_scales_block[kind];
+    if (p->block && p->block != size)
+      return emu_fail(m, s, E_SCALES, "a and b have scales for different numbers of elements", operand[0]->f[AT_SCALES], kind);
+    for (int x = 1; x < 3; x++)
+      if (!emu_fmt_is_float[p->x[x].fmt] || emu_fmt_mantissa_bits[p->x[x].fmt] > 10)
+        return emu_fail(m, s, E_FORMAT, "mm takes scales with floats of at most 11 significant bits", p->x[1].fmt, p->x[2].fmt);
+    p->block = size;
+    const int64_t blocks = emu_ceil_div(p->k, size), n[2][4] = {{blocks, p->m, p->rep, 1}, {bt ? blocks : p->n, bt ? p->n : blocks, p->rep, 1}};
+    emu_desc d = *operand[j];
+    d.f[AT_FMT] = emu_scales_fmt[kind], d.f[AT_S0] = 1, d.f[AT_S1] = d.f[AT_SCALE_S1], d.f[AT_S2] = d.f[AT_SCALE_S2];
+    if ((rc = emu_extent_of(m, s, j + 1, &d, n[j], &p->scale[j])) < 0) return rc;
+  }
+  return 0;
+}
+
+/* Bytes of one repeat of an operand, its scales among them. */
+static int64_t bytes_of(const emu_extent *x, const emu_extent *scale) {
+  return x->n[0] * x->n[1] * emu_fmt_bytes[x->fmt] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
 }
 
 /* Cycles of one repeat: streaming, loading the stationary operand, and the scratchpad port. */
@@ -95,7 +125,7 @@ static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
   int rc;
   if ((rc = port_of(m, s, a->space, 0, &wide_a)) < 0 || (rc = port_of(m, s, b->space, 0, &wide_b)) < 0) return rc;
   const int64_t again_a = c->fragment_n > 0 ? emu_ceil_div(p->n, c->fragment_n) : 1, again_b = c->fragment_m > 0 ? emu_ceil_div(p->m, c->fragment_m) : 1;
-  const int64_t bytes_a = p->m * p->k * emu_fmt_bytes[a->fmt] * again_a, bytes_b = p->k * p->n * emu_fmt_bytes[b->fmt] * again_b;
+  const int64_t bytes_a = bytes_of(a, &p->scale[0]) * again_a, bytes_b = bytes_of(b, &p->scale[1]) * again_b;
   if (a->space == b->space) p->port = emu_ceil_div(bytes_a + bytes_b, wide_a);
   else {
     int64_t pa = emu_ceil_div(bytes_a, wide_a), pb = emu_ceil_div(bytes_b, wide_b);
@@ -116,7 +146,8 @@ static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p
   const int64_t nd[4] = {p->n, p->m, p->rep, 1}, na[4] = {p->k, p->m, p->rep, 1}, nb[4] = {bt ? p->k : p->n, bt ? p->n : p->k, p->rep, 1};
   int rc;
   if ((rc = emu_extent_of(m, s, 0, d, nd, &p->x[0])) < 0 || (rc = emu_extent_of(m, s, 1, da, na, &p->x[1])) < 0 ||
-      (rc = emu_extent_of(m, s, 2, db, nb, &p->x[2])) < 0 || (rc = check_mm(m, s, i, p)) < 0)
+      (rc = emu_extent_of(m, s, 2, db, nb, &p->x[2])) < 0 || (rc = check_mm(m, s, i, p)) < 0 ||
+      (rc = plan_scales(m, s, i, p)) < 0)
     return rc;
   p->macs = p->m * p->n * p->k * p->rep;
   return p->macs ? time_mm(m, s, p) : 0;
@@ -182,6 +213,8 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   if (i->op == EMU_OP_VGATHER && p->x[1].fmt != EMU_FMT_INT32) return emu_fail(m, s, E_FORMAT, "indices are int32", p->x[1].fmt, -1);
   if ((i->op == EMU_OP_VGATHER && p->x[0].fmt != p->x[2].fmt) || (i->op == EMU_OP_VTRANS && p->x[0].fmt != p->x[1].fmt))
     return emu_fail(m, s, E_FORMAT, "gather and transpose do not convert formats", p->x[0].fmt, p->x[i->op == EMU_OP_VTRANS ? 1 : 2].fmt);
+  if (i->op == EMU_OP_VTRANS && emu_fmt_bits[p->x[0].fmt] < 8) return emu_fail(m, s, E_FORMAT, "a transpose moves bytes, and this format is packed", p->x[0].fmt, -1);
+  if ((i->flags & EMU_FLAG_SR) && p->x[0].fmt == EMU_FMT_E8M0) return emu_fail(m, s, E_FORMAT, "e8m0 is not rounded stochastically", p->x[0].fmt, -1);
   p->elements = i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX ? p->x[1].elements : p->x[0].elements;
   p->work = emu_ceil_div(p->elements * 1000, rate);
   return vec_ports(m, s, p);
@@ -220,7 +253,7 @@ static int plan_dma(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   p->indexed = gather || scatter;
   if (p->indexed) n[2] = n[3] = 1;
   if ((rc = emu_extent_of(m, s, 0, d, scatter ? row : n, &p->x[0])) < 0 || (rc = emu_extent_of(m, s, 1, src, gather ? row : n, &p->x[1])) < 0) return rc;
-  if (emu_fmt_bytes[p->x[0].fmt] != emu_fmt_bytes[p->x[1].fmt])
+  if (emu_fmt_bits[p->x[0].fmt] != emu_fmt_bits[p->x[1].fmt])
     return emu_fail(m, s, E_FORMAT, "DMA moves bytes: both formats must be equally wide", p->x[0].fmt, p->x[1].fmt);
   if (i->op == EMU_OP_DMAM && p->x[0].space != EMU_SP_SRAM) return emu_fail(m, s, E_PORT, "a multicast writes sram", p->x[0].space, 1);
   if (p->indexed) {

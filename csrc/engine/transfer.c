@@ -40,7 +40,7 @@ static int resolve(emu_machine *m, emu_stream *s, emu_insn *i, transfer *x) {
 static void tally(const emu_extent *x, const uint8_t *from, int to_space, int dense) {
   static const int read[EMU_SP_COUNT] = {EMU_TALLY_HBM_READ, EMU_TALLY_SRAM, EMU_TALLY_ACC, EMU_TALLY_SRAM, EMU_TALLY_SHARED};
   const int64_t size = emu_fmt_bytes[x->fmt], row = x->n[0] * size;
-  emu_view v = {(uint8_t *)(uintptr_t)from, x->fmt, 0, {0}, {0}};
+  emu_view v = {(uint8_t *)(uintptr_t)from, emu_fmt_bits[x->fmt] < 8 ? EMU_FMT_INT8 : x->fmt, 0, {0}, {0}};
   emu_tally t = {0, 0};
   memcpy(v.n, x->n, sizeof v.n);
   memcpy(v.s, x->s, sizeof v.s);

@@ -10,6 +10,7 @@
 #define EMU_MAX_ROWS 12   /* largest tile of any level */
 #define EMU_MAX_COLUMNS 32
 
+/* Rows of a packed format begin at p and are dense: no stride is looked at. */
 typedef void (*emu_load)(const uint8_t *p, int64_t stride, int64_t n, float *out);
 /* k whole rows of `columns` contiguous elements, the panel of a tile */
 typedef void (*emu_panel)(const uint8_t *p, int64_t row_stride, int64_t k, float *out);
@@ -29,6 +30,11 @@ struct emu_level {
     emu_chain exact;             /* the same, where every product is exact in fp32 */
     emu_chain rounded;           /* product rounded, then sum rounded */
     void (*tree)(int64_t k, const float *a, const float *b, float *sum); /* one row: sum[columns] of the products, pairwise */
+    /* a tile as emu_chain has it, as a rule with inner_bits or a width below 32 says (level_narrow.h) */
+    void (*narrow)(const emu_accumulate *rule, int fused, int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c);
+    void (*fit)(const emu_accumulate *rule, float *x, int64_t n); /* to the width of accumulators */
+    /* stochastic rounding to steps of 2^(exponent - mantissa), at least 2^least (level_dither.h); `index` is that of in[0] */
+    void (*dither)(float *restrict out, const float *restrict in, int64_t n, int mantissa, int least, uint32_t seed, uint64_t index);
     emu_unary unary[256];        /* by opcode; NULL where there is none */
     emu_binary binary[256];
     void (*mac)(float *restrict out, const float *restrict c, const float *restrict x, const float *restrict y, int64_t n);

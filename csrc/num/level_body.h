@@ -32,8 +32,11 @@ static inline __attribute__((always_inline)) uint32_t LEVEL(as_bits)(float f)
 }
 
 #include "level_convert.h"
+#include "level_packed.h"
+#include "level_dither.h"
 #include "level_math.h"
 #include "level_mm.h"
+#include "level_narrow.h"
 #include "level_vec.h"
 
 const struct emu_level LEVEL(emu_level) = {
@@ -42,21 +45,30 @@ const struct emu_level LEVEL(emu_level) = {
     .load = {
         [EMU_NUM_FP32] = LEVEL(load_fp32), [EMU_NUM_BF16] = LEVEL(load_bf16), [EMU_NUM_FP16] = LEVEL(load_fp16),
         [EMU_NUM_FP8_E4M3] = LEVEL(load_e4m3), [EMU_NUM_FP8_E5M2] = LEVEL(load_e5m2), [EMU_NUM_INT8] = LEVEL(load_int8),
-        [EMU_NUM_INT32] = LEVEL(load_int32),
+        [EMU_NUM_INT32] = LEVEL(load_int32), [EMU_NUM_TF32] = LEVEL(load_tf32), [EMU_NUM_E8M0] = LEVEL(load_e8m0),
+        [EMU_NUM_FP6_E2M3] = LEVEL(load_e2m3), [EMU_NUM_FP6_E3M2] = LEVEL(load_e3m2), [EMU_NUM_FP4_E2M1] = LEVEL(load_e2m1),
+        [EMU_NUM_INT4] = LEVEL(load_int4),
     },
     .panel = {
         [EMU_NUM_FP32] = LEVEL(panel_fp32), [EMU_NUM_BF16] = LEVEL(panel_bf16), [EMU_NUM_FP16] = LEVEL(panel_fp16),
         [EMU_NUM_FP8_E4M3] = LEVEL(panel_e4m3), [EMU_NUM_FP8_E5M2] = LEVEL(panel_e5m2), [EMU_NUM_INT8] = LEVEL(panel_int8),
+        [EMU_NUM_TF32] = LEVEL(panel_tf32), [EMU_NUM_FP6_E2M3] = LEVEL(panel_e2m3), [EMU_NUM_FP6_E3M2] = LEVEL(panel_e3m2),
+        [EMU_NUM_FP4_E2M1] = LEVEL(panel_e2m1), [EMU_NUM_INT4] = LEVEL(panel_int4),
     },
     .store = {
         [EMU_NUM_FP32] = LEVEL(store_fp32), [EMU_NUM_BF16] = LEVEL(store_bf16), [EMU_NUM_FP16] = LEVEL(store_fp16),
         [EMU_NUM_FP8_E4M3] = LEVEL(store_e4m3), [EMU_NUM_FP8_E5M2] = LEVEL(store_e5m2), [EMU_NUM_INT8] = LEVEL(store_int8),
-        [EMU_NUM_INT32] = LEVEL(store_int32),
+        [EMU_NUM_INT32] = LEVEL(store_int32), [EMU_NUM_TF32] = LEVEL(store_tf32), [EMU_NUM_E8M0] = LEVEL(store_e8m0),
+        [EMU_NUM_FP6_E2M3] = LEVEL(store_e2m3), [EMU_NUM_FP6_E3M2] = LEVEL(store_e3m2), [EMU_NUM_FP4_E2M1] = LEVEL(store_e2m1),
+        [EMU_NUM_INT4] = LEVEL(store_int4),
     },
     .fused = LEVEL(chain_fused),
     .exact = LEVEL(chain_exact),
     .rounded = LEVEL(chain_rounded),
     .tree = LEVEL(tree),
+    .narrow = LEVEL(narrow),
+    .fit = LEVEL(fit_row),
+    .dither = LEVEL(dither),
     .unary = {
         [EMU_NUM_VMOV] = LEVEL(row_mov), [EMU_NUM_VNEG] = LEVEL(row_neg), [EMU_NUM_VABS] = LEVEL(row_abs),
         [EMU_NUM_VEXP] = LEVEL(row_exp), [EMU_NUM_VEXP2] = LEVEL(row_exp2), [EMU_NUM_VLOG2] = LEVEL(row_log2),

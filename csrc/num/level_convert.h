@@ -48,12 +48,31 @@ EMU_LOADER(e4m3, 1, LEVEL(as_float)(emu_fp8_e4m3_bits[*q]))
 EMU_LOADER(e5m2, 1, LEVEL(as_float)(emu_fp8_e5m2_bits[*q]))
 EMU_LOADER(int8, 1, (float)(int8_t)*q)
 EMU_LOADER(int32, 4, (float)(int32_t)Q32)
+EMU_LOADER(tf32, 4, LEVEL(as_float)(Q32 & 0xffffe000u))
+EMU_LOADER(e8m0, 1, LEVEL(as_float)(*q == 0 ? 0x00400000u : *q == 255 ? 0x7fc00000u : (uint32_t)*q << 23))
 
 static inline __attribute__((always_inline)) uint32_t LEVEL(to_fp32)(float x, int sat)
 {
     uint32_t u = LEVEL(as_bits)(x), magnitude = u & 0x7fffffff;
     u = sat && magnitude == 0x7f800000 ? u - 1 : u;
     return magnitude > 0x7f800000 ? 0x7fc00000 : u;
+}
+
+static inline __attribute__((always_inline)) uint32_t LEVEL(to_tf32)(float x, int sat)
+{
+    uint32_t u = LEVEL(as_bits)(x), magnitude = u & 0x7fffffff, sign = u & 0x80000000;
+    uint32_t code = (magnitude + 0xfff + (magnitude >> 13 & 1)) & 0xffffe000u;
+    code = sat && code > 0x7f7fe000 ? 0x7f7fe000 : code;
+    return magnitude > 0x7f800000 ? 0x7fc00000 : sign | code;
+}
+
+/* The nearest power of two, a tie to the larger one; zero, negative numbers and what is too large have no code but NaN's. */
+static inline __attribute__((always_inline)) uint32_t LEVEL(to_e8m0)(float x, int sat)
+{
+    uint32_t u = LEVEL(as_bits)(x);
+    uint32_t code = u < 0x00800000 ? u >= 0x00600000 : (u + 0x00400000) >> 23;
+    code = code > 254 ? 255 - (sat != 0) : code;
+    return u == 0 || u > 0x7f800000 ? 255 : code;
 }
 
 static inline __attribute__((always_inline)) uint32_t LEVEL(to_bf16)(float x, int sat)
@@ -128,3 +147,5 @@ EMU_STORER(e4m3, 1, *q, (uint8_t)LEVEL(to_small)(in[i], sat, 3, 7, 0x7e, 0x7f, 0
 EMU_STORER(e5m2, 1, *q, (uint8_t)LEVEL(to_small)(in[i], sat, 2, 15, 0x7b, 0x7c, 0x7e, 7))
 EMU_STORER(int8, 1, *q, (uint8_t)LEVEL(to_int8)(in[i], sat))
 EMU_STORER(int32, 4, *(LEVEL(u32) *)q, (uint32_t)LEVEL(to_int32)(in[i], sat))
+EMU_STORER(tf32, 4, *(LEVEL(u32) *)q, LEVEL(to_tf32)(in[i], sat))
+EMU_STORER(e8m0, 1, *q, (uint8_t)LEVEL(to_e8m0)(in[i], sat))

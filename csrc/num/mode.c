@@ -89,12 +89,3 @@ int emu_num_force_level(int level)
     else if (level_of(level)) forced = level_of(level);
     return emu_num_level();
 }
-
-int emu_num_size(int fmt)
-{
-    static const int sizes[EMU_NUM_FORMATS] = {
-        [EMU_NUM_FP32] = 4, [EMU_NUM_BF16] = 2, [EMU_NUM_FP16] = 2, [EMU_NUM_FP8_E4M3] = 1, [EMU_NUM_FP8_E5M2] = 1,
-        [EMU_NUM_INT8] = 1, [EMU_NUM_INT32] = 4,
-    };
-    return fmt >= 0 && fmt < EMU_NUM_FORMATS ? sizes[fmt] : 0;
-}

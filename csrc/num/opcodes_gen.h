@@ -2,6 +2,8 @@
 #ifndef EMU_NUM_OPCODES_GEN_H
 #define EMU_NUM_OPCODES_GEN_H
 
+#include <stdint.h>
+
 enum {
     EMU_NUM_FP32 = 0,
     EMU_NUM_BF16 = 1,
@@ -10,13 +12,38 @@ enum {
     EMU_NUM_FP8_E5M2 = 4,
     EMU_NUM_INT8 = 5,
     EMU_NUM_INT32 = 6,
-    EMU_NUM_FORMATS = 7
+    EMU_NUM_TF32 = 7,
+    EMU_NUM_FP6_E2M3 = 8,
+    EMU_NUM_FP6_E3M2 = 9,
+    EMU_NUM_FP4_E2M1 = 10,
+    EMU_NUM_INT4 = 11,
+    EMU_NUM_E8M0 = 12,
+    EMU_NUM_FORMATS = 13
+};
+
+enum { EMU_NUM_KIND_FLOAT, EMU_NUM_KIND_INT, EMU_NUM_KIND_SCALE };
+
+static const struct { uint8_t bits, exponent, mantissa, kind; } emu_num_format[EMU_NUM_FORMATS] = {
+    [EMU_NUM_FP32] = {32, 8, 23, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_BF16] = {16, 8, 7, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_FP16] = {16, 5, 10, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_FP8_E4M3] = {8, 4, 3, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_FP8_E5M2] = {8, 5, 2, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_INT8] = {8, 0, 0, EMU_NUM_KIND_INT},
+    [EMU_NUM_INT32] = {32, 0, 0, EMU_NUM_KIND_INT},
+    [EMU_NUM_TF32] = {32, 8, 10, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_FP6_E2M3] = {6, 2, 3, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_FP6_E3M2] = {6, 3, 2, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_FP4_E2M1] = {4, 2, 1, EMU_NUM_KIND_FLOAT},
+    [EMU_NUM_INT4] = {4, 0, 0, EMU_NUM_KIND_INT},
+    [EMU_NUM_E8M0] = {8, 8, 0, EMU_NUM_KIND_SCALE},
 };
 
 enum {
     EMU_NUM_FLAG_BT = 1,
     EMU_NUM_FLAG_IMM = 2,
     EMU_NUM_FLAG_SAT = 4,
+    EMU_NUM_FLAG_SR = 8,
 };
 
 enum {

@@ -22,7 +22,7 @@ void emu_vec_sum(const emu_view *d, const emu_view *s)
         for (int j = 0; j < EMU_LANES; j++) sums[j] = 0.0f;
         for (int64_t i = 0; i < s->n[0]; i += EMU_CHUNK) {
             int64_t n = s->n[0] - i < EMU_CHUNK ? s->n[0] - i : EMU_CHUNK;
-            level->load[s->fmt](p + i * s->s[0], s->s[0], n, in);
+            level->load[s->fmt](p + emu_num_reach(s, i), s->s[0], n, in);
             level->lanes(sums, in, n);
         }
         for (int half = EMU_LANES / 2; half; half /= 2)
@@ -41,7 +41,7 @@ void emu_vec_max(const emu_view *d, const emu_view *s)
         float running = -INFINITY;
         for (int64_t i = 0; i < s->n[0]; i += EMU_CHUNK) {
             int64_t n = s->n[0] - i < EMU_CHUNK ? s->n[0] - i : EMU_CHUNK;
-            level->load[s->fmt](p + i * s->s[0], s->s[0], n, in);
+            level->load[s->fmt](p + emu_num_reach(s, i), s->s[0], n, in);
             for (int64_t j = 0; j < n; j++) running = running >= in[j] ? running : (running < in[j] ? in[j] : running + in[j]);
         }
         level->store[d->fmt](row_of(d, i1, i2, i3), 0, 1, &running, 0);
@@ -64,10 +64,10 @@ void emu_vec_mask(const emu_view *d, const emu_view *s, uint32_t scalar, int64_t
         if (window > 0) low = window > last + 1 ? 0 : clamp(last - window + 1, 0, width);
         for (int64_t i = 0; i < width; i += EMU_CHUNK) {
             int64_t n = width - i < EMU_CHUNK ? width - i : EMU_CHUNK;
-            level->load[s->fmt](p + i * s->s[0], s->s[0], n, in);
+            level->load[s->fmt](p + emu_num_reach(s, i), s->s[0], n, in);
             for (int64_t j = 0; j < n && i + j < low; j++) in[j] = value;
             for (int64_t j = clamp(high - i, 0, n); j < n; j++) in[j] = value;
-            level->store[d->fmt](q + i * d->s[0], d->s[0], n, in, 0);
+            level->store[d->fmt](q + emu_num_reach(d, i), d->s[0], n, in, 0);
         }
     }
 }

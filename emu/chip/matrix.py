@@ -10,16 +10,32 @@ from pydantic import Field, model_validator
 
 from emu.chip.fields import Bits, Count, CountOrNone, Cycles, Number, Section
 
-Format = Literal["fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8"]
+Format = Literal["fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4"]
+
+ScaleKind = Literal["mx", "nvfp4"]
 
 
 class Accumulate(Section):
     """How the engine adds (docs/machine.md, "Values"): part of what a chip computes, not only of how fast."""
 
     order: Literal["sequential", "block", "tree"] = "sequential"
-    block_k: Count = 1
+    block_k: Count = Field(default=1, le=1 << 16)
+    inner_fraction_bits: CountOrNone = Field(default=0, le=32, alias="inner_fraction_bits")
+    """Fraction bits, below the largest exponent among them, to which the terms of a block are aligned before they are added; 0: each step
+    is an fp32 operation."""
+    inner_rounding: Literal["nearest", "truncate"] = "nearest"
+    """How bits go where terms are aligned and where sums are fitted to the width."""
     join: Literal["acc_first", "acc_last"] = "acc_first"
-    width_bits: Bits = Field(default=32, ge=32, le=32)
+    width_bits: Bits = Field(default=32, ge=10, le=32)
+    """Of a floating-point accumulator: a sign, 8 bits of exponent, the rest fraction. Integers have 32."""
+
+    @model_validator(mode="after")
+    def _follow(self) -> Accumulate:
+        if self.inner_fraction_bits and self.order != "block":
+            raise ValueError(f'inner_fraction_bits: terms are aligned within blocks, and order is "{self.order}"; use order = "block"')
+        if self.inner_rounding == "truncate" and not self.inner_fraction_bits and self.width_bits == 32:
+            raise ValueError("inner_rounding: nothing is truncated; give inner_fraction_bits, or a width below 32")
+        return self
 
 
 class Matrix(Section):
@@ -61,6 +77,8 @@ class Matrix(Section):
     """b is read again from the scratchpad for every fragment_m rows of m; 0: read once."""
     fragment_n: CountOrNone = 0
     """a is read again for every fragment_n columns of n; 0: read once."""
+    scales: list[ScaleKind] = []
+    """Kinds of scales that operands may have, one for a block of k: mx (e8m0 for 32 elements), nvfp4 (e4m3 for 16)."""
     accumulate: Accumulate = Accumulate()
 
     def spans(self) -> tuple[int, int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-FORMATS = ("fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8")  # operands of mm
+FORMATS = (  # operands of mm
+    "fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4",
+)
+SCALES = ("mx", "nvfp4")  # of blocks of k
 CLASSES = ("add", "mul", "exp", "rsqrt", "compare", "convert", "reduce", "transpose", "gather")  # of vector instructions
 ENGINES = ("mm", "vec", "dma")
 DATAFLOWS = ("weight_stationary", "output_stationary", "input_stationary", "dot")

@@ -9,7 +9,10 @@ from emu.chip.matrix import Matrix
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
 
-FORMATS = ("fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32")
+FORMATS = (
+    "fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4", "e8m0",
+)
+SCALES = ("none", "mx", "nvfp4")
 CLASSES = ("convert", "add", "mul", "rsqrt", "compare", "exp", "reduce", "transpose", "gather")
 ENGINES = ("mm", "vec", "dma")
 SPACES = ("hbm", "sram", "acc", "peer", "shared")
@@ -83,9 +86,13 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "fragment_m": matrix.fragment_m,
         "fragment_n": matrix.fragment_n,
         "macs_per_clk": [int(rates.get(f, 0)) for f in FORMATS],
+        "scales": [int(kind in matrix.scales) for kind in SCALES],
         "accumulate_order": ("sequential", "block", "tree").index(matrix.accumulate.order),
         "accumulate_block_k": matrix.accumulate.block_k,
         "accumulate_last": int(matrix.accumulate.join == "acc_last"),
+        "accumulate_width": matrix.accumulate.width_bits,
+        "accumulate_inner_bits": matrix.accumulate.inner_fraction_bits,
+        "accumulate_truncate": int(matrix.accumulate.inner_rounding == "truncate"),
         "vec_startup": core.vector.startup_cycles,
         "vec_milli_per_clk": [int(core.vector.per_clk[c] * 1000) for c in CLASSES],  # type: ignore[index]
         "port": ports(chip),

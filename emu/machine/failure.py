@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.errors import CapacityError, EmuError, ProgramError
-from emu.machine.config import SPACES, STREAMS
+from emu.machine.config import FORMATS, SCALES, SPACES, STREAMS
 from isa import IsaError, Program
 
 ADVICE = {
@@ -77,6 +77,10 @@ def explain(program: Program, info: dict[str, Any]) -> EmuError:
         where, detail = "nobody can go on", waits(program, info["blocked"])
     elif code in ("overflow", "producer"):
         detail += f": {semaphore(program, info['a'])}"
+    elif code == "format" and "class of operation" not in detail:
+        detail += f" ({', '.join(FORMATS[number] for number in (info['a'], info['b']) if number >= 0)})"
+    elif code == "scales":
+        detail += f" ({', '.join(SCALES[number] for number in (info['a'], info['b']) if number >= 0)})"
     elif info["a"] or info["b"]:
         detail += f" ({info['a']}, {info['b']})"
     advice = ADVICE.get(code)

@@ -11,6 +11,8 @@ import numpy as np
 
 from emu.chip.schema import Chip
 from emu.errors import CapacityError, ProgramError, did_you_mean
+from emu.num.casting import encode
+from emu.num.formats import known, row_bytes, unpack
 from isa import Buffer, Program
 
 DTYPES: dict[str, Any] = {
@@ -21,6 +23,12 @@ DTYPES: dict[str, Any] = {
     "fp8_e5m2": ml_dtypes.float8_e5m2,
     "int8": np.int8,
     "int32": np.int32,
+    "tf32": np.float32,
+    "fp6_e2m3": ml_dtypes.float6_e2m3fn,
+    "fp6_e3m2": ml_dtypes.float6_e3m2fn,
+    "fp4_e2m1": ml_dtypes.float4_e2m1fn,
+    "int4": ml_dtypes.int4,
+    "e8m0": ml_dtypes.float8_e8m0fnu,
 }
 NUMBERS = {np.dtype(t) for t in DTYPES.values()}  # numpy calls some of them void
 GIVEN = ("in", "weight", "index", "inout")
@@ -59,14 +67,18 @@ def as_bytes(buffer: Buffer, value: Any) -> np.ndarray:
     if buffer.format is None:
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     else:
-        want = np.dtype(DTYPES[buffer.format])
+        want, form = np.dtype(DTYPES[buffer.format]), known(buffer.format)
         if tuple(array.shape) != tuple(buffer.shape):
             raise ProgramError(f"input {buffer.name!r}: shape {tuple(array.shape)}, the program expects {tuple(buffer.shape)}")
-        if want.kind in "iu" and array.dtype.kind not in "iub":
+        if form.kind == "int" and array.dtype.kind not in "iub" and array.dtype != want:
             raise ProgramError(f"input {buffer.name!r}: dtype {array.dtype}, the program expects {buffer.format}; convert it yourself")
-        if want.kind in "iu" and array.size and (array.min() < np.iinfo(want).min or array.max() > np.iinfo(want).max):
-            raise ProgramError(f"input {buffer.name!r}: values outside {buffer.format}")
-        data = np.ascontiguousarray(array.astype(want)).reshape(-1).view(np.uint8)
+        if form.kind == "int" and array.size and array.dtype != want:
+            if array.min() < ml_dtypes.iinfo(want).min or array.max() > ml_dtypes.iinfo(want).max:
+                raise ProgramError(f"input {buffer.name!r}: values outside {buffer.format}")
+        if form.bits < 8 or buffer.format in ("tf32", "e8m0"):  # what numpy does not round as the machine does
+            data = encode(array, buffer.format).reshape(-1)
+        else:
+            data = np.ascontiguousarray(array.astype(want)).reshape(-1).view(np.uint8)
     if data.size != buffer.bytes:
         raise ProgramError(f"input {buffer.name!r}: {data.size} bytes, the buffer holds {buffer.bytes}")
     return data
@@ -97,5 +109,6 @@ def shaped(program: Program, raw: dict[str, tuple[int, np.ndarray]]) -> dict[str
     result = {}
     for name, (_, data) in raw.items():
         b = by_name[name]
-        result[name] = data if b.format is None else data.view(DTYPES[b.format]).reshape(b.shape)
+        rows = data if b.format is None else data.reshape(*b.shape[:-1], row_bytes(b.format, b.shape[-1]))
+        result[name] = data if b.format is None else unpack(rows, b.format, b.shape[-1])
     return result

@@ -16,6 +16,7 @@ from emu.kernels.norm import RowTiling
 from emu.kernels.rope import RopeTiling
 from emu.mapper.area import Area
 from emu.models import Attention
+from emu.num.formats import known
 
 MOST_ADDED = 2048
 """Elements that one tile of the second pass of a divided sum adds up, at most."""
@@ -180,7 +181,7 @@ def _prefill_cycles(chip: Chip, op: Attention, t: PrefillTiling) -> float:
     passes = 4 / vector.per_clk["mul"] + 1 / vector.per_clk["exp"] + 2 / vector.per_clk["reduce"] + 1 / vector.per_clk["compare"]
     per_step = rows * t.tile_kv * passes + 2 * rows * op.head_dim / vector.per_clk["mul"] + 16 * vector.startup_cycles
     padded = _ceil(t.tile_kv, matrix.quantum_n) * matrix.quantum_n * max(rows, matrix.quantum_m) * op.head_dim
-    mm = 2 * padded / max(matrix.macs_per_clk.values())
+    mm = 2 * padded / max(rate for fmt, rate in matrix.macs_per_clk.items() if known(fmt).bits >= 8)  # kernels do not move packed formats
     return mine * steps * (per_step + mm)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from emu.errors import UnsupportedError
 from emu.models.ops import Op
 from isa.errors import nearest
+from isa.tables import load
 
 Phase = Literal["prefill", "decode", "encode"]
 Role = Literal["weight", "table", "input", "activation", "kv", "output"]
@@ -19,6 +20,9 @@ _DTYPES = {name: name for name in FORMAT_BYTES if name != "int32"} | {"fp8": "fp
 
 def format_of(dtype: str) -> str:
     """The instruction set's name of a dtype; fp8 means e4m3."""
+    if dtype not in _DTYPES and dtype in load().formats:
+        raise UnsupportedError(f"dtype {dtype!r}: models and kernels do not compute in it yet, programs and emu.num do; choose one of "
+                               f"{', '.join(_DTYPES)}")
     if dtype not in _DTYPES:
         raise UnsupportedError(f"dtype {dtype!r} is not known{nearest(str(dtype), _DTYPES)}")
     return _DTYPES[dtype]

@@ -19,14 +19,15 @@ from emu.chip.vocabulary import CLASSES, EVENTS, FORMATS
 from emu.errors import UnsupportedError, did_you_mean
 from emu.machine.config import FORMATS as NUMBERED
 from emu.machine.memory import DTYPES
+from emu.num.formats import known, pack, row_bytes, unpack
 from isa import Program
 
 DATA = ("zeros", "normal", "random")
 SIDE = 256
 """Rows and columns of a sample; on a matrix engine, and k."""
-INT8_SCALE = 127 / 4
-"""int8 holds normal data of four standard deviations, as symmetric quantisation of a tensor leaves it."""
-_MANTISSA = {"fp32": 23, "bf16": 7, "fp16": 10, "fp8_e4m3": 3, "fp8_e5m2": 2}
+SCALES = {"int8": 127 / 4, "int32": 127 / 4, "int4": 7 / 4}
+"""Integers hold normal data of four standard deviations, as symmetric quantisation of a tensor leaves it."""
+_MANTISSA = {"fp32": 23, "tf32": 23, "bf16": 7, "fp16": 10, "fp8_e4m3": 3, "fp8_e5m2": 2}
 _BLOCK = (1, SIDE, 0)  # block rule of the sample's products: one block
 
 Rates = dict[str, Fraction]
@@ -66,13 +67,19 @@ NORMAL = Data()
 @lru_cache(256)
 def sample(name: str, fmt: str, seed: int = 0) -> np.ndarray:
     """SIDE x SIDE elements of a class in a format."""
-    dtype = np.dtype(np.int32 if fmt == "int32" else DTYPES[fmt])
+    dtype = np.dtype(DTYPES[fmt])
     if name == "zeros":
         return np.zeros((SIDE, SIDE), dtype)
     draw = np.random.RandomState(seed)  # a stream that numpy has promised not to change
     if name == "normal":
         numbers = draw.standard_normal((SIDE, SIDE))
-        return (np.clip(np.rint(numbers * INT8_SCALE), -128, 127) if dtype.kind == "i" else numbers).astype(dtype)
+        if fmt in SCALES:
+            largest = 7 if fmt == "int4" else 127
+            numbers = np.clip(np.rint(numbers * SCALES[fmt]), -1 - largest, largest)
+        return numbers.astype(dtype)
+    if known(fmt).bits < 8:
+        codes = np.frombuffer(draw.bytes(SIDE * SIDE), np.uint8).reshape(SIDE, SIDE)
+        return unpack(codes[:, : row_bytes(fmt, SIDE)], fmt, SIDE)
     bits = np.frombuffer(draw.bytes(SIDE * SIDE * dtype.itemsize), f"<u{dtype.itemsize}").reshape(SIDE, SIDE).copy()
     if fmt in _MANTISSA:
         with np.errstate(invalid="ignore"):  # of signalling NaNs, which are what is looked for
@@ -82,9 +89,8 @@ def sample(name: str, fmt: str, seed: int = 0) -> np.ndarray:
 
 
 def _view(array: np.ndarray, fmt: str) -> tuple[Any, ...]:
-    size = array.dtype.itemsize
-    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return flat, 0, NUMBERED.index(fmt), (array.shape[1], array.shape[0], 1, 1), (size, size * array.shape[1], 0, 0)
+    raw = pack(array, fmt)
+    return raw.reshape(-1), 0, NUMBERED.index(fmt), (array.shape[1], array.shape[0], 1, 1), (array.dtype.itemsize, raw.shape[1], 0, 0)
 
 
 def _rate(tally: tuple[int, int]) -> Fraction:
@@ -95,7 +101,7 @@ def _rate(tally: tuple[int, int]) -> Fraction:
 @lru_cache(256)
 def bus(name: str, fmt: str) -> Fraction:
     """Bits of a class in a format that toggle from beat to beat of a bus."""
-    return _rate(_num.bus_toggles(sample(name, fmt).reshape(-1).view(np.uint8)))
+    return _rate(_num.bus_toggles(pack(sample(name, fmt), fmt).reshape(-1)))
 
 
 def result_class(a: str, b: str) -> str:
@@ -106,8 +112,8 @@ def result_class(a: str, b: str) -> str:
 @lru_cache(256)
 def products(a: str, b: str, fmt: str) -> tuple[Fraction, Fraction, Fraction]:
     """Rates of both operands and of the accumulators of a matrix product. Uniform bits overflow: their results count as uniform too."""
-    wide = "int32" if fmt == "int8" else "fp32"
-    acc = np.zeros((SIDE, SIDE), np.int32 if fmt == "int8" else np.float32)
+    wide = "int32" if known(fmt).kind == "int" else "fp32"
+    acc = np.zeros((SIDE, SIDE), DTYPES[wide])
     view = _view(acc, wide)
     tallies = _num.mm_toggles(view, _view(sample(a, fmt), fmt), _view(sample(b, fmt, 1), fmt), 0, 0, *_BLOCK)
     rates = tuple(_rate(t) for t in tallies)
@@ -164,7 +170,7 @@ def _of_events(rates: Rates, counters: Mapping[str, int]) -> Rates:
     found = {event: rates[kind] for event, kind in table.items() if kind in rates}
     if {"mm_a", "mm_b", "mm_acc"} <= rates.keys():
         for fmt in FORMATS:
-            bits = {"fp32": 32, "bf16": 16, "fp16": 16}.get(fmt, 8)
+            bits = known(fmt).bits
             found[f"array_macs_{fmt}"] = (bits * (rates["mm_a"] + rates["mm_b"]) + 32 * rates["mm_acc"]) / (2 * bits + 32)
     moved = [(counters.get(f"hbm_{way}_bytes", 0), rates[f"hbm_{way}"]) for way in ("read", "write") if f"hbm_{way}" in rates]
     if moved and any(n for n, _ in moved):

@@ -6,13 +6,16 @@ The two halves are apart because a DMA stream may read for a later transfer befo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isa.oracle import vec
-from isa.oracle.descriptor import Descriptor
+from isa.oracle.descriptor import SPACES, Descriptor
 from isa.oracle.errors import OracleError
+from isa.oracle.formats import is_packed, row_bytes, to_fp32
 from isa.oracle.mm import Accumulate, mm
 
 MAX_TRANSFER = 16 << 20
@@ -22,12 +25,13 @@ LOCAL = ("sram", "acc")
 
 
 def equal_width(d0: Descriptor, d1: Descriptor) -> None:
-    if d0.size != d1.size:
+    if d0.bits != d1.bits:
         raise OracleError(f"formats {d0.fmt} and {d1.fmt} differ in width")
 
 
 def transfer_size(d0: Descriptor) -> None:
-    count = d0.size * int(np.prod([int(n) for n in d0.extents], dtype=object))
+    n0, *others = d0.extents
+    count = row_bytes(d0.fmt, n0) * int(np.prod([int(n) for n in others], dtype=object))
     if count > MAX_TRANSFER:
         raise OracleError(f"a transfer of {count} bytes; at most {MAX_TRANSFER}")
 
@@ -101,9 +105,24 @@ def dmam(d: list[Descriptor]) -> Write:
 
     def write() -> None:
         for core in cores:
-            d[0].memory.space("sram", core).write(d[0]["base"], n, d[0].strides, d[0].size, values)
+            replace(d[0], owner=core, fields=d[0].fields | {"space": SPACES.index("sram")}).write_bytes(n, values)
 
     return write
+
+
+def scale_block(a: Descriptor, b: Descriptor) -> int:
+    """Elements of k that share a scale, 0 where neither operand has scales."""
+    sizes = {x.scales.block for x in (a, b) if x.scales.block}
+    if len(sizes) > 1:
+        raise OracleError(f"mm: a has {a.scales.name} scales, b {b.scales.name}: blocks of one size are needed")
+    return max(sizes, default=0)
+
+
+def read_scales(d: Descriptor, extents: tuple[int, int], repeat: int) -> NDArray[Any] | None:
+    """The scales of an operand for one repeat, [n1, n0]; None where it has none."""
+    if not d.scales.block:
+        return None
+    return d.scale_view().read((*extents, 1, 1), repeat * d["scale_s2"])[0, 0]
 
 
 def run_mm(d: list[Descriptor], operands: Operands, rule: Accumulate) -> None:
@@ -120,12 +139,16 @@ def run_mm(d: list[Descriptor], operands: Operands, rule: Accumulate) -> None:
     if a_rows != m or b_shape != ((k, n) if bt else (n, k)):
         raise OracleError(f"mm: the accumulators are {m}x{n}, a is {a_rows}x{k}, b is {b_shape[1]}x{b_shape[0]}{' (bt)' if bt else ''}")
     formats = (d[0].fmt, d[1].fmt, d[2].fmt)
+    block = scale_block(d[1], d[2])
+    blocks = -(-k // block) if block else 0
+    extents = ((blocks, m), (blocks, n) if bt else (n, blocks))
     for r in range(repeats):
         a = d[1].read((k, m, 1, 1), r * d[1]["s2"])[0, 0]
         b = d[2].read((*b_shape, 1, 1), r * d[2]["s2"])[0, 0]
         overwrite = d[0]["accumulate"] == 0 and (r == 0 or d[0]["s2"] != 0)
         old = None if overwrite else d[0].read((n, m, 1, 1), r * d[0]["s2"])[0, 0]
-        d[0].write((n, m, 1, 1), mm(old, a, b, formats, bt, rule)[None, None], r * d[0]["s2"])
+        down, across = (read_scales(x, extent, r) for x, extent in zip(d[1:], extents))
+        d[0].write((n, m, 1, 1), mm(old, a, b, formats, bt, rule, down, across, block)[None, None], r * d[0]["s2"])
 
 
 def run_vec(mnemonic: str, d: list[Descriptor], operands: Operands) -> None:
@@ -133,7 +156,7 @@ def run_vec(mnemonic: str, d: list[Descriptor], operands: Operands) -> None:
     for descriptor in d[: 2 if operands.get("imm") or mnemonic in ("vfill", "vmask") else 3]:
         if not (mnemonic == "vfill" and descriptor is d[1]):
             descriptor.must_lie_in(*LOCAL)
-    n, sat = d[0].extents, bool(operands.get("sat"))
+    n, sat, seed = d[0].extents, bool(operands.get("sat")), d[0]["seed"] if operands.get("sr") else None
     if mnemonic == "vgather":
         gather(d[0], d[2], d[1])()
     elif mnemonic == "vtrans":
@@ -145,20 +168,22 @@ def run_vec(mnemonic: str, d: list[Descriptor], operands: Operands) -> None:
     elif mnemonic in ("vrsum", "vrmax"):
         rows = (1, *d[1].extents[1:])
         if 0 not in rows:
-            d[0].write(rows, vec.compute(mnemonic, d[0].fmt, [d[1].read(d[1].extents)]))
+            d[0].write(rows, vec.compute(mnemonic, d[0].fmt, [to_fp32(d[1].read(d[1].extents), d[1].fmt)]))
     else:
-        elementwise(mnemonic, d, n, sat, bool(operands.get("imm")))
+        elementwise(mnemonic, d, n, sat, bool(operands.get("imm")), seed)
 
 
-def elementwise(mnemonic: str, d: list[Descriptor], n: tuple[int, ...], sat: bool, immediate: bool) -> None:
+def elementwise(mnemonic: str, d: list[Descriptor], n: tuple[int, ...], sat: bool, immediate: bool, seed: int | None) -> None:
     """Sources over the extents of d0."""
     two = mnemonic in vec.BINARY or mnemonic == "vmac"
-    sources = [d[1].read(n)] + ([d[2].read(n)] if two and not immediate else [])
-    extra: dict[str, Any] = {}
+    sources = [to_fp32(x.read(n), x.fmt) for x in ((d[1], d[2]) if two and not immediate else (d[1],))]
+    extra: dict[str, Any] = {"seed": seed}
+    if seed is not None and d[0].fmt == "e8m0":
+        raise OracleError("e8m0 is not rounded stochastically")
     if mnemonic == "vmac":
-        if not d[0].is_rising():
+        if 0 not in n and not d[0].is_rising():
             raise OracleError("vmac: the destination names an element twice or runs backwards")
-        extra["old"] = d[0].read(n)
+        extra["old"] = to_fp32(d[0].read(n), d[0].fmt)
     if mnemonic == "vmask":
         extra |= {"diag": d[2]["diag"], "window": d[2]["window"]}
     scalar = d[2]["scalar"] & 0xFFFFFFFF if len(d) > 2 else 0
@@ -170,6 +195,8 @@ def transpose(d0: Descriptor, d1: Descriptor) -> None:
     n0, n1 = flat_rows(d1)
     if d0.fmt != d1.fmt:
         raise OracleError(f"vtrans: formats {d0.fmt} and {d1.fmt} differ")
+    if is_packed(d0.fmt):
+        raise OracleError(f"vtrans moves bytes, and {d0.fmt} is packed")
     values = d1.read_bytes((n0, n1, 1, 1))
     d0.write_bytes((n1, n0, 1, 1), np.swapaxes(values, 2, 3))
 

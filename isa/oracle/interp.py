@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isa.oracle import engines, scalar
 from isa.oracle.descriptor import Descriptor
 from isa.oracle.errors import OracleError
-from isa.oracle.formats import dtype
+from isa.oracle.formats import dtype, pack, row_bytes, unpack
 from isa.oracle.memory import Memory
 from isa.oracle.mm import Accumulate
 from isa.oracle.stream import Pending, Stream
@@ -274,7 +274,7 @@ def load_inputs(memory: Memory, buffers: list[Buffer], inputs: Mapping[str, NDAr
         array, want = np.asarray(inputs[name]), dtype(buffer.format or "")
         if array.dtype != want or array.shape != buffer.shape:
             raise OracleError(f"input {name!r} is {array.dtype}{array.shape}, the program wants {want}{buffer.shape}")
-        memory.load(buffer, array)
+        memory.load(buffer, pack(array, buffer.format or ""))
 
 
 def run(program: Program, inputs: Mapping[str, NDArray[Any]] | None = None, accumulate: Mapping[str, Any] | Accumulate | None = None,
@@ -297,5 +297,7 @@ def run(program: Program, inputs: Mapping[str, NDArray[Any]] | None = None, accu
             if partial_outputs:
                 for segment in machine.memory.chip["hbm"].segments:
                     segment.written[:] = True
-            outputs[buffer.name] = machine.memory.store(buffer).view(dtype(buffer.format or "")).reshape(buffer.shape)
+            *rows, last = buffer.shape
+            raw = machine.memory.store(buffer).reshape(*rows, row_bytes(buffer.format or "", last))
+            outputs[buffer.name] = unpack(raw, buffer.format or "", last)
     return outputs

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isa.oracle import transcendental as t
+from isa.oracle.dither import stochastic
 from isa.oracle.formats import from_fp32, to_fp32
 
 F = NDArray[np.float32]
@@ -117,10 +118,11 @@ BINARY: dict[str, Callable[[F, F], F]] = {
 
 
 def compute(mnemonic: str, target: str, sources: list[NDArray[Any]], *, old: NDArray[Any] | None = None, sat: bool = False,
-            scalar: int = 0, diag: int = 0, window: int = 0) -> NDArray[Any]:
-    """The elements an instruction stores, in format `target`, from the stored elements it reads.
+            scalar: int = 0, diag: int = 0, window: int = 0, seed: int | None = None) -> NDArray[Any]:
+    """The elements an instruction stores, in format `target`, from the elements it reads (stored ones, or already in fp32).
 
-    Arrays are [n3, n2, n1, n0]. A missing second source is the scalar (fp32 bits); `old` is the destination before, for vmac.
+    Arrays are [n3, n2, n1, n0]. A missing second source is the scalar (fp32 bits); `old` is the destination before, for vmac; with a seed
+    the result is rounded stochastically.
     """
     immediate = np.uint32(scalar).view(np.float32)
     x = [to_fp32(source) for source in sources]
@@ -135,4 +137,4 @@ def compute(mnemonic: str, target: str, sources: list[NDArray[Any]], *, old: NDA
             out = vmask(x[0], immediate, diag, window)
         else:
             raise ValueError(f"{mnemonic} is not computed on numbers")
-        return from_fp32(out, target, sat)
+        return from_fp32(out, target, sat) if seed is None else stochastic(out, target, seed, sat)

@@ -32,7 +32,7 @@ def test_every_example_survives_every_form(path: Path) -> None:
 
 
 def test_the_examples_are_there() -> None:
-    assert {"copy", "gemm", "softmax"} <= {path.stem for path in EXAMPLES}
+    assert {"copy", "gemm", "gemm_mxfp4", "softmax"} <= {path.stem for path in EXAMPLES}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -50,6 +50,18 @@ def test_gemm(seed: int | None) -> None:
     # One rounding to bf16 (half of 2**-7 of the value) after 64 fp32 additions of terms below the sum of magnitudes.
     bound = np.abs(exact) * 2.0**-8 + (np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))) * 64 * 2.0**-24
     assert np.all(np.abs(c - exact) <= bound * 1.01)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gemm_mxfp4(seed: int | None) -> None:
+    """Products and sums of fp4 with scales that differ little are exact in fp32."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.choice([0, 0.5, -1, 1.5, 2, -3, 4, 6], (rows, 64)).astype(ml_dtypes.float4_e2m1fn) for rows in (16, 8))
+    scales = [np.exp2(rng.integers(-3, 4, (rows, 2))).astype(ml_dtypes.float8_e8m0fnu) for rows in (16, 8)]
+    inputs = {"a": a, "b": b, "a_scale": scales[0], "b_scale": scales[1]}
+    c = oracle.run(load("gemm_mxfp4"), inputs, memory_bytes=TINY, seed=seed)["c"]
+    wide = [x.astype(np.float64) * np.repeat(s.astype(np.float64), 32, 1) for x, s in zip((a, b), scales)]
+    assert np.array_equal(c, wide[0] @ wide[1].T)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -41,7 +41,7 @@ MISTAKES = [
     ("dset d1, 0", 6, "a field is missing: d1.base"),
     ("dset d1.space, hbn", 16, "no space 'hbn'; did you mean 'hbm'?"),
     ("dset d1.fmt, bf61", 14, "no format 'bf61'; did you mean 'bf16'?"),
-    ("dset d1.fmt, 7", 1, "fmt must be 0..6, is 7"),
+    ("dset d1.fmt, 13", 1, "fmt must be 0..12, is 13"),
     ("dset d1.base, y", 15, "no buffer 'y'"),
     ("dset d1.base, s+q", 17, "'q' is not a number"),
     ("dset d1.scalar, 1e99", 17, "does not fit fp32"),

@@ -166,3 +166,9 @@ def test_an_op_made_by_hand_gets_its_bytes():
     windowed = with_bytes(replace(op, window=30), tensors)
     assert windowed.operand_bytes == 2 * 2 * 2 * 30 * 16 + 2 * 2 * 128 * 2
     assert windowed.compulsory_bytes == windowed.operand_bytes - 2 * 2 * 2 * 16  # this step's own key and value
+
+
+@pytest.mark.parametrize("dtype, words", [("fp4_e2m1", "do not compute in it"), ("tf32", "do not compute in it"), ("fp7", "is not known")])
+def test_a_format_that_models_do_not_use_is_refused_as_what_it_is(dtype, words):
+    with pytest.raises(UnsupportedError, match=words):
+        format_of(dtype)

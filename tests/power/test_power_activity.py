@@ -15,6 +15,7 @@ import emu
 from emu import _num
 from emu.chip.vocabulary import EVENTS, FORMATS
 from emu.machine import Machine
+from emu.machine.config import FORMATS as NUMBERED
 from emu.machine.memory import DTYPES
 from emu.mapper.area import divide
 from emu.mapper.choose import choose_gemm, gemm_program
@@ -49,6 +50,21 @@ def test_a_view_by_numpy(data: st.DataObject, fmt: tuple[int, int], shape: tuple
     after, before = np.take(array, range(1, shape[axis]), axis), np.take(array, range(shape[axis] - 1), axis) if shape[axis] else array
     expected = (ones(after, before), 8 * after.size) if all(shape) and shape[axis] > 1 else (0, 0)
     assert _num.view_toggles((raw, 0, numbered, (*shape[::-1], 1), strides), along) == expected
+
+
+@given(
+    st.sampled_from([("fp4_e2m1", 4), ("fp6_e3m2", 6), ("int4", 4)]), st.tuples(*[st.integers(0, 9)] * 3), st.integers(0, 2),
+    st.integers(0, 999),
+)
+def test_a_packed_view_by_its_codes(fmt: tuple[str, int], shape: tuple[int, int, int], along: int, seed: int) -> None:
+    name, bits = fmt
+    row = -(-shape[2] * bits // 8)
+    raw = np.random.default_rng(seed).integers(0, 256, (*shape[:2], row), np.uint8)
+    stream = np.unpackbits(raw, axis=-1, bitorder="little")[..., : shape[2] * bits].reshape(*shape, bits)
+    axis, view = 2 - along, (raw.reshape(-1), 0, NUMBERED.index(name), (*shape[::-1], 1), (1, row, row * shape[1], 0))
+    some = all(shape) and shape[axis] > 1
+    changed = np.diff(stream.astype(np.int8), axis=axis) if some else np.zeros(0)
+    assert _num.view_toggles(view, along) == (int(np.abs(changed).sum()), changed.size)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

@@ -10,28 +10,42 @@ from values_support import LEVELS, at_level, canonical_bits, checked, random_ele
 
 from emu import _num
 from isa.oracle.descriptor import FORMATS
-from isa.oracle.formats import dtype, size
+from isa.oracle.formats import dtype, pack, size
 from isa.oracle.mm import Accumulate, mm
 
-NARROW = ["bf16", "fp16", "fp8_e4m3", "fp8_e5m2"]
-PAIRS = [(a, b) for a in NARROW for b in NARROW] + [("fp32", "fp32"), ("int8", "int8")]
+NARROW = ["bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1"]
+PAIRS = [(a, b) for a in NARROW for b in NARROW] + [("fp32", "fp32")] + [(a, b) for a in ("int8", "int4") for b in ("int8", "int4")]
 ORDERS = {"sequential": 0, "block": 1, "tree": 2}
+BLOCKS, JOINS = st.sampled_from([1, 2, 4, 7, 16, 64]), st.sampled_from(["acc_first", "acc_last"])
+RULES = st.one_of(
+    st.builds(Accumulate, st.sampled_from(sorted(ORDERS)), BLOCKS, JOINS),
+    st.builds(Accumulate, st.sampled_from(sorted(ORDERS)), BLOCKS, JOINS, st.sampled_from([10, 17, 22, 31, 32]), st.just(0),
+              st.sampled_from(["nearest", "truncate"])),
+    st.builds(Accumulate, st.just("block"), BLOCKS, JOINS, st.sampled_from([17, 22, 32]), st.sampled_from([1, 7, 13, 24, 25, 32]),
+              st.sampled_from(["nearest", "truncate"])),
+)
 
 
 def as_view(x: np.ndarray, fmt: str, pad: int = 0) -> tuple[np.ndarray, _num.View]:
     """Memory and view of a matrix whose rows are `pad` elements longer than needed."""
     rows, columns = x.shape
-    width = x.itemsize
-    memory = np.zeros((rows, columns + pad), x.dtype)
-    memory[:, :columns] = x
-    raw = np.ascontiguousarray(memory).reshape(-1).view(np.uint8)
-    return raw, (raw, 0, FORMATS.index(fmt), (columns, rows, 1, 1), (width, (columns + pad) * width, 0, 0))
+    packed = pack(x, fmt)
+    memory = np.zeros((rows, packed.shape[1] + pad * size(fmt)), np.uint8)
+    memory[:, : packed.shape[1]] = packed
+    raw = memory.reshape(-1)
+    return raw, (raw, 0, FORMATS.index(fmt), (columns, rows, 1, 1), (size(fmt), memory.shape[1], 0, 0))
+
+
+def arguments(rule: Accumulate) -> dict[str, int]:
+    """The rule as the C side takes it."""
+    return {"order": ORDERS[rule.order], "block_k": rule.block_k, "acc_last": rule.join == "acc_last", "width": rule.width,
+            "inner_bits": rule.inner_fraction_bits, "truncate": rule.inner_rounding == "truncate"}
 
 
 def compare(seed: int, pair: tuple[str, str], m: int, n: int, k: int, bt: bool, accumulate: bool, rule: Accumulate, wild: bool,
             pad: int) -> None:
     rng = np.random.default_rng(seed)
-    target = "int32" if pair[0] == "int8" else "fp32"
+    target = "int32" if pair[0] in ("int8", "int4") else "fp32"
     a = random_elements(rng, pair[0], m * k, wild).reshape(m, k)
     b = random_elements(rng, pair[1], k * n, wild).reshape((n, k) if bt else (k, n))
     c = random_elements(rng, target, m * n, wild).reshape(m, n)
@@ -43,25 +57,51 @@ def compare(seed: int, pair: tuple[str, str], m: int, n: int, k: int, bt: bool, 
     for level in LEVELS:
         raw[:] = before
         with at_level(level):
-            _num.mm(view_c, *views, bt, accumulate, ORDERS[rule.order], rule.block_k, rule.join == "acc_last")
+            _num.mm(view_c, *views, bt, accumulate, **arguments(rule))
         assert np.array_equal(raw.view(f"u{size(target)}"), expected.view(f"u{size(target)}")), f"level {level}"
 
 
-@checked(300)
+@checked(1500)
 @given(
     seed=st.integers(0, 2**32), pair=st.sampled_from(PAIRS), m=st.sampled_from([1, 2, 3, 5, 7, 12, 13, 25, 0]),
     n=st.sampled_from([1, 2, 8, 15, 16, 17, 31, 33, 65, 0]), k=st.sampled_from([1, 2, 3, 5, 7, 16, 17, 31, 64, 65, 0]), bt=st.booleans(),
-    accumulate=st.booleans(), order=st.sampled_from(sorted(ORDERS)), block_k=st.sampled_from([1, 2, 4, 7, 16, 64]),
-    join=st.sampled_from(["acc_first", "acc_last"]), wild=st.booleans(), pad=st.sampled_from([0, 0, 3]),
+    accumulate=st.booleans(), rule=RULES, wild=st.booleans(), pad=st.sampled_from([0, 0, 3]),
 )
-def test_core_equals_oracle(seed, pair, m, n, k, bt, accumulate, order, block_k, join, wild, pad):
-    compare(seed, pair, m, n, k, bt, accumulate, Accumulate(order, block_k, join), wild, pad)
+def test_core_equals_oracle(seed, pair, m, n, k, bt, accumulate, rule, wild, pad):
+    compare(seed, pair, m, n, k, bt, accumulate, rule, wild, pad)
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", PAIRS[::5] + PAIRS[-4:])
 def test_long_k(pair):
     """More than one block of the integer path, and sums that grow."""
     compare(3, pair, 3, 20, 2500, False, True, Accumulate(), False, 0)
+
+
+@checked(800)
+@given(
+    seed=st.integers(0, 2**32), a=st.sampled_from(NARROW), b=st.sampled_from(NARROW), m=st.sampled_from([1, 2, 7, 13]),
+    n=st.sampled_from([1, 5, 16, 33]), k=st.sampled_from([0, 1, 15, 16, 31, 33, 64, 70]), bt=st.booleans(), accumulate=st.booleans(),
+    rule=RULES, wild=st.booleans(), kind=st.sampled_from([("e8m0", 32), ("fp8_e4m3", 16), ("e8m0", 5)]),
+    which=st.sampled_from(["both", "a", "b"]),
+)
+def test_scaled_core_equals_oracle(seed, a, b, m, n, k, bt, accumulate, rule, wild, kind, which):
+    rng, (fmt, block) = np.random.default_rng(seed), kind
+    blocks = -(-k // block)
+    x = random_elements(rng, a, m * k, wild).reshape(m, k)
+    y = random_elements(rng, b, k * n, wild).reshape((n, k) if bt else (k, n))
+    c = random_elements(rng, "fp32", m * n, wild).reshape(m, n)
+    down = random_elements(rng, fmt, m * blocks, wild).reshape(m, blocks) if which != "b" else None
+    across = random_elements(rng, fmt, n * blocks, wild).reshape((n, blocks) if bt else (blocks, n)) if which != "a" else None
+    want = mm(c if accumulate else None, x, y, ("fp32", a, b), bt, rule, down, across, block)
+    raw, view_c = as_view(c, "fp32", 2)
+    expected, _ = as_view(want, "fp32", 2)
+    before = raw.copy()
+    scales = {"scale_a": None if down is None else as_view(down, fmt, 1)[1], "scale_b": None if across is None else as_view(across, fmt)[1]}
+    for level in LEVELS:
+        raw[:] = before
+        with at_level(level):
+            _num.mm(view_c, as_view(x, a, 1)[1], as_view(y, b)[1], bt, accumulate, **arguments(rule), **scales, scale_block=block)
+        assert np.array_equal(raw.view(np.uint32), expected.view(np.uint32)), f"level {level}"
 
 
 def test_int8_wraps():

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values_support import BYTES, LEVELS, OPCODES, Bench, at_level, checked, random_elements, view
+from values_support import BYTES, LEVELS, OPCODES, Bench, at_level, checked, random_bytes, view
 
 from emu import _num
 from isa.oracle import vec as oracle
 from isa.oracle.descriptor import FORMATS
 from isa.oracle.engines import run_vec
-from isa.oracle.formats import size
+from isa.oracle.formats import is_packed, row_bytes, size
 
 SOURCES = {name: 1 for name in oracle.UNARY} | {name: 2 for name in oracle.BINARY}
 SOURCES |= {"vmac": 2, "vfill": 0, "vmask": 1, "vtrans": 1}
@@ -31,17 +31,21 @@ def extents(draw) -> tuple[int, ...]:
 
 
 @st.composite
-def layout(draw, n: tuple[int, ...], width: int, kind: str) -> dict[str, int]:
+def layout(draw, n: tuple[int, ...], fmt: str, kind: str) -> dict[str, int]:
     """Strides and a base so that everything lies in the memory. Kinds: dense, padded, any (broadcast, reversed, interleaved)."""
-    strides, least = [], width
-    for dim, extent in enumerate(n):
-        if kind == "any":
+    strides, width = [], size(fmt)
+    moved = (row_bytes(fmt, n[0]), *n[1:]) if is_packed(fmt) else n
+    least = row_bytes(fmt, n[0]) if is_packed(fmt) else width
+    for dim, extent in enumerate(moved):
+        if dim == 0 and is_packed(fmt):
+            stride = width
+        elif kind == "any":
             stride = draw(st.sampled_from([0, 1, 2, 3, -1, -2, 40])) * width
         else:
             stride = least + (draw(st.sampled_from([0, 1, 3])) * width if kind == "padded" else 0)
             least = stride * max(extent, 1)
         strides.append(stride if dim == 0 or kind != "any" else stride + draw(st.sampled_from([0, 0, 5])))
-    reach = [(extent - 1) * s for extent, s in zip(n, strides) if extent > 1]
+    reach = [(extent - 1) * s for extent, s in zip(moved, strides) if extent > 1]
     low, high = -sum(min(r, 0) for r in reach), BYTES - sum(max(r, 0) for r in reach) - width
     base = draw(st.integers(low, min(high, low + 600)))
     return {"base": base, "s0": strides[0] // width, **{f"s{i}": strides[i] for i in (1, 2, 3)}}
@@ -49,7 +53,7 @@ def layout(draw, n: tuple[int, ...], width: int, kind: str) -> dict[str, int]:
 
 def operand(draw, n: tuple[int, ...], kinds: list[str], formats: list[str], space: str) -> dict[str, int | str]:
     fmt = draw(st.sampled_from(formats))
-    fields = draw(layout(n, size(fmt), draw(st.sampled_from(kinds))))
+    fields = draw(layout(n, fmt, draw(st.sampled_from(kinds))))
     return {"space": space, "fmt": fmt, **{f"n{i}": n[i] for i in range(4)}, **fields}
 
 
@@ -62,7 +66,8 @@ def cases(draw):
         n = (*n[:2], 1, 1)
     spaces = st.sampled_from(["sram", "acc"])
     target = {"vtrans": (n[1], n[0], 1, 1), "vrsum": (1, *n[1:]), "vrmax": (1, *n[1:])}.get(name, n)
-    d = [operand(draw, target, ["dense", "padded"] + ([] if name == "vmac" else ["any"]), FORMATS, draw(spaces))]
+    own = [f for f in FORMATS if not is_packed(f)] if name == "vtrans" else FORMATS
+    d = [operand(draw, target, ["dense", "padded"] + ([] if name == "vmac" else ["any"]), own, draw(spaces))]
     for _ in range(SOURCES[name]):
         formats = [str(d[0]["fmt"])] if name == "vtrans" else FORMATS
         d.append(operand(draw, n, ["dense", "padded", "any"], formats, draw(spaces)))
@@ -72,13 +77,15 @@ def cases(draw):
             "diag": draw(st.integers(-9, 9)), "window": draw(st.sampled_from([0, 0, 1, 3, 50]))}
     immediate = SOURCES[name] == 2 and draw(st.booleans())
     sat = name in ("vmov", *oracle.BINARY) and name not in NO_SAT and draw(st.booleans())
-    return name, d, last, {"imm": immediate, "sat": sat}, draw(st.integers(0, 2**32)), draw(st.booleans())
+    random = name in ("vmov", "vadd", "vsub", "vmul", "vdiv") and d[0]["fmt"] != "e8m0" and draw(st.booleans())
+    d[0]["seed"] = draw(st.integers(0, 2**32 - 1))
+    return name, d, last, {"imm": immediate, "sat": sat, "sr": random}, draw(st.integers(0, 2**32)), draw(st.booleans())
 
 
 def fill(bench: Bench, rng: np.random.Generator, fmt: str, wild: bool) -> None:
     for space in ("sram", "acc"):
         memory = bench.bytes(space)
-        memory[:] = random_elements(rng, fmt, BYTES // size(fmt), wild).view(np.uint8)
+        memory[:] = random_bytes(rng, fmt, BYTES, wild)
 
 
 def compare(case, level: int) -> None:
@@ -91,10 +98,10 @@ def compare(case, level: int) -> None:
     d = [bench.descriptor(**f) for f in fields]
     immediate = bench.descriptor(**last)
     views = [view(x, copies[x.space_name], None if name in ("vtrans", "vrsum", "vrmax") else d[0].extents) for x in d]
-    number = flags["imm"] << 1 | flags["sat"] << 2
+    number = flags["imm"] << 1 | flags["sat"] << 2 | flags["sr"] << 3
     sources = [*views[1:], None, None][:2]
     with at_level(level):
-        _num.vec(OPCODES[name], views[0], *sources, number, last["scalar"], last["diag"], last["window"])
+        _num.vec(OPCODES[name], views[0], *sources, number, last["scalar"], last["diag"], last["window"], fields[0].get("seed", 0))
     if name == "vfill":
         d = [d[0], d[0], immediate]
     elif name == "vmask" or flags["imm"]:
@@ -124,7 +131,7 @@ def test_every_instruction_on_special_values(name, level):
         for i in range(SOURCES[name]):
             d.append({**common, "base": 8192 * (i + 1), "n0": 60, "n1": 16, "s1": 240 + 4 * i})
         last = {"scalar": 0x7F800001, "diag": 2, "window": 20}
-        compare((name, d, last, {"imm": False, "sat": False}, 7, True), level)
+        compare((name, d, last, {"imm": False, "sat": False, "sr": False}, 7, True), level)
 
 
 def test_running_sums_have_the_documented_order():

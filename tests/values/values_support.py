@@ -12,14 +12,15 @@ from hypothesis import settings
 
 from emu import _num
 from isa.oracle.descriptor import FORMATS, Descriptor, fresh_fields
-from isa.oracle.formats import dtype, size
+from isa.oracle.formats import bits, dtype, is_packed, size
 from isa.oracle.memory import Memory
 from isa.program import Buffer
 from isa.tables import load
 
 OPCODES = {name: spec.opcode for name, spec in load().specs.items()}
 BYTES = 1 << 17
-FLOATS = ["fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2"]
+FLOATS = ["fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "tf32"]
+PACKED = [name for name in FORMATS if is_packed(name)]
 LEVELS = sorted({_num.force_level(level) for level in (0, 1, 2)})
 _num.force_level(-1)
 
@@ -35,9 +36,10 @@ def canonical_bits(x: np.ndarray) -> np.ndarray:
 
 def special_values(name: str) -> np.ndarray:
     """Elements of a format that are likely to be treated wrongly."""
-    if name in ("int8", "int32"):
-        info = np.iinfo(dtype(name))
-        return np.array([0, 1, -1, 2, 3, -3, 100, info.max, info.min, info.max - 1, info.min + 1], dtype(name))
+    if name in ("int8", "int32", "int4"):
+        info = ml_dtypes.iinfo(dtype(name))
+        some = [0, 1, -1, 2, 3, -3, info.max, info.min, info.max - 1, info.min + 1] + [100] * (name != "int4")
+        return np.array([int(i) for i in some], np.int64).astype(dtype(name))
     info = ml_dtypes.finfo(dtype(name))
     numbers = [0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 127.5, -128.5, 448, 464, 480, 57344, 65504, 65520, np.inf, -np.inf, np.nan, 1e-8,
                float(info.max), float(info.min), float(info.tiny), float(info.smallest_subnormal), 2.0**31, -(2.0**31), 2.0**24 + 2, 3e38]
@@ -49,14 +51,18 @@ def random_elements(rng: np.random.Generator, name: str, count: int, wild: bool)
     """Tame: normal numbers of moderate size. Wild: any bits, with many special values."""
     width = size(name)
     if wild:
-        raw = rng.integers(0, 256, count * width, np.uint8).view(dtype(name)).copy()
+        raw = rng.integers(0, min(256, 1 << bits(name)), count * width, np.uint8)
+        raw = ((raw.astype(np.int8) ^ 8) - 8).astype(dtype(name)) if name == "int4" else raw.view(dtype(name)).copy()
         special = special_values(name)
         where = rng.random(count) < 0.4
         raw[where] = special[rng.integers(0, len(special), int(where.sum()))]
         return raw
     with np.errstate(all="ignore"):
-        scale = {"int8": 50, "int32": 1e5}.get(name, 2)
-        return (rng.standard_normal(count) * scale).astype(np.float32).astype(dtype(name))
+        scale = {"int8": 50, "int32": 1e5, "int4": 3}.get(name, 2)
+        normal = (rng.standard_normal(count) * scale).astype(np.float32)
+        if name == "int4":
+            normal = np.clip(normal, -8, 7)
+        return (np.abs(normal) if name == "e8m0" else normal).astype(dtype(name))
 
 
 class Bench:
@@ -85,6 +91,13 @@ class Bench:
 def view(descriptor: Descriptor, memory: np.ndarray, n: tuple[int, ...] | None = None) -> _num.View:
     """The C side's view of a descriptor over a copy of its space."""
     return (memory, descriptor["base"], FORMATS.index(descriptor.fmt), n or descriptor.extents, descriptor.strides)
+
+
+def random_bytes(rng: np.random.Generator, name: str, count: int, wild: bool) -> np.ndarray:
+    """`count` bytes of elements of a format."""
+    if is_packed(name):
+        return rng.integers(0, 256, count, np.uint8)
+    return random_elements(rng, name, count // size(name), wild).view(np.uint8)
 
 
 def checked(examples: int) -> settings:

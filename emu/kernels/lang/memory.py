@@ -23,6 +23,8 @@ def format_bytes(fmt: str) -> int:
     formats = load().formats
     if fmt not in formats:
         raise UnsupportedError(f"unknown number format {fmt!r}; {did_you_mean(fmt, formats)}")
+    if formats[fmt].bits < 8:
+        raise UnsupportedError(f"number format {fmt!r} is packed: kernels move whole bytes; write that part in the instruction set")
     return formats[fmt].bits // 8
 
 
