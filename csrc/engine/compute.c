@@ -47,10 +47,10 @@ static void mm_count(emu_machine *m, emu_stream *s, const emu_plan *p, int accum
   n[C_ARRAY_MACS + a->fmt] += p->padded * p->rep;
   n[C_ACC_WRITE] += out;
   n[C_ACC_READ] += accumulate ? out : p->x[0].s[2] == 0 && p->rep > 0 ? out - once : 0;
-  if (m->c.load_rows_per_clk > 0)
-    const int held = m->c.streamed != 1; /* which operand stays: b, or a where b streams past it */
-    const emu_extent *x = held ? b : a;
-    n[C_STATIONARY_BYTES] += x->n[0] * x->n[1] * emu_fmt_bytes[x->fmt] * p->rep + p->scale[held].elements * emu_fmt_bytes[p->scale[held].fmt];
+  if (m->c.load_rows_per_clk <= 0) return;
+  const int held = m->c.streamed != 1; /* the operand that stays: b, or a where b streams past it */
+  const emu_extent *x = held ? b : a;
+  n[C_STATIONARY_BYTES] += x->n[0] * x->n[1] * emu_fmt_bytes[x->fmt] * p->rep + p->scale[held].elements * emu_fmt_bytes[p->scale[held].fmt];
 }
 
 /* Scales lie `scale` bytes behind their operand's base. */
