@@ -8,7 +8,6 @@ clock of the grid that keeps the cap. Work within the cap at full clock is never
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,12 +15,15 @@ from typing import Any, Generic, Protocol, TypeVar
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
 from emu.machine import Machine, Run, timed
+from emu.power.energy import expected_watts
 from emu.power.supply import at_clock, clocks, named_clock
 from isa import Program
 
 REGIMES = ("steady", "short")
 EXPONENT = 2.5
-"""First guess only: mean power of a busy chip goes roughly with this power of its clock (voltage follows the clock)."""
+"""Mean power of a busy chip goes roughly with this power of its clock (voltage follows the clock); for guesses."""
+MANY = 4
+"""Clocks tried, after which guesses halve what is left."""
 
 
 class Drawn(Protocol):
@@ -73,10 +75,14 @@ class Settled(Generic[T]):
         }
 
 
-def settle(chip: Chip, run_at: Callable[[int], T], clock: float | str | None = None, regime: str = "steady") -> Settled[T]:
+def settle(
+    chip: Chip, run_at: Callable[[int], T], clock: float | str | None = None, regime: str = "steady",
+    expected: Callable[[T, int], float] | None = None,
+) -> Settled[T]:
     """Run work at the clock where it may run.
 
-    `run_at(clock_hz)` runs it at one clock. `clock`: None leaves it to the cap, "max" or Hz locks it whatever power that takes; `regime`
+    `run_at(clock_hz)` runs it at one clock; `expected(work at full clock, clock_hz)` says about how many watts it will draw there, which
+    leads the search and decides nothing. `clock`: None leaves it to the cap, "max" or Hz locks it whatever power that takes; `regime`
     "short" is work that ends before the cap acts. A chip without [power.dvfs] keeps its clock. Raises UnsupportedError."""
     if regime not in REGIMES:
         raise UnsupportedError(f"regime {regime!r}; {did_you_mean(str(regime), REGIMES)}")
@@ -87,21 +93,29 @@ def settle(chip: Chip, run_at: Callable[[int], T], clock: float | str | None = N
         return Settled(work, hz, full, regime if asked is None else "locked", None, work.seconds)
     if work.watts <= limit:
         return Settled(work, full, full, regime, limit, work.seconds)
-    return _highest(chip, run_at, work, limit)
+    return _highest(chip, run_at, work, limit, expected or _usual(chip))
 
 
 def steady(chip: Chip, program: Program, fidelity: str = "fast", clock: float | str | None = None, regime: str = "steady") -> Settled[Run]:
     """A program of one's own, timing only, repeated without end at the clock where it may run (`settle`)."""
-    return settle(chip, lambda hz: timed(Machine(at_clock(chip, hz), fidelity), program), clock, regime)
+    def at(hz: int) -> Run:
+        return timed(Machine(at_clock(chip, hz), fidelity), program)
+
+    return settle(chip, at, clock, regime, lambda run, hz: expected_watts(run.energy_report, chip, hz))
 
 
-def _highest(chip: Chip, run_at: Callable[[int], T], work: T, limit: float) -> Settled[T]:
-    """Bisection over the grid, led by where power would meet the cap if it went on as between the clocks seen last."""
+def _usual(chip: Chip) -> Callable[[Drawn, int], float]:
+    """A power law, where nothing more is known of the work."""
+    return lambda work, hz: work.watts * (hz / chip.core.clock_hz) ** EXPONENT
+
+
+def _highest(chip: Chip, run_at: Callable[[int], T], work: T, limit: float, expected: Callable[[T, int], float]) -> Settled[T]:
+    """Bisection over the grid, led by what is expected."""
     grid = clocks(chip)
     low, high = -1, len(grid) - 1
     seen = {high: work}
     while high - low > 1:
-        j = _guess(grid, {at: found.watts for at, found in seen.items()}, limit, low, high)
+        j = _guess(lambda j: expected(work, grid[j]), {at: found.watts for at, found in seen.items()}, limit, low, high)
         seen[j] = run_at(grid[j])
         if seen[j].watts <= limit:
             low = j
@@ -115,16 +129,17 @@ def _highest(chip: Chip, run_at: Callable[[int], T], work: T, limit: float) -> S
     return Settled(seen[at], grid[at], chip.core.clock_hz, "steady", limit, work.seconds, infeasible, len(seen))
 
 
-def _guess(grid: range, watts: Mapping[int, float], limit: float, low: int, high: int) -> int:
-    """An index strictly between low and high; after a few that did not close in, every second one halves the rest."""
-    if len(watts) > 4 and len(watts) % 2:
+def _guess(expected: Callable[[int], float], watts: Mapping[int, float], limit: float, low: int, high: int) -> int:
+    """An index strictly between low and high: the highest within the limit if `expected` is as wrong there as at the last clock seen."""
+    if len(watts) > MANY:
         return (low + high) // 2
-    if low >= 0:  # between two clocks, one within the cap: the straight line
-        wanted = low + (high - low) * (limit - watts[low]) / (watts[high] - watts[low])
-    else:  # all draw too much so far: the power law
-        slope = EXPONENT
-        if len(watts) > 1:
-            above = min(j for j in watts if j > high)
-            slope = math.log(watts[above] / watts[high]) / math.log(grid[above] / grid[high]) if watts[above] > watts[high] else slope
-        wanted = (grid[high] * (limit / watts[high]) ** (1 / max(slope, 0.5)) - grid[0]) / grid.step
-    return min(max(math.floor(wanted), low + 1), high - 1)
+    nearest = next(reversed([*watts]))
+    off = watts[nearest] / expected(nearest)
+    least, most = low + 1, high - 1
+    while least < most:
+        middle = (least + most + 1) // 2
+        if expected(middle) * off <= limit:
+            least = middle
+        else:
+            most = middle - 1
+    return least

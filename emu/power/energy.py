@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu.chip.vocabulary import EVENTS, PRICED_EVENTS, UNPRICED_EVENTS
 from emu.errors import ChipError, EmuError, did_you_mean
-from emu.power.supply import dynamic_factor, static_watts
+from emu.power.supply import dynamic_factor, in_core_domain, static_watts
 
 if TYPE_CHECKING:
     from emu.chip.schema import Chip
@@ -84,6 +84,16 @@ def energy(chip: Chip, counters: Mapping[str, int], seconds: float, activity: Ac
     static_w = static_watts(chip)
     exact["static"] = round(Fraction(static_w) * Fraction(seconds) * AJ_PER_J)
     return EnergyReport(_rounded(exact), exact, events, seconds, chip.power.tdp_w, chip.name, static_w)
+
+
+def expected_watts(report: EnergyReport, chip: Chip, clock_hz: int) -> float:
+    """About what the events of a run at the chip's clock draw at another one: as if all of its time went with the clock."""
+    full, dvfs = chip.core.clock_hz, chip.power.dvfs
+    if dvfs is None or not report.seconds:
+        return report.watts
+    volts = (dvfs.volts(clock_hz) / dvfs.volts(full)) ** 2
+    joules = sum(j * (volts if in_core_domain(chip, name) else 1) for name, j in report.components.items() if name != "static")
+    return joules / (report.seconds * full / clock_hz) + static_watts(chip, clock_hz)
 
 
 def prices(chip: Chip, activity: Activity) -> dict[str, int]:

@@ -63,15 +63,16 @@ def dynamic_factor(chip: Chip, component: str) -> Fraction:
     return (Fraction(dvfs.volts(chip.core.clock_hz)) / Fraction(dvfs.volts(dvfs.nominal_hz))) ** 2
 
 
-def static_watts(chip: Chip) -> float:
-    """Watts burned whatever happens, at the chip's clock, voltage and temperature."""
+def static_watts(chip: Chip, clock_hz: int | None = None) -> float:
+    """Watts burned whatever happens, at a clock (the chip's) and its voltage, and at the chip's temperature."""
     power, dvfs = chip.power, chip.power.dvfs
     if dvfs is None:
         return power.static_w
-    volts, nominal = dvfs.volts(chip.core.clock_hz), dvfs.volts(dvfs.nominal_hz)
+    clock = chip.core.clock_hz if clock_hz is None else clock_hz
+    volts, nominal = dvfs.volts(clock), dvfs.volts(dvfs.nominal_hz)
     warmer = 0.0 if dvfs.temperature_degc is None else dvfs.temperature_degc - dvfs.nominal_temperature_degc
     leaks = volts / nominal * math.exp(dvfs.leakage_per_volt * (volts - nominal) + dvfs.leakage_per_kelvin * warmer)
-    ticks = (volts / nominal) ** 2 * chip.core.clock_hz / dvfs.nominal_hz
+    ticks = (volts / nominal) ** 2 * clock / dvfs.nominal_hz
     if leaks == ticks == 1:
         return power.static_w
     return power.static_w + dvfs.leakage_w * (leaks - 1) + dvfs.clock_tree_w * (ticks - 1)

@@ -12,7 +12,7 @@ from emu.machine.config import core_config
 from emu.mapper import choose
 from emu.models import Graph, Model
 from emu.models.graph import FORMAT_BYTES
-from emu.power import Data, at_clock, settle
+from emu.power import Data, at_clock, expected_watts, settle
 from emu.result import Result, header
 from emu.study.decode import decode_phase
 from emu.study.phase import Phase, Weighted
@@ -169,7 +169,7 @@ def estimate(
             slower = at_clock(chip, hz)
             return phase(lambda graph: sample(model, graph, slower, choice, fidelity, seed))
 
-        found = settle(chip, at, clock, regime)
+        found = settle(chip, at, clock, regime, lambda work, hz: expected_watts(work.energy, chip, hz))
         found.work.settled = found
         return found.work
 

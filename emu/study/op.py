@@ -20,7 +20,7 @@ from emu.mapper.library_attention import Call, library_attention
 from emu.mapper.lower import lower
 from emu.models import Attention, Graph, Tensor
 from emu.models.graph import format_of, wide_format
-from emu.power import NORMAL, Data, EnergyReport, Settled, activity_of, at_clock, energy, settle
+from emu.power import NORMAL, Data, EnergyReport, Settled, activity_of, at_clock, energy, expected_watts, settle
 from emu.result import Result, header
 from emu.study.bound import Bound, gemm_bound, op_bound
 from emu.study.result import assumed, check_formats
@@ -186,7 +186,7 @@ def _settled(chip: Chip, run: Run, result: Callable[[Run], OpResult], clock: flo
             return result(run)
         return result(timed(Machine(at_clock(chip, hz), run.fidelity), run.program))
 
-    settled = settle(chip, at, clock, regime)
+    settled = settle(chip, at, clock, regime, lambda work, hz: expected_watts(work.energy_report, chip, hz))
     found = settled.work
     found.settled = settled
     found.mapping["gap_to_bound"] = found.ratio
