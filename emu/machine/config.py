@@ -57,20 +57,10 @@ def _lanes(matrix: Matrix) -> dict[str, int]:
     return {"skew_m": along_m, "skew_n": along_n, "skew_cycles": matrix.hop_cycles, "streamed": streamed}
 
 
-def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
-    """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
-    if fidelity not in FIDELITIES:
-        raise UnsupportedError(f"fidelity {fidelity!r} is not supported; choose one of {', '.join(FIDELITIES)}")
-    core, matrix, hbm = chip.core, chip.core.matrix, chip.hbm
-    clk = period_fs(chip)
-    achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
-    cache = next((level for level in reversed(chip.levels) if level.kind == "cache" and level.scope == "chip"), None)
-    shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
+def _matrix(matrix: Matrix) -> dict[str, Any]:
+    """The matrix engine's fields."""
     rates: dict[Any, Any] = dict(matrix.macs_per_clk)
     return {
-        "cores": cores,
-        "period_fs": clk,
-        "issue_cycles": core.issue_cycles,
         "quantum_m": matrix.quantum_m,
         "quantum_n": matrix.quantum_n,
         "quantum_k": matrix.quantum_k,
@@ -93,6 +83,23 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "accumulate_width": matrix.accumulate.width_bits,
         "accumulate_inner_bits": matrix.accumulate.inner_fraction_bits,
         "accumulate_truncate": int(matrix.accumulate.inner_rounding == "truncate"),
+    }
+
+
+def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
+    """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
+    if fidelity not in FIDELITIES:
+        raise UnsupportedError(f"fidelity {fidelity!r} is not supported; choose one of {', '.join(FIDELITIES)}")
+    core, hbm = chip.core, chip.hbm
+    clk = period_fs(chip)
+    achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
+    cache = next((level for level in reversed(chip.levels) if level.kind == "cache" and level.scope == "chip"), None)
+    shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
+    return {
+        "cores": cores,
+        "period_fs": clk,
+        "issue_cycles": core.issue_cycles,
+        **_matrix(core.matrix),
         "vec_startup": core.vector.startup_cycles,
         "vec_milli_per_clk": [int(core.vector.per_clk[c] * 1000) for c in CLASSES],  # type: ignore[index]
         "port": ports(chip),
