@@ -21,23 +21,6 @@ struct emu_cache {
   int32_t count, made, capacity, free_list;                /* blocks that hold something, that were ever made, that may be */
 };
 
-int emu_cache_prepare(emu_machine *m) {
-  if (m->c.cache_bytes <= 0) return 0;
-  emu_cache *c = calloc(1, sizeof *c);
-  if (!c) return -1;
-  m->cache = c;
-  c->limit = m->c.cache_bytes;
-  const int64_t most = m->c.cache_bytes / SECTOR + 1; /* every block holds at least one sector */
-  c->capacity = most > (1 << 22) ? 1 << 22 : (int32_t)most;
-  c->free_list = -1;
-  c->room = 4096;
-  c->nleaves = m->c.hbm_bytes / BLOCK / LEAF + 1;
-  c->blocks = malloc((size_t)c->capacity * sizeof *c->blocks);
-  c->uses = malloc((size_t)c->room * sizeof *c->uses);
-  c->leaves = calloc((size_t)c->nleaves, sizeof *c->leaves);
-  return c->blocks && c->uses && c->leaves ? 0 : -1;
-}
-
 void emu_cache_free(emu_machine *m) {
   emu_cache *c = m->cache;
   if (!c) return;
@@ -142,6 +125,36 @@ static int64_t touch(emu_cache *c, int64_t lo, int64_t hi) {
     lo = end;
   }
   return absent;
+}
+
+/* What a run before left behind that went through these ranges side by side, from their beginnings to their ends. */
+static int warm(emu_cache *c, const int64_t *ranges) {
+  enum { STEPS = 1024 };
+  for (int64_t step = 0; step < STEPS; step++)
+    for (int j = 0; j < EMU_WARM; j += 2) {
+      const int64_t lo = ranges[j], blocks = (ranges[j + 1] - lo + BLOCK - 1) / BLOCK;
+      const int64_t from = lo + blocks * step / STEPS * BLOCK, to = lo + blocks * (step + 1) / STEPS * BLOCK;
+      if (touch(c, from, to < ranges[j + 1] ? to : ranges[j + 1]) < 0) return -1;
+    }
+  return 0;
+}
+
+int emu_cache_prepare(emu_machine *m) {
+  if (m->c.cache_bytes <= 0) return 0;
+  emu_cache *c = calloc(1, sizeof *c);
+  if (!c) return -1;
+  m->cache = c;
+  c->limit = m->c.cache_bytes;
+  const int64_t most = m->c.cache_bytes / SECTOR + 1; /* every block holds at least one sector */
+  c->capacity = most > (1 << 22) ? 1 << 22 : (int32_t)most;
+  c->free_list = -1;
+  c->room = 4096;
+  c->nleaves = m->c.hbm_bytes / BLOCK / LEAF + 1;
+  c->blocks = malloc((size_t)c->capacity * sizeof *c->blocks);
+  c->uses = malloc((size_t)c->room * sizeof *c->uses);
+  c->leaves = calloc((size_t)c->nleaves, sizeof *c->leaves);
+  if (!c->blocks || !c->uses || !c->leaves) return -1;
+  return warm(c, m->c.warm);
 }
 
 int64_t emu_cache_touch(emu_machine *m, const emu_extent *x, int64_t base) {

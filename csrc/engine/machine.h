@@ -9,6 +9,7 @@
 #define EMU_MAX_TOKENS 65535
 #define OVERFLOW "semaphore overflow: more than 65535 tokens"
 #define EMU_QUEUE_MAX 16
+#define EMU_WARM 16
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -44,6 +45,7 @@ enum emu_error {
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
   N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
+  N(warm, EMU_WARM) /* first byte and end of ranges that lie in the cache at first */ \
   X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions) X(forward)
 typedef struct {
 #define X(name) int64_t name;

@@ -180,6 +180,8 @@ class AttentionKernels(Section):
     """Thread blocks on a core at a time."""
     lookups: CountOrNone = 0
     """Reads, each waiting for the one before, that a block makes before its first load: lengths, its work item, the page table."""
+    paged_bytes_per_clk: PerClock | None = None
+    """What a core's loads of pages come to, where their addresses are worked out row by row; nothing: what its DMA takes."""
     in_order: bool = False
     """Whether a prefill's block issues products and softmax one after the other, as warps do whose matrix instructions are synchronous."""
     packed: bool = True

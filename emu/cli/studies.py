@@ -83,6 +83,7 @@ def gemm(
     clock: options.Clock = None,
     no_cap: options.NoCap = False,
     regime: options.Regime = "steady",
+    operands: options.Operands = "cold",
     json: options.Json = False,
     no_cache: options.NoCache = False,
     no_folding: options.NoFolding = False,
@@ -94,7 +95,9 @@ def gemm(
     from emu.cli.names import chip_of, clock_of
 
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
-        result = study.gemm(chip_of(chip), m, n, k, dtype=dtype, stack=stack, data=data, clock=clock_of(clock, no_cap), regime=regime)
+        result = study.gemm(
+            chip_of(chip), m, n, k, dtype=dtype, stack=stack, data=data, clock=clock_of(clock, no_cap), regime=regime, operands=operands,
+        )  # fmt: skip
     show(result.to_dict(), json)
 
 
@@ -115,6 +118,7 @@ def attention(
     clock: options.Clock = None,
     no_cap: options.NoCap = False,
     regime: options.Regime = "steady",
+    operands: options.Operands = "cold",
     json: options.Json = False,
     no_cache: options.NoCache = False,
     no_folding: options.NoFolding = False,
@@ -129,6 +133,6 @@ def attention(
         result = study.attention(
             chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
             q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
-            data=data, clock=clock_of(clock, no_cap), regime=regime,
+            data=data, clock=clock_of(clock, no_cap), regime=regime, operands=operands,
         )
     show(result.to_dict(), json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emu import _core
@@ -13,7 +13,7 @@ from emu.machine.config import core_config, streams_of
 from emu.machine.failure import explain
 from emu.machine.fold import Folding, addresses_are_free, fold
 from emu.machine.image import Image
-from emu.machine.memory import gather_inputs, prepare_outputs, require, shaped
+from emu.machine.memory import gather_inputs, prepare_outputs, require, shaped, warm_ranges
 from emu.machine.result import Run
 from isa import IsaError, Program
 
@@ -59,6 +59,7 @@ class Machine:
         fast_forward: bool = False,
         reuse: bool = False,
         toggles: bool = False,
+        warm: Sequence[str] = (),
     ) -> Run:
         """Run a program once; an `Image` of it has been packed already, and its program has not changed since.
 
@@ -68,7 +69,9 @@ class Machine:
         periods of loops: both give the same times and counts to the femtosecond and the event (timing-only runs without check or trace;
         elsewhere they do nothing), but bytes that were never written are then no longer looked for. `reuse` allows the answer of an equal
         timing-only run to be taken from the user's cache (emu.caching), and puts it there. `toggles` counts the bits
-        that toggle in a run with values, which changes its joules and nothing else. Raises ProgramError, CapacityError, UnsupportedError.
+        that toggle in a run with values, which changes its joules and nothing else. `warm` names buffers of device memory that lie in the
+        last-level cache when the run begins, as a run before left them that went through all of them side by side.
+        Raises ProgramError, CapacityError, UnsupportedError.
         """
         given_image, program = (program, program.program) if isinstance(program, Image) else (None, program)
         self._suits(program, verify)
@@ -86,6 +89,7 @@ class Machine:
             "trace_max": TRACE_LIMIT if trace else 0,
             "order_seed": order_seed,
             "max_instructions": max_instructions,
+            "warm": warm_ranges(program, warm),
         }
         plain = not (values or config["check"] or trace)
         short = plain and folding, plain and fast_forward

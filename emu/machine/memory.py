@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -42,6 +42,22 @@ def needed_bytes(program: Program, chip: Chip) -> int:
     """Host bytes that a valued run touches at most: the program's hbm buffers and every core's memories."""
     hbm = sum(b.bytes for b in program.buffers if b.space == "hbm")
     return hbm + program.cores * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes)
+
+
+WARM = 8
+"""Buffers that may be warm in one run."""
+
+
+def warm_ranges(program: Program, names: Sequence[str]) -> list[int]:
+    """First byte and end of each buffer, then zeros, as the core takes them. Raises ProgramError for what is no buffer of device memory."""
+    found = {b.name: b for b in program.buffers if b.space == "hbm"}
+    for name in names:
+        if name not in found:
+            raise ProgramError(f"{program.name}: warm={name!r} is no buffer of device memory; {did_you_mean(name, found)}")
+    if len(names) > WARM:
+        raise ProgramError(f"{program.name}: {len(names)} buffers are to be warm; {WARM} at most")
+    ranges = [edge for name in names for edge in (found[name].offset, found[name].offset + found[name].bytes)]
+    return ranges + [0] * (2 * WARM - len(ranges))
 
 
 def require(program: Program, chip: Chip, max_memory: int | None) -> None:

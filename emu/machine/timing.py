@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -27,8 +27,12 @@ def shortcuts(folding: bool = True, fast_forward: bool = True) -> Iterator[None]
         _shortcuts.reset(token)
 
 
-def timed(machine: Machine, program: Program | Image, inputs: Mapping[str, Any] | None = None, trace: bool = False) -> Run:
-    """Times, counts and stalls of a program the compiler has just made."""
+def timed(
+    machine: Machine, program: Program | Image, inputs: Mapping[str, Any] | None = None, trace: bool = False, warm: Sequence[str] = (),
+) -> Run:
+    """Times, counts and stalls of a program the compiler has just made; `warm` as for `Machine.run`."""
     folding, forward = _shortcuts.get()
     both = folding and forward
-    return machine.run(program, inputs, values=False, verify=False, trace=trace, folding=folding, fast_forward=forward, reuse=both)
+    return machine.run(
+        program, inputs, values=False, verify=False, trace=trace, folding=folding, fast_forward=forward, reuse=both, warm=warm
+    )  # fmt: skip

@@ -5,6 +5,7 @@ x lies sliced along k, a cache's sector or more of a row at a time: the same sec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emu.chip.schema import Chip
@@ -35,7 +36,9 @@ class LibraryGemm:
     launch_s: float
 
 
-def library_gemm(chip: Chip, shape: GemmShape, stack_name: str, fidelity: str = "fast") -> tuple[LibraryGemm, Run]:
+def library_gemm(
+    chip: Chip, shape: GemmShape, stack_name: str, fidelity: str = "fast", warm: Sequence[str] = ()
+) -> tuple[LibraryGemm, Run]:
     """The best-ranked kernel and its run. As a library does, it chooses by rule; running the second best as well, where it is within 3 %,
     takes twice as long and moves no error by more than 0.1 points."""
     stack = chip.stack[stack_name]
@@ -43,8 +46,8 @@ def library_gemm(chip: Chip, shape: GemmShape, stack_name: str, fidelity: str = 
     if not found:
         raise CapacityError(f"no tile of the stack's menu fits a core of {chip.name} for {shape.m} x {shape.n} x {shape.k}")
     tiling = found[0][1]
-    run = timed(Machine(chip, fidelity), library_program(chip, shape, tiling))
-    launch_s = added_s(chip, stack, shortest_s(chip, stack_name, fidelity), tiling.split_k > 1, quantized(shape))
+    run = timed(Machine(chip, fidelity), library_program(chip, shape, tiling), warm=warm)
+    launch_s = added_s(chip, stack, shortest_s(chip, stack_name, fidelity, warm), tiling.split_k > 1, quantized(shape))
     return LibraryGemm(tiling, quantized(shape), launch_s), run
 
 
@@ -61,12 +64,12 @@ def added_s(chip: Chip, stack: Stack, own_s: float, divided: bool, quantizes: bo
     return max(0.0, sum(launch - own_s for launch in launches) - barriers)
 
 
-_shortest: dict[tuple[str, str, str], float] = {}
+_shortest: dict[tuple[str, str, str, tuple[str, ...]], float] = {}
 
 
-def shortest_s(chip: Chip, stack_name: str, fidelity: str = "fast") -> float:
+def shortest_s(chip: Chip, stack_name: str, fidelity: str = "fast", warm: Sequence[str] = ()) -> float:
     """Seconds of the machine's own shortest kernel: a product of the smallest tile and one step, one block on one core."""
-    key = (chip.digest, stack_name, fidelity)
+    key = (chip.digest, stack_name, fidelity, tuple(warm))
     if key not in _shortest:
         stack = chip.stack[stack_name]
         fmt = WIDE if WIDE in chip.core.matrix.macs_per_clk else next(iter(chip.core.matrix.macs_per_clk))
@@ -74,7 +77,7 @@ def shortest_s(chip: Chip, stack_name: str, fidelity: str = "fast") -> float:
         tilings = Blocks(chip, shape, stack).found()
         if not tilings:
             raise CapacityError(f"no tile of the menu of stack {stack_name} fits a core of {chip.name}")
-        _shortest[key] = timed(Machine(chip, fidelity), library_program(chip, shape, tilings[0][1])).seconds
+        _shortest[key] = timed(Machine(chip, fidelity), library_program(chip, shape, tilings[0][1]), warm=warm).seconds
     return _shortest[key]
 
 

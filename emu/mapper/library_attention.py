@@ -6,6 +6,7 @@ call that was measured, less what the machine itself takes for the smallest one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +32,7 @@ SIMULATED = 3
 REMEMBERED = 64
 """Smallest calls whose time a process remembers."""
 Tiling = PrefillTiling | DecodeBlocks
-_smallest_calls: dict[tuple[str, str, str, int, str], float] = {}
+_smallest_calls: dict[tuple[str, str, str, int, str, tuple[str, ...]], float] = {}
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,25 @@ class Call:
     kv_fmt: str
 
 
-def library_attention(chip: Chip, call: Call, stack_name: str, fidelity: str = "fast") -> tuple[Tiling, Run, float, int]:
+def library_attention(
+    chip: Chip, call: Call, stack_name: str, fidelity: str = "fast", warm: Sequence[str] = ()
+) -> tuple[Tiling, Run, float, int]:
     """The tiling of the quickest of the kernels the library has, its run, what launching adds in seconds, and how many were run."""
     stack = chip.stack[stack_name]
     if stack.attention is None:
         where = f"[stack.{stack_name}.attention]"
         raise UnsupportedError(f"{chip.name}: stack {stack_name!r} has no attention kernels; describe them in {where}")
     kernels, dim = stack.attention, call.op.head_dim
-    added = max(0.0, stack.launch_s - shortest_s(chip, stack_name, fidelity) - chip.sync.barrier_cycles / chip.core.clock_hz)
+    own_s = shortest_s(chip, stack_name, fidelity, warm and ("x", "y"))
+    added = max(0.0, stack.launch_s - own_s - chip.sync.barrier_cycles / chip.core.clock_hz)
+    if kernels.paged_bytes_per_clk is not None:
+        chip = chip.vary({"core.dma.bandwidth": f"{kernels.paged_bytes_per_clk} B/clk"})
     behind = max(0.0, stack.reduce_launch_s - stack.launch_s + added)  # of a kernel that follows another one
     merging = behind if kernels.merge_launched else 0.0
-    tiling, run, tried = _quickest(chip, call, kernels, fidelity, merging)
+    tiling, run, tried = _quickest(chip, call, kernels, fidelity, merging, warm)
     floor = kernels.floor.get(str(dim), stack.attention_floor_s)
     beside = _copies(call.op, kernels) * behind + _merges(tiling) * merging
-    return tiling, run, beside + max(0.0, floor - _smallest(chip, call.fmt, kernels, dim, fidelity)), tried
+    return tiling, run, beside + max(0.0, floor - _smallest(chip, call.fmt, kernels, dim, fidelity, warm)), tried
 
 
 def _copies(op: Attention, kernels: AttentionKernels) -> int:
@@ -70,29 +76,31 @@ def _merges(tiling: Tiling) -> bool:
     return isinstance(tiling, DecodeBlocks) and tiling.split_kv > 1
 
 
-def _quickest(chip: Chip, call: Call, kernels: AttentionKernels, fidelity: str, merging_s: float = 0.0) -> tuple[Tiling, Run, int]:
+def _quickest(
+    chip: Chip, call: Call, kernels: AttentionKernels, fidelity: str, merging_s: float = 0.0, warm: Sequence[str] = ()
+) -> tuple[Tiling, Run, int]:
     found = tilings(chip, call, kernels)
-    runs = [timed(Machine(chip, fidelity), library_attention_program(chip, call, t, kernels)) for t in found]
+    runs = [timed(Machine(chip, fidelity), library_attention_program(chip, call, t, kernels), warm=warm) for t in found]
     j = min(range(len(runs)), key=lambda j: (runs[j].seconds + _merges(found[j]) * merging_s, j))
     return found[j], runs[j], len(runs)
 
 
-def _smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fidelity: str) -> float:
+def _smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fidelity: str, warm: Sequence[str]) -> float:
     """What the machine itself takes for one query of one head over two keys; the measured floor holds such a call too."""
-    key = (chip.digest, fmt, kernels.model_dump_json(), dim, fidelity)
+    key = (chip.digest, fmt, kernels.model_dump_json(), dim, fidelity, tuple(warm))
     if key not in _smallest_calls:
-        _smallest_calls[key] = _run_smallest(chip, fmt, kernels, dim, fidelity)
+        _smallest_calls[key] = _run_smallest(chip, fmt, kernels, dim, fidelity, warm)
     while len(_smallest_calls) > REMEMBERED:
         _smallest_calls.pop(next(iter(_smallest_calls)))
     return _smallest_calls[key]
 
 
-def _run_smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fidelity: str) -> float:
+def _run_smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fidelity: str, warm: Sequence[str]) -> float:
     op = Attention(
         name="attention", phase="decode", batch=1, q_heads=1, kv_heads=1, head_dim=dim, q_len=1, kv_len=2, causal=True, window=None,
         scale=dim**-0.5, q="q", k_cache="k_cache", v_cache="v_cache", output="heads", compulsory_bytes=0, operand_bytes=0,
     )  # fmt: skip
-    return _quickest(chip, Call(op, fmt, fmt), kernels, fidelity)[1].seconds
+    return _quickest(chip, Call(op, fmt, fmt), kernels, fidelity, warm=warm)[1].seconds
 
 
 def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:

@@ -25,6 +25,8 @@ from emu.result import Result, header
 from emu.study.bound import Bound, gemm_bound, op_bound
 from emu.study.result import assumed, check_formats
 
+OPERANDS = {"cold": {}, "warm": {"gemm": ("x", "y"), "attention": ("q", "k", "v", "k_cache", "v_cache", "heads")}}
+"""What lies in the last-level cache when an operation begins: nothing, or what its last replay left of the buffers that it uses again."""
 FEW_SLOTS = 4
 """Of the weight ring of a gemm by itself: enough where it is bound by its arithmetic, and most of the scratchpad stays free."""
 
@@ -151,9 +153,11 @@ def _positive(**sizes: int) -> None:
 
 def gemm(
     chip: Chip | str, m: int, n: int, k: int, dtype: str = "bf16", stack: str = "bare", fidelity: str = "fast", *,
-    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady",
+    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", operands: str = "cold",
 ) -> OpResult:
-    """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory and no cache warm.
+    """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory.
+
+    `operands` "warm": x and y are those of the replay before, so a last-level cache may still hold them; weights are others each time.
 
     A kernel-per-op stack runs it as a kernel of its library, with a second one where the sum is divided; in 8-bit floats another one before
     it brings x from bf16 into the format (`mapping["quantized"]`). `launch_s`, what launches add, is part of the time.
@@ -167,7 +171,8 @@ def gemm(
     area = divide(chip, fmt)
     padded = -(-n // area.block) * area.block
     shape = GemmShape(m, padded, k, fmt, wide_format(fmt), scale=fmt == "int8")
-    run, mapping = _mapped(chip, shape, area, stack, fidelity)
+    warm = _warm(operands, "gemm")
+    run, mapping = _mapped(chip, shape, area, stack, fidelity, warm)
     bound = gemm_bound(chip, m, n, k, fmt, shape.out_fmt)
     compulsory = round(bound.hbm_s * chip.hbm.bandwidth_bytes_per_s)
     launch_s: float = mapping.get("launch_s", 0.0)
@@ -175,40 +180,55 @@ def gemm(
     def result(run: Run) -> OpResult:
         return OpResult("gemm", dtype, run, bound, 2 * m * n * k, compulsory, mapping, stack, launch_s, chip, kinds)
 
-    return _settled(chip, run, result, clock, regime)
+    return _settled(chip, run, result, clock, regime, warm)
 
 
-def _settled(chip: Chip, run: Run, result: Callable[[Run], OpResult], clock: float | str | None, regime: str) -> OpResult:
+def _warm(operands: str, op: str) -> tuple[str, ...]:
+    """Buffers that lie in the cache at first."""
+    if operands not in OPERANDS:
+        raise UnsupportedError(f"operands {operands!r}; {did_you_mean(str(operands), OPERANDS)}")
+    return OPERANDS[operands].get(op, ())
+
+
+def _settled(
+    chip: Chip, run: Run, result: Callable[[Run], OpResult], clock: float | str | None, regime: str, warm: tuple[str, ...]
+) -> OpResult:
     """The result at the clock at which the work may run: `run` is the one at full clock, the same program is run at others."""
 
     def at(hz: int) -> OpResult:
         if hz == chip.core.clock_hz:
             return result(run)
-        return result(timed(Machine(at_clock(chip, hz), run.fidelity), run.program))
+        return result(timed(Machine(at_clock(run.chip, hz), run.fidelity), run.program, warm=warm))
 
     settled = settle(chip, at, clock, regime, lambda work, hz: expected_watts(work.energy_report, chip, hz))
     found = settled.work
     found.settled = settled
     found.mapping["gap_to_bound"] = found.ratio
+    found.mapping["operands"] = "warm" if warm else "cold"
     return found
 
 
-def _mapped(chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str) -> tuple[Run, dict[str, Any]]:
+def _mapped(
+    chip: Chip, shape: GemmShape, area: Area, stack: str, fidelity: str, warm: tuple[str, ...]
+) -> tuple[Run, dict[str, Any]]:
     """The quickest run of the gemm and how it was mapped: freely, or as the stack's library would."""
     library = chip.stack[stack]
     if library.mode == "whole-layer":
         tiling, tried = choose_gemm(chip, shape, area)
-        run, depth = _as_deep_as_helps(Machine(chip, fidelity), shape, area, tiling)
+        run, depth = _as_deep_as_helps(Machine(chip, fidelity), shape, area, tiling, warm)
         return run, {**vars(tiling), "depth_w": depth, "candidates_run": tried}
-    best, run = library_gemm(chip, shape, stack, fidelity)
+    best, run = library_gemm(chip, shape, stack, fidelity, warm)
     extra = {"quantized": True} if best.quantized else {}
-    return run, {**vars(best.tiling), **extra, "launch_s": best.launch_s, "operands": "cold", "candidates_run": 1}
+    return run, {**vars(best.tiling), **extra, "launch_s": best.launch_s, "candidates_run": 1}
 
 
-def _as_deep_as_helps(machine: Machine, shape: GemmShape, area: Area, tiling: GemmTiling) -> tuple[Run, int]:
+def _as_deep_as_helps(
+    machine: Machine, shape: GemmShape, area: Area, tiling: GemmTiling, warm: tuple[str, ...]
+) -> tuple[Run, int]:
     """The run with all slots of the weight ring, or with few where these are as quick, and how many slots it takes."""
     depths = (min(FEW_SLOTS, area.slots), area.slots)
-    runs = {slots: timed(machine, gemm_image(machine.chip, shape, replace(area, slots=slots), tiling)) for slots in depths}
+    images = {slots: gemm_image(machine.chip, shape, replace(area, slots=slots), tiling) for slots in depths}
+    runs = {slots: timed(machine, image, warm=warm) for slots, image in images.items()}
     least = min(run.end_fs for run in runs.values())
     return next((run, slots) for slots, run in runs.items() if run.end_fs == least)
 
@@ -216,10 +236,10 @@ def _as_deep_as_helps(machine: Machine, shape: GemmShape, area: Area, tiling: Ge
 def attention(
     chip: Chip | str, phase: str = "prefill", batch: int = 1, q_heads: int = 32, kv_heads: int = 8, head_dim: int = 128, q_len: int = 512,
     kv_len: int | None = None, dtype: str = "bf16", kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", *,
-    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady",
+    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", operands: str = "cold",
 ) -> OpResult:
     """Causal prefill attention, or one decode step over a cache of kv_len tokens (q_len is then 1). `data` (also
-    by kind: activations, kv), `clock`, `regime`: as for `gemm`.
+    by kind: activations, kv), `clock`, `regime`, `operands` (all of them, the cache of keys and values too): as for `gemm`.
 
     A kernel-per-op stack runs the kernels of one call: new keys and values into the cache, the attention, a merge where the cache is split;
     it computes in the cache's format."""
@@ -233,24 +253,27 @@ def attention(
         raise UnsupportedError(f"q_heads {q_heads} must be a multiple of kv_heads {kv_heads}, and kv_len {kv_len} at least q_len {q_len}")
     check_formats(chip, dtype, kv_dtype or dtype)
     graph, op = _attention_graph(phase, batch, q_heads, kv_heads, head_dim, q_len, kv_len, format_of(dtype), format_of(kv_dtype or dtype))
-    run, mapping = _attended(chip, graph, op, stack, fidelity)
+    warm = _warm(operands, "attention")
+    run, mapping = _attended(chip, graph, op, stack, fidelity, warm)
     bound = op_bound(op, graph, chip)
 
     def result(run: Run) -> OpResult:
         launch_s: float = mapping.get("launch_s", 0.0)
         return OpResult(f"attention {phase}", dtype, run, bound, op.flops, op.operand_bytes, mapping, stack, launch_s, chip, kinds)
 
-    return _settled(chip, run, result, clock, regime)
+    return _settled(chip, run, result, clock, regime, warm)
 
 
-def _attended(chip: Chip, graph: Graph, op: Attention, stack: str, fidelity: str) -> tuple[Run, dict[str, Any]]:
+def _attended(
+    chip: Chip, graph: Graph, op: Attention, stack: str, fidelity: str, warm: tuple[str, ...]
+) -> tuple[Run, dict[str, Any]]:
     """The quickest run of the attention and how it was mapped: freely, or as the stack's library would."""
     if chip.stack[stack].mode == "kernel-per-op":
-        tiling, run, launch_s, tried = library_attention(chip, Call(op, graph.dtype, graph.kv_dtype), stack, fidelity)
-        return run, {**vars(tiling), "launch_s": launch_s, "operands": "cold", "candidates_run": tried}
+        tiling, run, launch_s, tried = library_attention(chip, Call(op, graph.dtype, graph.kv_dtype), stack, fidelity, warm)
+        return run, {**vars(tiling), "launch_s": launch_s, "candidates_run": tried}
     area = divide(chip, graph.dtype, graph.batch * graph.q_len)
     free = choose_attention(chip, graph, op, area)
-    return timed(Machine(chip, fidelity), lower(graph, chip, {op.name: free}, 1, "attention").image), dict(vars(free))
+    return timed(Machine(chip, fidelity), lower(graph, chip, {op.name: free}, 1, "attention").image, warm=warm), dict(vars(free))
 
 
 def _attention_graph(

@@ -23,6 +23,7 @@ class Setting:
     changes: tuple[tuple[str, Any], ...] = ()
     stack: str = STACK
     kinds: tuple[str, ...] = ("gemm", "attention", "power")
+    operands: str = "cold"
 
     def chip(self, name: str) -> Chip:
         """The preset with the changes."""
@@ -55,6 +56,7 @@ MECHANISMS = {
         _without("memory latency", {"hbm.latency": "0 s"}),
         NO_CAP,
         BARE,
+        Setting("cold operands", operands="warm"),
     )
 }
 """Leaving one out and comparing errors ranks them. A figure set to what costs nothing is what "left out" means."""

@@ -14,7 +14,7 @@ from emu.study.validate.statistics import Outcome
 
 def _gemm(row: Row, how: Setting) -> OpResult:
     m, n, k = (row.whole(a) for a in "mnk")
-    return gemm(how.chip(row.chip), m, n, k, dtype=str(row["dtype"]), stack=how.stack)
+    return gemm(how.chip(row.chip), m, n, k, dtype=str(row["dtype"]), stack=how.stack, operands=how.operands)
 
 
 def _attention(row: Row, how: Setting) -> OpResult:
@@ -23,7 +23,7 @@ def _attention(row: Row, how: Setting) -> OpResult:
     return attention(
         how.chip(row.chip), phase="decode" if queries == 1 else "prefill", batch=row.whole("batch"), q_heads=row.whole("q_heads"),
         kv_heads=row.whole("kv_heads"), head_dim=row.whole("head_dim"), q_len=queries, kv_len=keys, dtype=str(row["dtype"]),
-        kv_dtype=str(row["kv_dtype"]), stack=how.stack,
+        kv_dtype=str(row["kv_dtype"]), stack=how.stack, operands=how.operands,
     )  # fmt: skip
 
 
