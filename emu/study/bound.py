@@ -70,10 +70,17 @@ def storage_elements(chip: Chip, fmt: str) -> int:
     return held // format_bytes(fmt)
 
 
-def gemm_bound(chip: Chip, m: int, n: int, k: int, fmt: str, out_fmt: str) -> Bound:
-    """A gemm with its operands in device memory: compulsory bytes, or the Hong-Kung bound 2mnk/sqrt(S) - 2S elements if that is more."""
+def cached_bytes(chip: Chip, operands: int) -> int:
+    """Most bytes of so many that the last-level cache can hold when an operation begins."""
+    return min(operands, sum(level.capacity_bytes for level in chip.levels if level.kind == "cache" and level.scope == "chip"))
+
+
+def gemm_bound(chip: Chip, m: int, n: int, k: int, fmt: str, out_fmt: str, resident_bytes: int = 0) -> Bound:
+    """A gemm with its operands in device memory: compulsory bytes, or the Hong-Kung bound 2mnk/sqrt(S) - 2S elements if that is more.
+    `resident_bytes` of x may be in the last-level cache when it begins."""
     size, out = format_bytes(fmt), format_bytes(out_fmt)
     storage = storage_elements(chip, fmt)
     compulsory = (m * k + k * n) * size + m * n * out
     hong_kung = (2 * m * n * k / sqrt(storage) - 2 * storage) * size
-    return Bound(2 * m * n * k / chip.peak_flops(fmt), max(compulsory, hong_kung) / chip.hbm.bandwidth_bytes_per_s)
+    moved = max(0, max(compulsory, hong_kung) - resident_bytes)
+    return Bound(2 * m * n * k / chip.peak_flops(fmt), moved / chip.hbm.bandwidth_bytes_per_s)

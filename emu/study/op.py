@@ -10,6 +10,7 @@ from typing import Any
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
 from emu.kernels.gemm import GemmTiling
+from emu.kernels.lang import format_bytes
 from emu.machine import Machine, Run, timed
 from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
@@ -22,7 +23,7 @@ from emu.models import Attention, Graph, Tensor
 from emu.models.graph import format_of, wide_format
 from emu.power import NORMAL, Data, EnergyReport, Settled, activity_of, at_clock, energy, expected_watts, settle
 from emu.result import Result, header
-from emu.study.bound import Bound, gemm_bound, op_bound
+from emu.study.bound import Bound, cached_bytes, gemm_bound, op_bound
 from emu.study.result import assumed, check_formats
 
 OPERANDS = {"cold": {}, "warm": {"gemm": ("x", "y"), "attention": ("q", "k", "v", "k_cache", "v_cache", "heads")}}
@@ -173,7 +174,7 @@ def gemm(
     shape = GemmShape(m, padded, k, fmt, wide_format(fmt), scale=fmt == "int8")
     warm = _warm(operands, "gemm")
     run, mapping = _mapped(chip, shape, area, stack, fidelity, warm)
-    bound = gemm_bound(chip, m, n, k, fmt, shape.out_fmt)
+    bound = gemm_bound(chip, m, n, k, fmt, shape.out_fmt, cached_bytes(chip, m * k * format_bytes(fmt)) if warm else 0)
     compulsory = round(bound.hbm_s * chip.hbm.bandwidth_bytes_per_s)
     launch_s: float = mapping.get("launch_s", 0.0)
 
@@ -255,7 +256,8 @@ def attention(
     graph, op = _attention_graph(phase, batch, q_heads, kv_heads, head_dim, q_len, kv_len, format_of(dtype), format_of(kv_dtype or dtype))
     warm = _warm(operands, "attention")
     run, mapping = _attended(chip, graph, op, stack, fidelity, warm)
-    bound = op_bound(op, graph, chip)
+    read = op.operand_bytes - graph.tensors[op.output].bytes
+    bound = op_bound(op, graph, chip, resident_bytes=cached_bytes(chip, read) if warm else 0)
 
     def result(run: Run) -> OpResult:
         launch_s: float = mapping.get("launch_s", 0.0)

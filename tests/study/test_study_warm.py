@@ -23,6 +23,17 @@ def test_a_warm_gemm_reads_its_weights_and_little_more(chip: str, m: int, n: int
     same = [name for name in cold.run.counters if name.startswith(("useful", "array", "vec", "sram", "acc"))]
     assert [cold.run.counters[c] for c in same] == [warm.run.counters[c] for c in same]
     assert (cold.mapping["operands"], warm.mapping["operands"]) == ("cold", "warm")
+    assert warm.bound_s <= cold.bound_s and warm.seconds >= warm.bound_s
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(st.sampled_from(["h100", "a100"]), st.sampled_from(["prefill", "decode"]), st.integers(1, 40), st.sampled_from([64, 1000, 4096]))
+def test_a_warm_attention_keeps_its_bound(chip: str, phase: str, batch: int, length: int) -> None:
+    shape = {"phase": phase, "batch": batch, "q_heads": 4, "kv_heads": 2, "head_dim": 128, "clock": "max"}
+    shape |= {"q_len": min(length, 256), "kv_len": min(length, 256)} if phase == "prefill" else {"kv_len": length}
+    cold, warm = (emu.attention(chip, stack="vllm", operands=how, **shape) for how in ("cold", "warm"))
+    assert warm.run.counters["hbm_read_bytes"] <= cold.run.counters["hbm_read_bytes"]
+    assert warm.bound_s <= warm.seconds and warm.bound_s <= cold.bound_s
 
 
 def test_what_does_not_fit_is_cold_again() -> None:
