@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def markdown(d: Result, plots: Path | None = None) -> str:
         if s["exceeded"]:
             parts += [f"**Bound not met**: {'; '.join(s['exceeded'])}.", ""]
         if plots is not None:
-            parts += [f"![measured and predicted, errors by size]({plots.name}/{picture(s)})", ""]
+            parts += [f"![measured and predicted, errors by size]({(plots / picture(s)).as_posix()})", ""]
         parts += [*_grid(*_decades(s)), "", *_grid(*_worst(s)), ""]
     return "\n".join(parts)
 
@@ -112,7 +113,7 @@ def _ranking(suites: Sequence[Result]) -> list[str]:
 
 
 def write_page(d: Result, path: Path, plots: Path | None = None) -> None:
-    """Replaces what stands between the marks, or makes a new page."""
+    """Replaces what stands between the marks, or makes a new page; `plots` is linked to as it lies from there."""
     if path.exists() and (not path.is_file() or path.stat().st_size > MAX_PAGE_BYTES):
         raise EmuError(f"--page {path}: not a page")
     try:
@@ -122,7 +123,8 @@ def write_page(d: Result, path: Path, plots: Path | None = None) -> None:
     if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
         raise EmuError(f"--page {path}: the marks {BEGIN!r} and {END!r} must stand in it once, in this order")
     head, rest = old.split(BEGIN)
-    path.write_text(f"{head}{BEGIN}\n{markdown(d, plots).strip()}\n{END}{rest.split(END)[1]}")
+    seen = None if plots is None else Path(os.path.relpath(plots, path.parent))
+    path.write_text(f"{head}{BEGIN}\n{markdown(d, seen).strip()}\n{END}{rest.split(END)[1]}")
 
 
 def picture(s: Result) -> str:

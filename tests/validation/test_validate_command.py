@@ -135,6 +135,11 @@ def test_page_and_plots(tmp_path, predicted, capsys) -> None:
     assert "signed error" in picture and "measured, us" in picture
     run(capsys, "--csv", path, "--page", page, "--plots", tmp_path / "img", "--without", "split-K", "-q")
     assert page.read_text() == text and (tmp_path / "img" / "gemm-h100.svg").read_text() == picture
+    assert "](img/gemm-h100.svg)" in text
+    (tmp_path / "docs").mkdir()
+    elsewhere = tmp_path / "docs" / "page.md"
+    run(capsys, "--csv", path, "--page", elsewhere, "--plots", tmp_path / "img", "-q")
+    assert "](../img/gemm-h100.svg)" in elsewhere.read_text()
     page.write_text("no marks\n")
     assert run(capsys, "--csv", path, "--page", page)[0] == 2
     assert page.read_text() == "no marks\n"
