@@ -130,6 +130,9 @@ static int64_t touch(emu_cache *c, int64_t lo, int64_t hi) {
 /* What a run before left behind that went through these ranges side by side, from their beginnings to their ends. */
 static int warm(emu_cache *c, const int64_t *ranges) {
   enum { STEPS = 1024 };
+  int64_t any = 0;
+  for (int j = 0; j < EMU_WARM; j += 2) any |= ranges[j + 1] - ranges[j];
+  if (!any) return 0;
   for (int64_t step = 0; step < STEPS; step++)
     for (int j = 0; j < EMU_WARM; j += 2) {
       const int64_t lo = ranges[j], blocks = (ranges[j + 1] - lo + BLOCK - 1) / BLOCK;

@@ -23,7 +23,7 @@ typedef struct { int32_t shape, accumulate; int64_t ring_size, ring_step; } emu_
 typedef struct {
   int64_t hash, nwords, now, instructions, skipped, releases, total_bytes[VIAS];
   int64_t nactive, npending, next_start, nadded;
-  int linked;   /* linked: `path` leads here from the station before */
+  int linked;                /* `path` leads here from the station before */
   void *piece;
   int64_t *words, *old;
   uint8_t *streams;          /* of each stream with words: all but its descriptors, of which only what can reach a time */

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from emu.errors import did_you_mean, nearest
+from emu.errors import ChipError, did_you_mean, nearest
 
 Loc = Sequence[str | int]
 
@@ -25,6 +25,18 @@ def problems(error: ValidationError, root: type[BaseModel], limit: int) -> list[
             continue
         lines.append((".".join(str(p) for p in loc), _sentence(e, root, loc)))
     return lines
+
+
+def report(found: Sequence[tuple[str, str]], origin: Mapping[str, str], file: str, what: str, limit: int) -> ChipError:
+    """One error of all that was found, each with the file its key came from; `what` a finding without a key is about."""
+    lines = []
+    for key, sentence in found:
+        parts = key.split(".")
+        at = next((origin[k] for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in origin), file)
+        lines.append(f"{at}: {key or what}: {sentence}")
+    if len(lines) > limit + 1:
+        lines = [*lines[:limit], f"{file}: and more problems"]
+    return ChipError(lines[0] if len(lines) == 1 else f"{file}: {len(found)} problems\n  " + "\n  ".join(lines), lines)
 
 
 def _sentence(e: Mapping[str, Any], root: type[BaseModel], loc: Loc) -> str:

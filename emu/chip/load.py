@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from emu.chip import document, explain
-from emu.chip.provenance import Figure, leaves, lookup, strip
+from emu.chip.provenance import Figure, leaves, lookup, stripped
 from emu.chip.schema import SCHEMA_VERSION, Chip
 from emu.errors import ChipError, did_you_mean
 
@@ -46,12 +46,7 @@ def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Map
     """Validate a merged document; ChipError carries every problem in it, those already `found` included."""
     found = list(found or ())
     figures: dict[str, Figure] = {}
-    sources = source.get("sources", {})
-    if not (isinstance(sources, dict) and all(isinstance(v, str) for v in sources.values())):
-        found.append(("sources", "expected a table of short names and texts"))
-        sources = {}
-    body = {k: v for k, v in source.items() if k != "sources"}
-    values = strip(body, sources, found, figures)
+    values = stripped(source, found, figures)
     if values.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise ChipError(f"{file}: schema_version: this emu reads version {SCHEMA_VERSION}, got {values['schema_version']!r:.60}")
     made: Chip | None = None
@@ -64,7 +59,7 @@ def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Map
     except RecursionError:
         found.append(("", "nested too deeply"))
     if made is None or found:
-        raise _report(found, origin, file)
+        raise explain.report(found, origin, file, "chip", MAX_PROBLEMS)
     made._figures.update(figures)
     made._source.update(source)
     made._stated.update(values)
@@ -73,17 +68,6 @@ def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Map
     made._file = file
     _free_of_charge(made)
     return made
-
-
-def _report(found: list[tuple[str, str]], origin: dict[str, str], file: str) -> ChipError:
-    lines = []
-    for key, sentence in found:
-        parts = key.split(".")
-        at = next((origin[k] for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in origin), file)
-        lines.append(f"{at}: {key or 'chip'}: {sentence}")
-    if len(lines) > MAX_PROBLEMS + 1:
-        lines = [*lines[:MAX_PROBLEMS], f"{file}: and more problems"]
-    return ChipError(lines[0] if len(lines) == 1 else f"{file}: {len(found)} problems\n  " + "\n  ".join(lines), lines)
 
 
 def _free_of_charge(made: Chip) -> None:

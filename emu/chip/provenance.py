@@ -50,6 +50,15 @@ def strip(node: Any, sources: dict[str, str], problems: list[tuple[str, str]], f
     return node
 
 
+def stripped(document: dict[str, Any], found: list[tuple[str, str]], figures: dict[str, Figure]) -> dict[str, Any]:
+    """A whole document's plain values, its `sources` being a table of short names and texts."""
+    sources = document.get("sources", {})
+    if not (isinstance(sources, dict) and all(isinstance(v, str) for v in sources.values())):
+        found.append(("sources", "expected a table of short names and texts"))
+        sources = {}
+    return strip({k: v for k, v in document.items() if k != "sources"}, sources, found, figures)
+
+
 def _figure(key: str, node: dict[str, Any], sources: dict[str, str], problems: list[tuple[str, str]]) -> Figure:
     for name in sorted(set(node) - FIGURE_KEYS):
         problems.append((_join(key, name), f"unknown key in a figure; {did_you_mean(name, FIGURE_KEYS)}"))

@@ -231,8 +231,8 @@ def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterato
     tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(5)]
     passed = [k.per_core([passed_over(t.scanned, m, r) for m in mine]) for r in rounds]
     for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
-        place = [k.lookup(i, table) for table in (*tables, passed)[: 6 if t.scanned else 5]]
-        yield tuple(place) if t.scanned else (*place, 0)  # type: ignore[misc]
+        place = [k.lookup(i, table) for table in tables]
+        yield *place, k.lookup(i, passed) if t.scanned else 0  # type: ignore[misc]
 
 
 def _tiles_per_block(s: Attention, t: PrefillTiling) -> int:

@@ -105,8 +105,7 @@ def _run_smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fid
 
 def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     """What the library might choose: tiles of its size that fit, a cache split up to its limit."""
-    sram, acc, op = chip.core.sram.capacity_bytes, chip.core.acc.capacity_bytes, call.op
-    area = Area(0, 0, sram, acc, block_columns(chip), acc if chip.core.acc.work else sram)
+    op, area = call.op, _area(chip)
     if op.q_len == 1:
         return _decode_tilings(chip, area, call, kernels)
     sharing = 1 if kernels.packed else op.q_heads // op.kv_heads
@@ -122,6 +121,17 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     return [replace(t, dealt=True, sharing=sharing, **how) for t in largest[:SIMULATED]]
 
 
+def _area(chip: Chip) -> Area:
+    """All of a core, for one kernel."""
+    sram, acc = chip.core.sram.capacity_bytes, chip.core.acc.capacity_bytes
+    return Area(0, 0, sram, acc, block_columns(chip), acc if chip.core.acc.work else sram)
+
+
+def _of_decode(kernels: AttentionKernels) -> DecodeKernels:
+    """How the library decodes: as it prefills, where nothing else is said."""
+    return kernels.decode or DecodeKernels(tile_keys=kernels.tile_keys, resident=kernels.resident)
+
+
 def _scanned(op: Attention, kernels: AttentionKernels) -> int:
     """Sequences that a block passes with one read on its way to its next work item; 0: with none."""
     return kernels.scanned if op.batch <= kernels.scanned_most else 0
@@ -129,15 +139,14 @@ def _scanned(op: Attention, kernels: AttentionKernels) -> int:
 
 def _under_way(chip: Chip, kernels: AttentionKernels, elements: int, fmt: str, to: str, operands: int = 1) -> int:
     """Tokens that a copying kernel has on a core at a time, each twice: fewer than the library's where they do not fit."""
-    room = chip.core.acc.capacity_bytes if chip.core.acc.work else chip.core.sram.capacity_bytes
     each = operands * elements * (format_bytes(fmt) + (format_bytes(to) if to != fmt else 0))
     blocks = kernels.write_resident * max(1, kernels.write_threads // elements)
-    return max(1, min(blocks, (room - 4096) // (2 * each)))
+    return max(1, min(blocks, (_area(chip).work_bytes - 4096) // (2 * each)))
 
 
 def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     """With the cache in as many parts as the library's rule says, or in each number that it might try."""
-    op, how = call.op, kernels.decode or DecodeKernels(tile_keys=kernels.tile_keys, resident=kernels.resident)
+    op, how = call.op, _of_decode(kernels)
     items, keys = op.batch * op.kv_heads, op.kv_len - op.first_key
     if kernels.split_grouped and op.q_heads == op.kv_heads:
         splits = [1]
@@ -205,9 +214,7 @@ def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: A
         decode_blocks(k, q, *caches, parts or out, s, tiling, table)
     if parts is not None:
         count, heads, dim = parts.o.shape
-        acc = chip.core.acc.capacity_bytes if chip.core.acc.work else chip.core.sram.capacity_bytes
-        area = Area(0, 0, chip.core.sram.capacity_bytes, acc, block_columns(chip), acc)
         with k.op("merge"):
-            rows = row_tiling(k.limits, area, heads, dim, "fp32", call.fmt, 2 * count + 2, "a row of the merge")
-            attention_merge(k, parts, out.tensor, rows, kernels.decode is not None and kernels.decode.merge_in_turn)
+            rows = row_tiling(k.limits, _area(chip), heads, dim, "fp32", call.fmt, 2 * count + 2, "a row of the merge")
+            attention_merge(k, parts, out.tensor, rows, _of_decode(kernels).merge_in_turn)
     return k.program()

@@ -98,6 +98,7 @@ def settle(
 
 def steady(chip: Chip, program: Program, fidelity: str = "fast", clock: float | str | None = None, regime: str = "steady") -> Settled[Run]:
     """A program of one's own, timing only, repeated without end at the clock where it may run (`settle`)."""
+
     def at(hz: int) -> Run:
         return timed(Machine(at_clock(chip, hz), fidelity), program)
 
@@ -115,7 +116,7 @@ def _highest(chip: Chip, run_at: Callable[[int], T], work: T, limit: float, expe
     low, high = -1, len(grid) - 1
     seen = {high: work}
     while high - low > 1:
-        j = _guess(lambda j: expected(work, grid[j]), {at: found.watts for at, found in seen.items()}, limit, low, high)
+        j = _guess(lambda at: expected(work, grid[at]), {at: found.watts for at, found in seen.items()}, limit, low, high)
         seen[j] = run_at(grid[j])
         if seen[j].watts <= limit:
             low = j
@@ -133,8 +134,8 @@ def _guess(expected: Callable[[int], float], watts: Mapping[int, float], limit: 
     """An index strictly between low and high: the highest within the limit if `expected` is as wrong there as at the last clock seen."""
     if len(watts) > MANY:
         return (low + high) // 2
-    nearest = next(reversed([*watts]))
-    off = watts[nearest] / expected(nearest)
+    last = [*watts][-1]
+    off = watts[last] / expected(last)
     least, most = low + 1, high - 1
     while least < most:
         middle = (least + most + 1) // 2

@@ -19,7 +19,7 @@ from emu.chip.dram.device import Device
 from emu.chip.dram.formula import FormulaError, evaluate
 from emu.chip.dram.rules import COMMANDS, Rule, in_ticks, parse
 from emu.chip.dram.schema import Table
-from emu.chip.provenance import Figure, leaves, lookup, strip
+from emu.chip.provenance import Figure, leaves, lookup, strip, stripped
 from emu.errors import ChipError, did_you_mean
 
 DEVICES = Path(__file__).parent / "devices"
@@ -59,11 +59,7 @@ def build(source: dict[str, Any], origin: Mapping[str, str], file: str, changes:
     for key, value in changes.items():
         _assign(source, key, value, found)
     figures: dict[str, Figure] = {}
-    sources = source.get("sources", {})
-    if not (isinstance(sources, dict) and all(isinstance(v, str) for v in sources.values())):
-        found.append(("sources", "expected a table of short names and texts"))
-        sources = {}
-    values = strip({k: v for k, v in source.items() if k != "sources"}, sources, found, figures)
+    values = stripped(source, found, figures)
     made: Device | None = None
     try:
         table = Table.model_validate(values)
@@ -72,14 +68,8 @@ def build(source: dict[str, Any], origin: Mapping[str, str], file: str, changes:
     except ValidationError as error:
         found += explain.problems(error, Table, MAX_PROBLEMS)
     if made is None or found:
-        lines = [f"{_file_of(key, origin, file)}: {key or 'device'}: {sentence}" for key, sentence in found]
-        raise ChipError(lines[0] if len(lines) == 1 else f"{file}: {len(lines)} problems\n  " + "\n  ".join(lines), lines)
+        raise explain.report(found, origin, file, "device", MAX_PROBLEMS)
     return made
-
-
-def _file_of(key: str, origin: Mapping[str, str], file: str) -> str:
-    parts = key.split(".")
-    return next((origin[k] for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in origin), file)
 
 
 def _assign(source: dict[str, Any], key: str, value: Any, found: Found) -> None:
