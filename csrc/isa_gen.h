@@ -10,7 +10,7 @@
 #define EMU_ISA_TABLE static const
 #endif
 
-#define EMU_ISA_DIGEST "9aa629b2ce847098c18d03e07b30dac51f6b5428bf6c3e6e2b429a3f5f3158d5"
+#define EMU_ISA_DIGEST "b1b0824d6454be9f8cde9c7347456c733e2507f8553f5cb1d7729e10a86dbac8"
 
 #define EMU_REGISTERS 32
 #define EMU_DESCRIPTORS 32
@@ -185,7 +185,11 @@ enum {
     EMU_F_SCALE = 21,
     EMU_F_SCALE_S1 = 22,
     EMU_F_SCALE_S2 = 23,
-    EMU_F_COUNT = 24
+    EMU_F_W0 = 24,
+    EMU_F_W1 = 25,
+    EMU_F_W2 = 26,
+    EMU_F_W3 = 27,
+    EMU_F_COUNT = 28
 };
 
 /* memory spaces */
@@ -322,12 +326,12 @@ EMU_ISA_TABLE emu_op_info_t emu_op_info[256] = {
 
 EMU_ISA_TABLE char *const emu_class_name[18] = {"convert", "add", "mul", "rsqrt", "compare", "exp", "reduce", "transpose", "gather", "control", "scalar", "branch", "loop", "desc", "sync", "copy", "multicast", "mm"};
 EMU_ISA_TABLE char *const emu_engine_name[4] = {"any", "mm", "vec", "dma"};
-EMU_ISA_TABLE char *const emu_field_name[24] = {"space", "base", "fmt", "n0", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "core", "scalar", "accumulate", "ring_lo", "ring_size", "ring_step", "diag", "window", "seed", "scales", "scale", "scale_s1", "scale_s2"};
+EMU_ISA_TABLE char *const emu_field_name[28] = {"space", "base", "fmt", "n0", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "core", "scalar", "accumulate", "ring_lo", "ring_size", "ring_step", "diag", "window", "seed", "scales", "scale", "scale_s1", "scale_s2", "w0", "w1", "w2", "w3"};
 EMU_ISA_TABLE char *const emu_space_name[5] = {"hbm", "sram", "acc", "peer", "shared"};
 EMU_ISA_TABLE char *const emu_stream_name[8] = {"mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1"};
 EMU_ISA_TABLE char *const emu_fmt_name[13] = {"fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4", "e8m0"};
 EMU_ISA_TABLE uint8_t emu_stream_engine[8] = {EMU_ENGINE_MM, EMU_ENGINE_VEC, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA};
-EMU_ISA_TABLE int64_t emu_field_default[24] = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+EMU_ISA_TABLE int64_t emu_field_default[28] = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 /* A row of a packed format (below 8 bits) is moved as bytes: their size here is 1. */
 EMU_ISA_TABLE uint8_t emu_fmt_bytes[13] = {4, 2, 2, 1, 1, 1, 4, 4, 1, 1, 1, 1, 1};
 EMU_ISA_TABLE uint8_t emu_fmt_bits[13] = {32, 16, 16, 8, 8, 8, 32, 32, 6, 6, 4, 4, 8};

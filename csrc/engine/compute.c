@@ -39,14 +39,14 @@ static int mm_values(emu_machine *m, emu_stream *s, const emu_plan *p, const emu
 }
 
 static void mm_count(emu_machine *m, emu_stream *s, const emu_plan *p, int accumulate) {
-  int64_t *n = emu_counters(m, s), once = p->m * p->n * 4, out = once * p->rep;
+  int64_t *n = emu_counters(m, s);
   const emu_extent *a = &p->x[1], *b = &p->x[2];
   count_space(n, a->space, 0, p->fetched[1]);
   count_space(n, b->space, 0, p->fetched[2]);
   n[C_USEFUL_MACS + a->fmt] += p->macs;
-  n[C_ARRAY_MACS + a->fmt] += p->padded * p->rep;
-  n[C_ACC_WRITE] += out;
-  n[C_ACC_READ] += accumulate ? out : p->x[0].s[2] == 0 && p->rep > 0 ? out - once : 0;
+  n[C_ARRAY_MACS + a->fmt] += p->array_macs;
+  n[C_ACC_WRITE] += p->sum_bytes;
+  n[C_ACC_READ] += accumulate ? p->sum_bytes : p->added_bytes;
   if (m->c.load_rows_per_clk <= 0) return;
   const int held = m->c.streamed != 1; /* the operand that stays: b, or a where b streams past it */
   const emu_extent *x = held ? b : a;
@@ -153,7 +153,7 @@ static int vec_access(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan
     if ((rc = emu_access(m, s, &o[at], 0)) < 0) return rc;
     count_space(c, x->x[at].space, 0, x->fetched[at]);
   }
-  count_space(c, x->x[0].space, 1, x->x[0].bytes);
+  count_space(c, x->x[0].space, 1, x->written);
   return emu_access(m, s, &o[0], 1);
 }
 

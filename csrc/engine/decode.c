@@ -9,6 +9,7 @@ const uint8_t emu_field_place[EMU_F_COUNT] = {
   [EMU_F_SCALAR] = AT_SCALAR, [EMU_F_ACCUMULATE] = AT_ACCUMULATE, [EMU_F_RING_LO] = AT_RING_LO, [EMU_F_RING_SIZE] = AT_RING_SIZE,
   [EMU_F_RING_STEP] = AT_RING_STEP, [EMU_F_DIAG] = AT_DIAG, [EMU_F_WINDOW] = AT_WINDOW, [EMU_F_SEED] = AT_SEED,
   [EMU_F_SCALES] = AT_SCALES, [EMU_F_SCALE] = AT_SCALE, [EMU_F_SCALE_S1] = AT_SCALE_S1, [EMU_F_SCALE_S2] = AT_SCALE_S2,
+  [EMU_F_W0] = AT_W0, [EMU_F_W1] = AT_W1, [EMU_F_W2] = AT_W2, [EMU_F_W3] = AT_W3,
 };
 _Static_assert((int)AT_COUNT == (int)EMU_F_COUNT, "every field of the tables has a place");
 

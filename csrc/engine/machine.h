@@ -70,7 +70,7 @@ typedef struct {
 enum {
   AT_BASE, AT_RING_LO, AT_RING_SIZE, AT_RING_STEP, AT_ACCUMULATE, AT_SCALAR, AT_DIAG,
   AT_WINDOW, AT_SEED, AT_SCALE, AT_SPACE, AT_FMT, AT_CORE, AT_N0, AT_N1, AT_N2, AT_N3, AT_S0, AT_S1, AT_S2, AT_S3,
-  AT_SCALES, AT_SCALE_S1, AT_SCALE_S2, AT_COUNT
+  AT_SCALES, AT_SCALE_S1, AT_SCALE_S2, AT_W0, AT_W1, AT_W2, AT_W3, AT_COUNT
 };
 #define AT_SHAPE_FIRST AT_SPACE /* these fields decide the shape of an access */
 /* No time and no count depends on these fields: addresses (without a cache), and what only values see. */
@@ -146,8 +146,9 @@ typedef struct {
   uint8_t used[3], reads_d;
   emu_extent x[3];           /* dma: destination, source, index */
   int64_t m, n, k, rep;      /* mm */
-  int64_t stream, load, port, macs, padded;
-  int64_t fetched[3];        /* vec and mm: bytes over the ports */
+  int64_t stream, load, port; /* mm: cycles of one repeat */
+  int64_t macs, array_macs, sum_bytes, added_bytes; /* mm: of all repeats; sums written, and those read again among the repeats */
+  int64_t fetched[3], written; /* vec and mm: bytes over the ports; written: of vec */
   emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
   int64_t block;
   int64_t elements, work;    /* vec */

@@ -63,6 +63,25 @@ static int port_of(emu_machine *m, emu_stream *s, int space, int write, int64_t 
   return 0;
 }
 
+/* What an instruction of a fixed shape works on: the valid extents, or the whole ones (w0 to w3) they are part of. Nothing if nothing is valid. */
+typedef struct { int64_t n[4], elements; } wide; /* n[0] counts bytes of a packed row, as in emu_extent */
+static int wide_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const emu_extent *x, wide *w) {
+  const int64_t *f = &d->f[AT_W0], far = INT64_C(1) << 40;
+  memcpy(w->n, x->n, sizeof w->n);
+  w->elements = x->elements;
+  if (!x->elements || !(f[0] | f[1] | f[2] | f[3])) return 0;
+  w->elements = 1;
+  for (int j = 0; j < 4; j++) {
+    if (f[j] < 0 || f[j] > far) return emu_fail(m, s, E_EXTENT, "an extent that is worked on is negative or beyond every memory", slot, f[j]);
+    const int64_t n = f[j] ? f[j] : j ? x->n[j] : x->row;
+    w->n[j] = j || emu_fmt_bits[x->fmt] >= 8 ? n : (n * emu_fmt_bits[x->fmt] + 7) / 8;
+    w->elements = w->elements > far / n ? far : w->elements * n;
+  }
+  if (w->elements < x->elements || w->elements >= far)
+    return emu_fail(m, s, E_EXTENT, "the extents that are worked on (w0 to w3) hold fewer elements than the valid ones, or too many", slot, w->elements);
+  return 0;
+}
+
 static int check_mm(emu_machine *m, emu_stream *s, const emu_insn *i, const emu_plan *p) {
   const int64_t *fa = s->d[i->d1].f, *fb = s->d[i->d2].f, rows = fb[AT_N1], columns = fb[AT_N0];
   const int bt = (i->flags & EMU_FLAG_BT) != 0;
@@ -108,31 +127,53 @@ static int plan_scales(emu_machine *m, emu_stream *s, const emu_insn *i, emu_pla
   return 0;
 }
 
-/* Bytes of one repeat of an operand, its scales among them. */
-static int64_t bytes_of(const emu_extent *x, const emu_extent *scale) {
-  return x->n[0] * x->n[1] * emu_fmt_bytes[x->fmt] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
+/* Bytes of one pass over an operand, its scales among them. */
+static int64_t bytes_of(const emu_extent *x, const wide *w, const emu_extent *scale) {
+  return w->n[0] * w->n[1] * emu_fmt_bytes[x->fmt] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
 }
 
-/* Cycles of one repeat: streaming, loading the stationary operand, and the scratchpad port. */
-static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
+/* Clocks of one pass at the scratchpad ports; how often operands are read again is counted. */
+static int port_mm(emu_machine *m, emu_stream *s, emu_plan *p, const wide *d, const wide *wa, const wide *wb, int64_t *clocks) {
   const emu_config *c = &m->c;
   const emu_extent *a = &p->x[1], *b = &p->x[2];
-  p->padded = emu_mm_padded(c, p->m, p->n, p->k);
-  p->stream = emu_mm_stream(c, a->fmt, p->m, p->n, p->k);
-  if (p->stream < c->min_interval) p->stream = c->min_interval;
-  p->load = c->load_rows_per_clk > 0 ? emu_ceil_div(p->k, c->load_rows_per_clk) : 0;
   int64_t wide_a, wide_b;
   int rc;
   if ((rc = port_of(m, s, a->space, 0, &wide_a)) < 0 || (rc = port_of(m, s, b->space, 0, &wide_b)) < 0) return rc;
-  const int64_t again_a = c->fragment_n > 0 ? emu_ceil_div(p->n, c->fragment_n) : 1, again_b = c->fragment_m > 0 ? emu_ceil_div(p->m, c->fragment_m) : 1;
-  const int64_t bytes_a = bytes_of(a, &p->scale[0]) * again_a, bytes_b = bytes_of(b, &p->scale[1]) * again_b;
-  if (a->space == b->space) p->port = emu_ceil_div(bytes_a + bytes_b, wide_a);
+  const int64_t again_a = c->fragment_n > 0 ? emu_ceil_div(d->n[0], c->fragment_n) : 1, again_b = c->fragment_m > 0 ? emu_ceil_div(d->n[1], c->fragment_m) : 1;
+  const int64_t bytes_a = bytes_of(a, wa, &p->scale[0]) * again_a, bytes_b = bytes_of(b, wb, &p->scale[1]) * again_b;
+  if (a->space == b->space) *clocks = emu_ceil_div(bytes_a + bytes_b, wide_a);
   else {
     int64_t pa = emu_ceil_div(bytes_a, wide_a), pb = emu_ceil_div(bytes_b, wide_b);
-    p->port = pa > pb ? pa : pb;
+    *clocks = pa > pb ? pa : pb;
   }
-  p->fetched[1] = bytes_a * p->rep;
-  p->fetched[2] = bytes_b * p->rep;
+  p->fetched[1] = bytes_a;
+  p->fetched[2] = bytes_b;
+  return 0;
+}
+
+static void count_sums(emu_plan *p, int64_t elements, int64_t passes) {
+  p->sum_bytes = elements * 4 * passes;
+  p->added_bytes = p->x[0].s[2] || !passes ? 0 : elements * 4 * (passes - 1); /* the first overwrites */
+}
+
+/* Cycles of one repeat: streaming, loading the stationary operand, and the scratchpad port. A whole shape takes as many passes as its w2 says,
+   which the repeats share. */
+static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p, const emu_desc *d[3]) {
+  const emu_config *c = &m->c;
+  wide w[3];
+  int rc;
+  for (int j = 0; j < 3; j++)
+    if ((rc = wide_of(m, s, j, d[j], &p->x[j], &w[j])) < 0) return rc;
+  const int64_t rows = w[0].n[1], columns = w[0].n[0], deep = w[1].n[0], passes = w[0].n[2];
+  int64_t stream = emu_mm_stream(c, p->x[1].fmt, rows, columns, deep), port;
+  if (stream < c->min_interval) stream = c->min_interval;
+  if ((rc = port_mm(m, s, p, &w[0], &w[1], &w[2], &port)) < 0) return rc;
+  p->stream = emu_ceil_div(stream * passes, p->rep);
+  p->port = emu_ceil_div(port * passes, p->rep);
+  p->load = c->load_rows_per_clk > 0 ? emu_ceil_div(emu_ceil_div(deep, c->load_rows_per_clk) * passes, p->rep) : 0;
+  p->array_macs = emu_mm_padded(c, rows, columns, deep) * passes;
+  for (int j = 1; j < 3; j++) p->fetched[j] *= passes;
+  count_sums(p, rows * columns, passes);
   return 0;
 }
 
@@ -150,15 +191,22 @@ static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p
       (rc = plan_scales(m, s, i, p)) < 0)
     return rc;
   p->macs = p->m * p->n * p->k * p->rep;
-  return p->macs ? time_mm(m, s, p) : 0;
+  const emu_desc *all[3] = {d, da, db};
+  if (p->macs) return time_mm(m, s, p, all);
+  count_sums(p, p->m * p->n, p->rep); /* k = 0 writes zeros */
+  return 0;
 }
 
 /* Bytes an engine really fetches: dimensions with stride 0 are broadcast, not read again. */
-static int64_t fetched(const emu_extent *x) {
+static int64_t fetched(const emu_extent *x, const wide *w) {
   int64_t n = x->elements ? emu_fmt_bytes[x->fmt] : 0;
   for (int j = 0; j < 4 && n; j++)
-    if (x->s[j]) n *= x->n[j];
+    if (x->s[j]) n *= w->n[j];
   return n;
+}
+
+static int64_t written(const emu_extent *x, const wide *w) {
+  return x->elements ? w->n[0] * w->n[1] * w->n[2] * w->n[3] * emu_fmt_bytes[x->fmt] : 0;
 }
 
 /* Extents of the three operands of a vector instruction, which follow from the destination's or, in a reduction, from the source's. */
@@ -175,19 +223,19 @@ static void vec_extents(const emu_stream *s, const emu_insn *i, int64_t n[3][4])
   }
 }
 
-static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
+static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p, const wide *w) {
   int64_t by_space[2 * EMU_SP_COUNT] = {0}, wide;
   int rc;
   for (int j = 0; j < 3; j++) {
     if (!p->used[j] || (p->op == EMU_OP_VGATHER && j == 2)) continue;
     if (j || p->reads_d) {
       if ((rc = port_of(m, s, p->x[j].space, 0, &wide)) < 0) return rc;
-      p->fetched[j] = fetched(&p->x[j]);
+      p->fetched[j] = fetched(&p->x[j], &w[j]);
       by_space[p->x[j].space * 2] += p->fetched[j];
     }
     if (j) continue;
     if ((rc = port_of(m, s, p->x[0].space, 1, &wide)) < 0) return rc;
-    by_space[p->x[0].space * 2 + 1] += p->x[0].bytes;
+    by_space[p->x[0].space * 2 + 1] += p->written = written(&p->x[0], &w[0]);
   }
   for (int j = 0; j < 2 * EMU_SP_COUNT; j++) {
     int64_t t = by_space[j] ? emu_ceil_div(by_space[j], m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j]) : 0;
@@ -200,6 +248,7 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   const emu_op_info_t *info = &emu_op_info[i->op];
   const uint8_t which[3] = {i->d0, i->d1, i->d2};
   int64_t n[3][4];
+  wide w[3] = {0};
   int rc;
   vec_extents(s, i, n);
   p->used[0] = 1;
@@ -207,7 +256,7 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   p->used[2] = info->kind[2] == EMU_KIND_R && !(i->flags & EMU_FLAG_IMM);
   p->reads_d = info->kind[0] == EMU_KIND_RW;
   for (int j = 0; j < 3; j++)
-    if (p->used[j] && (rc = emu_extent_of(m, s, j, &s->d[which[j]], n[j], &p->x[j])) < 0) return rc;
+    if (p->used[j] && ((rc = emu_extent_of(m, s, j, &s->d[which[j]], n[j], &p->x[j])) < 0 || (rc = wide_of(m, s, j, &s->d[which[j]], &p->x[j], &w[j])) < 0)) return rc;
   const int64_t rate = m->c.vec_milli_per_clk[info->cls];
   if (rate <= 0) return emu_fail(m, s, E_FORMAT, "this chip's vector engine lacks this class of operation", info->cls, -1);
   if (i->op == EMU_OP_VGATHER && p->x[1].fmt != EMU_FMT_INT32) return emu_fail(m, s, E_FORMAT, "indices are int32", p->x[1].fmt, -1);
@@ -215,9 +264,9 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
     return emu_fail(m, s, E_FORMAT, "gather and transpose do not convert formats", p->x[0].fmt, p->x[i->op == EMU_OP_VTRANS ? 1 : 2].fmt);
   if (i->op == EMU_OP_VTRANS && emu_fmt_bits[p->x[0].fmt] < 8) return emu_fail(m, s, E_FORMAT, "a transpose moves bytes, and this format is packed", p->x[0].fmt, -1);
   if ((i->flags & EMU_FLAG_SR) && p->x[0].fmt == EMU_FMT_E8M0) return emu_fail(m, s, E_FORMAT, "e8m0 is not rounded stochastically", p->x[0].fmt, -1);
-  p->elements = i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX ? p->x[1].elements : p->x[0].elements;
+  p->elements = w[i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX].elements;
   p->work = emu_ceil_div(p->elements * 1000, rate);
-  return vec_ports(m, s, p);
+  return vec_ports(m, s, p, w);
 }
 
 static int64_t rounded(const emu_machine *m, const emu_extent *x) {

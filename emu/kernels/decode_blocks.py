@@ -9,7 +9,7 @@ from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import Parts, store_part
 from emu.kernels.cache_write import look_up, passed_over
 from emu.kernels.heads import Attention, Heads
-from emu.kernels.lang import Tensor, Tile, Tracer, Value, View, format_bytes, kernel
+from emu.kernels.lang import Tensor, Tile, Tracer, Value, format_bytes, kernel
 from emu.kernels.online import Online, Scratch
 
 
@@ -25,8 +25,8 @@ class DecodeBlocks:
     """Reads of memory, one after another, that each of them begins with."""
     scanned: int = 0
     """Sequences it passes with one more such read on its way from one of its blocks to the next; 0: with none."""
-    repeat: int = 1
-    """How often the group's queries stand in a tile: what a kernel computes whose tiles have more rows than heads share keys."""
+    rows: int = 0
+    """Rows of a tile, of which as many are valid as heads share keys; 0: just these."""
     in_turn: int = 0
     """Tiles of keys and values there is room for where they take turns: keys, then values, then the next keys, each when a product has
     left a tile. 0: both have two tiles, and the next scores are begun before the product of the last probabilities."""
@@ -49,19 +49,20 @@ def decode_blocks(
     if q.tensor.fmt == "int8":
         raise UnsupportedError("attention in place takes floating-point formats: sums of int8 products are no fp32 numbers")
     loads = _Loads(k, keys, values, s, t)
-    many = t.repeat * s.group
+    many = max(t.rows, s.group)
     scratch = Scratch(k, (many,), t.tile_kv, q.tensor.fmt, 1)
     scores_ring = k.ring("s", many * t.tile_kv * 4, 1 if t.in_turn else 2, "acc")
     sums = k.ring("pv", many * s.head_dim * 4, 1, "acc")
     for b, h, part, first, steps, reads in _dealt(k, s, t):
         if table is not None:
             look_up(k, table, b, reads)
-        rows = _queries(k, q.at(b, h * s.group, s.group, 0, 1, 1).as_dims(0, 2), t.repeat)
-        state, begin = Online(k, (many,), (many,), s.head_dim, s.softmax_scale, scratch, in_place=True), k.block
+        rows = k.tile((many, s.head_dim), q.tensor.fmt, "sram", 2, (s.group, s.head_dim), "q")
+        k.load(rows[: s.group], q.at(b, h * s.group, s.group, 0, 1, 1).as_dims(0, 2))
+        state, begin = Online(k, (many,), (s.group,), s.head_dim, s.softmax_scale, scratch, in_place=True), k.block
 
         def scores(n: Value) -> Tile:
             key = loads.fetch(loads.keys, "k", b, h, n)  # noqa: B023 - called in this iteration of the trace only
-            tile = k.next(scores_ring, (many, t.tile_kv), "fp32", (many, loads.count(n)))
+            tile = k.next(scores_ring, (many, t.tile_kv), "fp32", (s.group, loads.count(n)))
             k.mm(tile, rows, key[0], bt=True)  # noqa: B023
             return tile
 
@@ -70,8 +71,8 @@ def decode_blocks(
 
         def product(n: Value) -> Tile:
             value = loads.fetch(loads.values, "v", b, h, n)  # noqa: B023
-            p = k.get(scratch.p, (many, t.tile_kv), scratch.fmt, (many, loads.count(n)))
-            tile = k.resume(sums, begin, (many, s.head_dim))  # noqa: B023
+            p = k.get(scratch.p, (many, t.tile_kv), scratch.fmt, (s.group, loads.count(n)))
+            tile = k.resume(sums, begin, (many, s.head_dim), (s.group, s.head_dim))  # noqa: B023
             k.mm(tile, p, value[0])
             return tile
 
@@ -108,17 +109,6 @@ class _Loads:
 
     def fetch(self, heads: Heads, name: str, b: Value, h: Value, n: Value) -> Tile:
         return self.k.fetch(heads.at(b, h, 1, n * self.tile_kv, self.tile_kv, self.count(n)), ring=self.rings[name])
-
-
-def _queries(k: Tracer, source: View, repeat: int) -> View:
-    """The group's queries as rows of a tile, once or `repeat` times."""
-    once = k.fetch(source, 2, name="q")
-    if repeat == 1:
-        return once.view
-    group, dim = once.shape
-    rows = k.tile((repeat, group, dim), once.fmt, "work", name="q_rows")
-    k.mov(rows, once.view.as_dims(None, 0, 1))
-    return rows.reshape((repeat * group, dim))
 
 
 def _dealt(k: Tracer, s: Attention, t: DecodeBlocks) -> Iterator[tuple[Value, Value, Value, Value, Value, Value]]:

@@ -27,8 +27,6 @@ from emu.mapper.tilings import decode_block_keys, prefill_tilings, row_tiling
 from emu.models import Attention
 from isa import Program
 
-SIMULATED = 3
-"""Prefill candidates that are run."""
 REMEMBERED = 64
 """Smallest calls whose time a process remembers."""
 Tiling = PrefillTiling | DecodeBlocks
@@ -112,13 +110,13 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     op = replace(op, kv_heads=op.kv_heads * sharing)
     most, in_place = max(kernels.tile_rows, op.q_heads // op.kv_heads), chip.core.acc.work and call.kv_fmt != "int8"
     found = prefill_tilings(chip, area, op, call.fmt, call.kv_fmt, in_place, (most, kernels.tile_keys))
-    largest = [t for t in found if t.tile_q == max(t.tile_q for t in found)]
+    largest = max(found, key=lambda t: (t.tile_q, t.tile_kv))
     how: dict[str, Any] = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order", "ascending")}
     how["scanned"] = _scanned(op, kernels)
     if kernels.together is not None:
         head = 2 * op.kv_len * op.head_dim * format_bytes(call.kv_fmt)
         how["section"] = max(1, int(kernels.together) // head) * sharing
-    return [replace(t, dealt=True, sharing=sharing, **how) for t in largest[:SIMULATED]]
+    return [replace(largest, dealt=True, sharing=sharing, **how)]
 
 
 def _area(chip: Chip) -> Area:
@@ -155,12 +153,12 @@ def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernel
     else:
         spare = min(kernels.split_limit, -(-chip.core_count // items))
         splits = sorted({1, *(s for s in (2, 4, 8, 16, spare) if s <= spare and s * 2 <= -(-keys // 8))})
-    blocks, repeat = -(-items * min(splits) // chip.core_count), max(1, how.rows * op.kv_heads // op.q_heads)
+    blocks = -(-items * min(splits) // chip.core_count)
     found: list[Tiling] = []
     for split in splits:
         turns = 2 * min(how.resident, blocks) if how.in_turn else 0
-        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, _scanned(op, kernels), repeat, turns)
-        t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t, -(-keys // split)))
+        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, _scanned(op, kernels), how.rows, turns)
+        t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t))
         found.append(replace(t, split_kv=t.parts(keys)))
     return found
 
@@ -205,12 +203,12 @@ def library_attention_program(chip: Chip, call: Call, tiling: Tiling, kernels: A
         with k.op(f"copy{j}"):
             convert_rows(k, Heads(q.tensor, 1, s.head_dim), copy, s, _under_way(chip, kernels, columns[0], call.fmt, call.fmt))
     if isinstance(tiling, PrefillTiling):
-        with k.op("attention"):
+        with k.op("attention", whole=True):
             each = replace(s, kv_heads=s.kv_heads * tiling.sharing, group=s.group // tiling.sharing)
             attention_prefill(k, q, *caches, out, each, tiling, table)
         return k.program()
     parts = partials(k, s, tiling.split_kv) if tiling.split_kv > 1 else None
-    with k.op("attention"):
+    with k.op("attention", whole=True):
         decode_blocks(k, q, *caches, parts or out, s, tiling, table)
     if parts is not None:
         count, heads, dim = parts.o.shape

@@ -126,9 +126,9 @@ def prefill_tilings(
     split_b, split_h, split_q = deal(chip.core_count, op.batch, op.kv_heads, _ceil(op.q_len, 8))
     for tile_kv in (512, 256, 128, 64, 32, 16, 8):
         for tile_q in (256, 128, 64, 32, 16, 8, *SCANT_QUERIES):
-            share = op.q_len if most else _ceil(op.q_len, split_q)  # a library's tiles stay large where cores have nothing to do
-            if (tile_kv > 8 and tile_kv >= 2 * op.kv_len) or (tile_q > 8 and tile_q >= 2 * share):
-                continue
+            share = _ceil(op.q_len, split_q)
+            if not most and (tile_kv > 8 and tile_kv >= 2 * op.kv_len or tile_q > 8 and tile_q >= 2 * share):
+                continue  # a library's tiles stay as they are
             if found and tile_q in SCANT_QUERIES or tile_q * group > most_rows or tile_kv > most_keys:
                 continue
             tiling = PrefillTiling(tile_q, tile_kv, split_b, split_h, _fitting(split_q, _ceil(op.q_len, tile_q), tile_q, tile_kv))
@@ -195,15 +195,15 @@ def _decode_bytes(op: Attention, q_fmt: str, kv_fmt: str, tile_kv: int) -> tuple
 def _decode_block_bytes(op: Attention, fmt: str, t: DecodeBlocks, tile_kv: int) -> tuple[int, int, int]:
     """Bytes of keys and values, of what the vector engine works on, and of accumulators, as the kernel of blocks allocates them."""
     group, size = op.q_heads // op.kv_heads, format_bytes(fmt)
-    rows = t.repeat * group
-    work = (2 * group + (rows if t.repeat > 1 else 0)) * op.head_dim * size + 2 * group * op.head_dim * 4 + rows * (tile_kv * size + 16)
-    return (t.in_turn or 4) * tile_kv * op.head_dim * size, work + 4096, rows * ((1 if t.in_turn else 2) * tile_kv + op.head_dim) * 4
+    rows = max(t.rows, group)
+    work = 2 * group * op.head_dim * 4 + rows * (tile_kv * size + 16)
+    return ((t.in_turn or 4) * tile_kv + 2 * rows) * op.head_dim * size, work + 4096, rows * ((1 if t.in_turn else 2) * tile_kv + op.head_dim) * 4
 
 
-def decode_block_keys(chip: Chip, area: Area, op: Attention, fmt: str, t: DecodeBlocks, keys: int) -> int:
-    """Keys of a tile of decode in blocks: the most, up to `t`'s, that fit a core and are not mostly past the end of its `keys`."""
+def decode_block_keys(chip: Chip, area: Area, op: Attention, fmt: str, t: DecodeBlocks) -> int:
+    """Keys of a tile of decode in blocks: the most, up to `t`'s, that fit a core."""
     for tile_kv in (n for n in (512, 256, 128, 64, 32, 16, 8) if n <= max(8, t.tile_kv)):
-        if _fits(chip, area, *_decode_block_bytes(op, fmt, t, tile_kv)) and (tile_kv == 8 or tile_kv < 2 * keys):
+        if _fits(chip, area, *_decode_block_bytes(op, fmt, t, tile_kv)):
             return tile_kv
     need = _lacking(chip, area, *_decode_block_bytes(op, fmt, t, 8))
     raise CapacityError(f"decode attention does not fit a core of {chip.name}: the smallest tile needs {need}")

@@ -23,6 +23,7 @@ Place = tuple[int, str]
 """A field: the descriptor's number and the field's name."""
 DESCRIPTORS = 32
 EXTENTS = ("n0", "n1", "n2", "n3")
+WHOLE = ("w0", "w1", "w2", "w3")
 STRIDES = ("s0", "s1", "s2", "s3")
 _MISSING: list[Fields] = [{name: int(name in EXTENTS) for i in range(axes, 4) for name in (EXTENTS[i], STRIDES[i])} for axes in range(5)]
 """Fields of the axes that a view of so many axes has not."""
@@ -67,8 +68,12 @@ class Steps:
 class Table:
     """The descriptors of one stream in one operation."""
 
-    def __init__(self, region: Region, stream: str, plan: Plan, cursors: dict[Ring, int], first: int, first_scalar: int) -> None:
+    def __init__(
+        self, region: Region, stream: str, plan: Plan, cursors: dict[Ring, int], first: int, first_scalar: int, shaped: bool = False
+    ) -> None:
+        """`shaped`: some operation of the program has instructions of a fixed shape, so that the others must say that theirs have none."""
         self.first, self.first_scalar = first, first_scalar
+        self.shaped = shaped
         self.region = region
         self.stream = stream
         self.cursors = cursors
@@ -123,7 +128,7 @@ class Table:
         access = self.access[op] = Access()
         for use in op.uses:
             tile = tile_of(use.view)
-            fields = _fields(use, op)
+            fields = _fields(use, op) | (self._whole(use, op) if self.shaped else {})
             written = op.mnemonic == "mm" and use.slot == "d0"
             once = plan.first_mm.get(op)  # True: overwrites; False: overwrites, then adds; None: adds
             if tile is not None and tile.ring.persistent:
@@ -142,6 +147,14 @@ class Table:
             self._add_scalars(op, access)
         if op.mnemonic == "dmam":
             access.numbers["d2"] = self._receivers(op).number
+
+    def _whole(self, use: Use, op: Op) -> Fields:
+        """The extents that an instruction of a fixed shape works on where they are more than the valid ones, else 0."""
+        fields: Fields = dict.fromkeys(WHOLE, 0)
+        if self.region.whole and op.stream in ("mm", "vec"):
+            for name, dim in zip(WHOLE, reversed(use.dims or use.view.dims)):
+                fields[name] = 0 if dim.extent == dim.size else dim.size
+        return fields
 
     def _receivers(self, op: Op) -> Desc:
         """The cores of a multicast: this one, which begins its cluster, and those behind it."""
@@ -169,10 +182,11 @@ class Table:
         if not isinstance(place, int):
             access.numbers[use.slot] = self._intern(use, fields | more).number
             return
-        extents = {name: fields[name] for name in EXTENTS} | more
-        rest = tuple(value for name, value in fields.items() if name not in EXTENTS and name != "base")
+        each = [name for name in (*EXTENTS, *WHOLE) if name in fields]
+        extents = {name: fields[name] for name in each} | more
+        rest = tuple(value for name, value in fields.items() if name not in each and name != "base")
         key = ("shared", use.slot, base - place, use.view.buffer if isinstance(use.view.buffer, Tensor) else use.view.buffer.ring, *rest)
-        desc = self._intern(use, {name: value for name, value in fields.items() if name not in EXTENTS}, key)
+        desc = self._intern(use, {name: value for name, value in fields.items() if name not in each}, key)
         first = desc.fields["base"]
         offset = place - (first.const if isinstance(first, Expr) else first)  # type: ignore[operator]
         access.numbers[use.slot] = desc.number

@@ -17,14 +17,15 @@ class Part(NamedTuple):
     start: int
     extent: Value
     repeat: int = 1
+    size: int = 0
+    """Elements of it, masked ones too."""
 
 
 def _cut(dim: Dim, limit: int) -> list[Part]:
     """The axis in pieces of at most `limit`, one instruction each."""
     extent = dim.extent
-    if isinstance(extent, int):
-        return [Part(start, min(limit, extent - start)) for start in range(0, extent, limit)] or [Part(0, 0)]
-    return [Part(start, clamp(extent - start, 0, limit)) for start in range(0, dim.size, limit)]
+    most = extent if isinstance(extent, int) else dim.size
+    return [Part(start, clamp(extent - start, 0, limit), 1, min(limit, dim.size - start)) for start in range(0, most, limit)] or [Part(0, 0)]
 
 
 def _fold(dim: Dim, limit: int) -> list[Part]:
@@ -32,7 +33,7 @@ def _fold(dim: Dim, limit: int) -> list[Part]:
     if not isinstance(dim.extent, int) or dim.extent <= limit:
         return _cut(dim, limit)
     times, rest = divmod(dim.extent, limit)
-    return [Part(0, limit, times)] + ([Part(times * limit, rest)] if rest else [])
+    return [Part(0, limit, times, limit)] + ([Part(times * limit, rest, 1, min(limit, dim.size - times * limit))] if rest else [])
 
 
 def _flat(view: View) -> View:
@@ -44,7 +45,13 @@ def _flat(view: View) -> View:
 
 def _can_flatten(view: View) -> bool:
     batch, rows, _ = view.dims
-    return rows.extent == rows.size and batch.extent == batch.size and batch.stride == rows.stride * rows.size
+    return rows.extent == rows.size and batch.extent == batch.size and _adjoins(view)
+
+
+def _adjoins(view: View) -> bool:
+    """Whether [r, m, x], masked rows too, are r * m rows one behind the other."""
+    batch, rows, _ = view.dims
+    return batch.stride == rows.stride * rows.size
 
 
 class MatOps:
@@ -83,7 +90,7 @@ class MatOps:
         n_parts = (_cut if folded else _fold)(out.dims[2], limits.max_n)
         folded = folded or any(part.repeat > 1 for part in n_parts)
         batch = out.dims[0].size
-        r_parts = [Part(r, 1) for r in range(batch)] if folded else [Part(0, 1, batch)]
+        r_parts = [Part(r, 1, 1, 1) for r in range(batch)] if folded else [Part(0, 1, batch, batch)]
         for r in r_parts:
             for m in _cut(out.dims[1], limits.max_m):
                 for n in n_parts:
@@ -104,13 +111,16 @@ class MatOps:
             out_step, right_step = self.limits.max_n * o_cols, self.limits.max_n * n_stride
         elif k.repeat > 1:
             left_step, right_step = self.limits.max_k * l_cols, self.limits.max_k * k_stride
-        whole_n, whole_k = (Dim(n.extent, n_stride, 1), Dim(k.extent, k_stride, 1))
-        right_dims = (whole_n, whole_k) if n_axis == 0 else (whole_k, whole_n)
+        side_n, side_k = (Dim(n.extent, n_stride, n.size), Dim(k.extent, k_stride, k.size))
+        right_dims = (side_n, side_k) if n_axis == 0 else (side_k, side_n)
+        passes, rows = repeat, m.size
+        if r.repeat > 1 and all(_adjoins(view) for view in (out, left)):
+            passes, rows = 1, r.repeat * m.size  # ragged rows of all repeats are one shape
         uses = (
             _use("d0", "w", out, r.start * o_batch + m.start * o_rows + n.start * o_cols,
-                 Dim(repeat, out_step, repeat), Dim(m.extent, o_rows, 1), Dim(n.extent, o_cols, 1)),
+                 Dim(repeat, out_step, passes), Dim(m.extent, o_rows, rows), Dim(n.extent, o_cols, n.size)),
             _use("d1", "r", left, r.start * l_batch + m.start * l_rows + k.start * l_cols,
-                 Dim(repeat, left_step, repeat), Dim(m.extent, l_rows, 1), Dim(k.extent, l_cols, 1)),
+                 Dim(repeat, left_step, passes), Dim(m.extent, l_rows, rows), Dim(k.extent, l_cols, k.size)),
             _use("d2", "r", right, n.start * n_stride + k.start * k_stride, Dim(repeat, right_step, repeat), *right_dims),
         )
         piece = any(part.start for part in parts)

@@ -18,10 +18,11 @@ BARRIER = 0
 def tables_of(stream: str, regions: list[Region], plans: dict[Region, Plan], cursors: dict[Ring, int]) -> dict[Region, Table]:
     """The descriptor tables of the operations that use the stream. Each numbers on where the one before ended, so that few overlap."""
     tables: dict[Region, Table] = {}
+    shaped = any(region.whole for region in regions)
     descriptors = scalars = 0
     for region in regions:
         if any(op.stream == stream for op in region.ops):
-            table = tables[region] = Table(region, stream, plans[region], cursors, descriptors, scalars)
+            table = tables[region] = Table(region, stream, plans[region], cursors, descriptors, scalars, shaped)
             descriptors = (descriptors + len(table.descs)) % (DESCRIPTORS - len(cursors))
             scalars = (scalars + len(table.scalars)) % DESCRIPTORS
     return tables

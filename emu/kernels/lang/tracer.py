@@ -223,12 +223,15 @@ class Tracer(VecOps, MatOps):
     def _rings(self) -> tuple[Ring, ...]:
         return (*self.persistent, *(self._region.rings if self._region else ()))
 
-    def begin_op(self, name: str) -> Region:
-        """Starts an operation: its own label and its own on-chip memory."""
+    def begin_op(self, name: str, whole: bool = False) -> Region:
+        """Starts an operation: its own label and its own on-chip memory.
+
+        `whole`: its products and vector instructions have the shape of whole tiles, as in kernels compiled for one shape: they take time and
+        energy for what ragged extents mask, unless nothing at all is valid."""
         if self._region is not None:
             raise ProgramError(f"operation {self._region.name!r} is still open; call k.end_op() before {name!r}")
         block = self._blocks[-1]
-        region = Region(name, block, source_line())
+        region = Region(name, block, source_line(), whole)
         block.nodes.append(region)
         self._blocks.append(region.body)
         self.regions.append(region)
@@ -243,9 +246,9 @@ class Tracer(VecOps, MatOps):
         self._region = None
 
     @contextmanager
-    def op(self, name: str) -> Iterator[Region]:
+    def op(self, name: str, whole: bool = False) -> Iterator[Region]:
         """`with k.op("norm"):` - begin_op and end_op."""
-        yield self.begin_op(name)
+        yield self.begin_op(name, whole)
         self.end_op()
 
     @property

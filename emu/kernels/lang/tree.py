@@ -74,10 +74,12 @@ class Loop:
 class Region:
     """One operation of a program: between begin_op and end_op, with its own on-chip memory."""
 
-    def __init__(self, name: str, block: Block, line: str) -> None:
+    def __init__(self, name: str, block: Block, line: str, whole: bool = False) -> None:
         self.name = name
         self.block = block
         self.line = line
+        self.whole = whole
+        """Whether instructions have the shape of whole tiles: masked lanes take their time."""
         self.loop = block.loop
         self.body = Block(block.loop)
         self.ops: list[Op] = []
