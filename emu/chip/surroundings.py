@@ -141,8 +141,6 @@ class SplitRule(Section):
     """How a library divides caches without trying: into the fewest parts that keep cores about as busy as the best number would, or, with
     `spread`, into parts as long as a core's share of all blocks."""
 
-    keys: Count
-    """Keys of the blocks that are dealt out to the parts."""
     per_core: Count = 1
     """Thread blocks that it reckons a core takes at a time."""
     enough: Fraction = 1.0
@@ -156,12 +154,8 @@ class SplitRule(Section):
 class DecodeKernels(Section):
     """What a library's decode does otherwise than its prefill. Without a rule, the quickest number of parts is taken."""
 
-    tile_keys: Count
-    """Most keys of one step."""
     resident: Count
     """Thread blocks on a core at a time."""
-    rows: Count = 1
-    """Rows of queries that a block computes at least, even where fewer share keys."""
     in_turn: bool = False
     """Whether a block has one load under way at a time: keys, then values, then the next keys."""
     merge_in_turn: bool = False
@@ -169,13 +163,25 @@ class DecodeKernels(Section):
     rule: SplitRule | None = None
 
 
-class AttentionKernels(Section):
-    """The attention kernels of a library. Which of its tiles it takes and into how many parts it splits a cache is the mapper's choice."""
+class AttentionTile(Section):
+    """What a block of a library's attention works on at a time. Masked rows and keys take its time too."""
 
-    tile_rows: Count
-    """Most query rows of a thread block, all heads of a group counted."""
-    tile_keys: Count
-    """Most keys of one step."""
+    head_dim: Count
+    """Widest head for which it was compiled."""
+    rows: Count
+    """Rows of queries; where heads that share keys are packed, all of theirs counted."""
+    keys: Count
+    bits: Literal[8, 16] | None = None
+    """Only for caches whose elements have so many; nothing: for any."""
+    queries: Count | None = None
+    """Only where no more rows of queries than these have the same keys; nothing: for any."""
+
+
+class AttentionKernels(Section):
+    """The attention kernels of a library. Into how many parts it splits a cache without a rule is the mapper's choice."""
+
+    tiles: list[AttentionTile] = Field(min_length=1)
+    """The first one that an attention keeps the limits of is taken."""
     resident: Count
     """Thread blocks on a core at a time."""
     lookups: CountOrNone = 0

@@ -9,10 +9,10 @@ from heapq import heapreplace
 from emu.errors import UnsupportedError
 from emu.kernels.cache_write import look_up, passed_over
 from emu.kernels.heads import Attention, Heads
-from emu.kernels.lang import Tensor, Tile, Tracer, Value, format_bytes, kernel
+from emu.kernels.lang import Tensor, Tile, Tracer, Value, View, format_bytes, kernel
 from emu.kernels.lang.tree import Block
 from emu.kernels.online import Online, Scratch, sum_format
-from emu.kernels.shard import Share, grid
+from emu.kernels.shard import grid
 
 OUT_BYTES = 16 << 10
 """Of one piece of the output on its way through the scratchpad; two are there at a time."""
@@ -61,12 +61,12 @@ class PrefillTiling:
 
 @dataclass(frozen=True)
 class Span:
-    """Key tiles of a query tile: tiles 0 .. full - 1 that every query sees, then `edge` (at least one), masked if `diag` is given.
+    """Key tiles of a query tile: tiles 0 .. full - 1 that every query sees, then `more` and a last one, masked if `diag` is given.
 
-    `diag` is how far the first edge tile lies behind the first query."""
+    `diag` is how far the first of these lies behind the first query."""
 
     full: Value
-    edge: int
+    more: Value
     diag: Value | None
 
     def shifted(self, e: Value, tile_kv: int) -> Value | None:
@@ -79,7 +79,7 @@ class _Rings:
 
     def __init__(self, k: Tracer, q: Heads, keys: Heads, values: Heads, s: Attention, t: PrefillTiling) -> None:
         rows = s.group * t.tile_q
-        self.scratch = Scratch(k, (s.group, t.tile_q), t.tile_kv, q.tensor.fmt, 1 if t.in_place else 2)
+        self.scratch = Scratch(k, (rows,), t.tile_kv, q.tensor.fmt, 1 if t.in_place else 2)
         self.k = k.ring("k", t.tile_kv * s.head_dim * format_bytes(keys.tensor.fmt), t.depth_kv)
         self.v = k.ring("v", t.tile_kv * s.head_dim * format_bytes(values.tensor.fmt), t.depth_kv)
         self.s = k.ring("s", rows * t.tile_kv * 4, t.depth_acc, "acc")
@@ -88,7 +88,7 @@ class _Rings:
 
 @dataclass(frozen=True)
 class _Queries:
-    """A tile of queries of the heads of one group, and the keys and values it passes."""
+    """A tile of queries, each with the heads of its group one after another as rows, and the keys and values it passes."""
 
     keys: Heads
     values: Heads
@@ -99,7 +99,8 @@ class _Queries:
     h: Value
     shared: Value
     valid: Value
-    rows: Tile
+    """Rows."""
+    rows: View
     state: Online
     begin: Block
 
@@ -110,9 +111,8 @@ class _Queries:
     def scores(self, k: Tracer, j: Value) -> Tile:
         """Scores of the j-th key tile."""
         s, t, count = self.shape, self.tiling, self.count(k, j)
-        shape, valid = (s.group, t.tile_q, t.tile_kv), (s.group, self.valid, count)
         key = k.fetch(self.keys.at(self.b, self.shared, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.k)[0]
-        scores = k.next(self.rings.s, shape, sum_format(self.rows.fmt), valid)
+        scores = k.next(self.rings.s, (s.group * t.tile_q, t.tile_kv), sum_format(self.rows.fmt), (self.valid, count))
         k.mm(scores, self.rows, key, bt=True)
         return scores
 
@@ -125,8 +125,9 @@ class _Queries:
         """The oldest probabilities, which are those of the j-th tile, times its values."""
         s, t, count = self.shape, self.tiling, self.count(k, j)
         value = k.fetch(self.values.at(self.b, self.shared, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.v)[0]
-        p = k.get(self.rings.scratch.p, (s.group, t.tile_q, t.tile_kv), self.rings.scratch.fmt, (s.group, self.valid, count))
-        shape, valid = (s.group, t.tile_q, s.head_dim), (s.group, self.valid, s.head_dim)
+        rows = s.group * t.tile_q
+        p = k.get(self.rings.scratch.p, (rows, t.tile_kv), self.rings.scratch.fmt, (self.valid, count))
+        shape, valid = (rows, s.head_dim), (self.valid, s.head_dim)
         ring = self.rings.pv
         product = k.resume(ring, self.begin, shape, valid) if t.in_place else k.next(ring, shape, sum_format(p.fmt), valid)
         k.mm(product, p, value)
@@ -145,17 +146,16 @@ class _Queries:
     def leave(self, k: Tracer, out: Heads, q0: Value) -> None:
         """The output, whole or in pieces."""
         s, t, fmt = self.shape, self.tiling, out.tensor.fmt
-        if not t.in_place:
-            o = k.tile((s.group, t.tile_q, s.head_dim), fmt, "work", 2, (s.group, self.valid, s.head_dim), "out")
-            self.state.result(o)
-            k.store(out.at(self.b, self.h * s.group, s.group, q0, t.tile_q, self.valid), o)
-            return
-        rows = t.piece_rows(s.group, s.head_dim, fmt)
-        for c in k.loop(t.tile_q // rows):
-            part = self.state.o[:, c * rows : c * rows + rows]
-            o = k.tile(part.shape, fmt, "sram", 2, part.extents, "out")
+        queries, space = (t.piece_rows(s.group, s.head_dim, fmt), "sram") if t.in_place else (t.tile_q, "work")
+        rows = queries * s.group
+        for c in k.loop(t.tile_q // queries):
+            part = self.state.o[c * rows : c * rows + rows]
+            o = k.tile(part.shape, fmt, space, 2, part.extents, "out")
             self.state.piece(o, c * rows, rows)
-            k.store(out.at(self.b, self.h * s.group, s.group, q0 + c * rows, rows, part.extents[1]), o)
+            first = q0 + c * queries
+            valid = _valid(k, s, first, queries)
+            by_head = o.reshape((queries, s.group, s.head_dim), (valid, s.group, s.head_dim))
+            k.store(_of_group(out, self.b, self.h, s, first, queries, valid), by_head)
 
 
 @kernel
@@ -167,27 +167,20 @@ def attention_prefill(
     t, s = tiling, shape
     if t.in_place and q.tensor.fmt == "int8":
         raise UnsupportedError("attention in place takes floating-point formats: sums of int8 products are no fp32 numbers")
-    per_block = _tiles_per_block(s, t)
-    tiles = min(per_block, -(-s.q_len // t.tile_q))
-    split_tiles = min(t.split_q, tiles)
-    shares = grid(
-        k, (s.batch, s.kv_heads, -(-s.q_len // (t.tile_q * per_block)), tiles),
-        (t.split_b, t.split_h, t.split_q // split_tiles, split_tiles), interleaved=(2, 3),
-    )
     rings = _Rings(k, q, keys, values, s, t)
     if table is not None and t.looks_ahead:
         look_up(k, table, 0, t.lookups)
-    for b, h, shared, block, tile, passed in _dealt(k, s, t, per_block) if t.dealt else _work(k, shares, t.resident):
+    for b, h, shared, q0, span, passed in _dealt(k, s, t) if t.dealt else _work(k, s, t):
         if table is not None:
             look_up(k, table, b, passed if t.looks_ahead else t.lookups + passed)
-        span = _span(s, t, block, tile, per_block)
-        q0 = (block * per_block + tile) * t.tile_q
-        valid = k.maximum(k.minimum(t.tile_q, s.q_len - q0), 0)
+        valid, many = _valid(k, s, q0, t.tile_q), s.group * t.tile_q
         depth, space = (1, "sram") if t.in_place else (2, "work")
-        rows = k.fetch(q.at(b, h * s.group, s.group, q0, t.tile_q, valid), depth, name="q", space=space)
-        state = Online(k, (s.group, t.tile_q), (s.group, valid), s.head_dim, s.softmax_scale, rings.scratch, t.in_place)
-        queries = _Queries(keys, values, s, t, rings, b, h, shared, valid, rows, state, k.block)
-        last = span.edge - 1
+        tile = k.fetch(_of_group(q, b, h, s, q0, t.tile_q, valid), depth, name="q", space=space)
+        valid_rows = k.maximum(k.minimum(many, (s.q_len - q0) * s.group), 0)
+        rows = tile.reshape((many, s.head_dim), (valid_rows, s.head_dim))
+        state = Online(k, (many,), (valid_rows,), s.head_dim, s.softmax_scale, rings.scratch, t.in_place, (t.tile_q, valid))
+        queries = _Queries(keys, values, s, t, rings, b, h, shared, valid_rows, rows, state, k.block)
+        last = span.more
         queries.weigh(k, queries.scores(k, span.full + last), span.shifted(last, t.tile_kv))
         for e in k.loop(last):
             queries.step(k, span.full + (last - 1) - e, span.shifted(last - 1 - e, t.tile_kv))
@@ -197,24 +190,42 @@ def attention_prefill(
         queries.leave(k, out, q0)
 
 
-_Place = tuple[Value, Value, Value, Value, Value, Value]
-"""Sequence, head, head of the keys, block of query tiles, query tile in it, and reads on the way there."""
+def _valid(k: Tracer, s: Attention, first: Value, queries: int) -> Value:
+    """How many of so many queries from the first there are."""
+    return k.maximum(k.minimum(queries, s.q_len - first), 0)
 
 
-def _work(k: Tracer, shares: list[Share], resident: int) -> Iterator[_Place]:
+def _of_group(heads: Heads, b: Value, h: Value, s: Attention, first: Value, queries: int, valid: Value) -> View:
+    """[queries, group, head_dim]: the heads of a group one after another, query by query."""
+    return heads.at(b, h * s.group, s.group, first, queries, valid).as_dims(1, 0, 2)
+
+
+_Place = tuple[Value, Value, Value, Value, Span, Value]
+"""Sequence, head, head of the keys, first query, its keys, and reads on the way there."""
+
+
+def _work(k: Tracer, s: Attention, t: PrefillTiling) -> Iterator[_Place]:
     """The loops over this core's sequences, heads (and those of their keys), blocks of query tiles, and query tiles in a block."""
-    b, h, block, tile = shares
-    for i in k.loop(b.count, resident=resident):
-        for j in k.loop(h.count, resident=resident):
-            for m in k.loop(block.count, resident=resident):
-                for n in k.loop(tile.count, resident=resident):
-                    yield b.unit(i), h.unit(j), h.unit(j), block.unit(m), tile.unit(n), 0
+    per_block = _tiles_per_block(s, t)
+    tiles = min(per_block, -(-s.q_len // t.tile_q))
+    split_tiles = min(t.split_q, tiles)
+    b, h, block, tile = grid(
+        k, (s.batch, s.kv_heads, -(-s.q_len // (t.tile_q * per_block)), tiles),
+        (t.split_b, t.split_h, t.split_q // split_tiles, split_tiles), interleaved=(2, 3),
+    )
+    for i in k.loop(b.count, resident=t.resident):
+        for j in k.loop(h.count, resident=t.resident):
+            for m in k.loop(block.count, resident=t.resident):
+                for n in k.loop(tile.count, resident=t.resident):
+                    at, there = block.unit(m), tile.unit(n)
+                    yield b.unit(i), h.unit(j), h.unit(j), (at * per_block + there) * t.tile_q, _span(s, t, at, there, per_block), 0
 
 
-def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterator[_Place]:
+def _dealt(k: Tracer, s: Attention, t: PrefillTiling) -> Iterator[_Place]:
     """The same, tile by tile, each to the core that is free first, a tile of keys taking one unit of time."""
     tiles = -(-s.q_len // t.tile_q)
-    keys = [min(-(-s.kv_len // t.tile_kv), -(-((n + 1) * t.tile_q + s.past) // t.tile_kv)) if s.causal else 1 for n in range(tiles)]
+    spans = [_keys_of(s, t, n) for n in range(tiles)]
+    keys = [full + edge for full, edge in spans]
     if t.ascending:
         work = [(b, h, n) for b in range(s.batch) for h in range(s.kv_heads) for n in range(tiles)]
     else:
@@ -226,13 +237,25 @@ def _dealt(k: Tracer, s: Attention, t: PrefillTiling, per_block: int) -> Iterato
     for b, h, n in work:
         at, core = free[0]
         heapreplace(free, (at + keys[n] + 1, core))
-        mine[core].append((b, h, h // t.sharing, n // per_block, n % per_block))
+        full, edge = spans[n]
+        mine[core].append((b, h, h // t.sharing, n, full, edge - 1))
     rounds = range(max(map(len, mine)))
-    tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(5)]
+    tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(6)]
     passed = [k.per_core([passed_over(t.scanned, m, r) for m in mine]) for r in rounds]
     for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
-        place = [k.lookup(i, table) for table in tables]
-        yield *place, k.lookup(i, passed) if t.scanned else 0  # type: ignore[misc]
+        b, h, shared, n, full, last = (k.lookup(i, table) for table in tables)
+        q0 = n * t.tile_q
+        diag = q0 + s.past - full * t.tile_kv if s.causal else None
+        yield b, h, shared, q0, Span(full, last, diag), k.lookup(i, passed) if t.scanned else 0
+
+
+def _keys_of(s: Attention, t: PrefillTiling, n: int) -> tuple[int, int]:
+    """Key tiles that every query of the n-th tile sees, and those behind them that some see: at least one."""
+    first = n * t.tile_q + s.past
+    last = min(first + t.tile_q, s.kv_len) if s.causal else s.kv_len
+    total = -(-last // t.tile_kv)
+    full = total - 1 if not s.causal else 0 if 0 < s.window < s.kv_len else min((first + 1) // t.tile_kv, total - 1)
+    return full, total - full
 
 
 def _tiles_per_block(s: Attention, t: PrefillTiling) -> int:
@@ -248,7 +271,7 @@ def _span(s: Attention, t: PrefillTiling, block: Value, tile: Value, per_block: 
     """Loop bounds of a query tile; the number of edge tiles is the same for all, at the price of empty ones past the end of the keys."""
     total = -(-s.kv_len // t.tile_kv)
     if not s.causal:
-        return Span(total - 1, 1, None)
+        return Span(total - 1, 0, None)
     if per_block == 1:
         seen = block * (t.tile_q // t.tile_kv)  # key tiles up to the first query, had there been no past
         full, count = s.past // t.tile_kv, -(-(t.tile_q + s.past) // t.tile_kv)
@@ -259,5 +282,5 @@ def _span(s: Attention, t: PrefillTiling, block: Value, tile: Value, per_block: 
         count = full + (1 if s.past % t.tile_kv == 0 else 2)
         shift = tile * t.tile_q
     if 0 < s.window < s.kv_len:
-        return Span(0, total, block * (per_block * t.tile_q) + tile * t.tile_q + s.past)
-    return Span(seen + full, count - full, shift + (s.past - full * t.tile_kv))
+        return Span(0, total - 1, block * (per_block * t.tile_q) + tile * t.tile_q + s.past)
+    return Span(seen + full, count - full - 1, shift + (s.past - full * t.tile_kv))

@@ -31,12 +31,15 @@ class Scratch:
 class Online:
     """State of one block of rows [.., rows]; all of it private to the vector engine except the probabilities.
 
-    `in_place`: scores are worked on where products left them, and products are summed in the accumulators themselves."""
+    `in_place`: scores are worked on where products left them, and products are summed in the accumulators themselves.
+    `queries`: as many as rows are of, each with the same number one after another, and how many of them are valid; nothing: a row each."""
 
     def __init__(
-        self, k: Tracer, rows: Sequence[int], valid: Sequence[Value], dim: int, scale: float, scratch: Scratch, in_place: bool = False
+        self, k: Tracer, rows: Sequence[int], valid: Sequence[Value], dim: int, scale: float, scratch: Scratch, in_place: bool = False,
+        queries: tuple[int, Value] | None = None,
     ) -> None:
         self.k, self.rows, self.valid, self.scale, self.scratch = k, tuple(rows), tuple(valid), scale, scratch
+        self.queries = queries
         self.in_place = in_place
         self.top = self._column("top")
         self.seen = self._column("seen")
@@ -57,7 +60,7 @@ class Online:
         scores = s if self.in_place else k.next(self.scratch.scores, s.shape, "fp32", s.valid)
         x: Tile = s
         if diag is not None:
-            k.mask(scores, s, diag, LOWEST, window)
+            k.mask(self._by_query(scores), self._by_query(s), diag, LOWEST, window)
             x = scores
         k.rmax(self.seen, x)
         k.mul(self.seen, self.seen, self.scale)
@@ -75,6 +78,13 @@ class Online:
         k.rsum(self.seen, p)
         k.mul(self.sum, self.sum, self.factor)
         k.add(self.sum, self.sum, self.seen)
+
+    def _by_query(self, tile: Tile) -> Tile | View:
+        """[rows, keys] as [rows of a query, queries, keys], in which a mask counts queries."""
+        if self.queries is None:
+            return tile
+        (most, valid), (rows, keys) = self.queries, tile.shape
+        return tile.reshape((most, rows // most, keys), (valid, rows // most, tile.valid[1])).as_dims(1, 0, 2)
 
     def add(self, product: Tile) -> None:
         """o = o * factor + p @ v, right after the step."""
@@ -98,5 +108,5 @@ class Online:
         self.k.div(out, self.o, self.sum)
 
     def piece(self, out: Tile | View, first: Value, count: int) -> None:
-        """out = o / sum of `count` rows from `first`, of every group."""
-        self.k.div(out, self.o[:, first : first + count], self.sum[:, first : first + count])
+        """out = o / sum of `count` rows from `first`."""
+        self.k.div(out, self.o[first : first + count], self.sum[first : first + count])

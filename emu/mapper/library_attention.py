@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emu.chip.schema import Chip
-from emu.chip.surroundings import AttentionKernels, DecodeKernels, SplitRule
+from emu.chip.surroundings import AttentionKernels, AttentionTile, DecodeKernels, SplitRule
 from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
@@ -23,7 +23,7 @@ from emu.machine import Machine, Run, timed
 from emu.mapper.area import Area, block_columns
 from emu.mapper.library import shortest_s
 from emu.mapper.lower import shape_of
-from emu.mapper.tilings import decode_block_keys, prefill_tilings, row_tiling
+from emu.mapper.tilings import decode_block_keys, prefill_block_tiling, row_tiling
 from emu.models import Attention
 from isa import Program
 
@@ -102,21 +102,32 @@ def _run_smallest(chip: Chip, fmt: str, kernels: AttentionKernels, dim: int, fid
 
 
 def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
-    """What the library might choose: tiles of its size that fit, a cache split up to its limit."""
+    """What the library might choose: its tile, or the largest part of it that fits, and a cache split up to its limit."""
     op, area = call.op, _area(chip)
     if op.q_len == 1:
         return _decode_tilings(chip, area, call, kernels)
     sharing = 1 if kernels.packed else op.q_heads // op.kv_heads
     op = replace(op, kv_heads=op.kv_heads * sharing)
-    most, in_place = max(kernels.tile_rows, op.q_heads // op.kv_heads), chip.core.acc.work and call.kv_fmt != "int8"
-    found = prefill_tilings(chip, area, op, call.fmt, call.kv_fmt, in_place, (most, kernels.tile_keys))
-    largest = max(found, key=lambda t: (t.tile_q, t.tile_kv))
+    tile, in_place = tile_of(kernels, op, call.kv_fmt), chip.core.acc.work and call.kv_fmt != "int8"
+    found = prefill_block_tiling(chip, area, op, call.fmt, call.kv_fmt, in_place, (tile.rows, tile.keys))
     how: dict[str, Any] = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order", "ascending")}
     how["scanned"] = _scanned(op, kernels)
     if kernels.together is not None:
         head = 2 * op.kv_len * op.head_dim * format_bytes(call.kv_fmt)
         how["section"] = max(1, int(kernels.together) // head) * sharing
-    return [replace(largest, dealt=True, sharing=sharing, **how)]
+    return [replace(found, dealt=True, sharing=sharing, **how)]
+
+
+def tile_of(kernels: AttentionKernels, op: Attention, kv_fmt: str) -> AttentionTile:
+    """The library's tile for an attention.
+
+    Raises UnsupportedError if it has none for such heads."""
+    rows, bits = op.q_len * (op.q_heads // op.kv_heads), 8 * format_bytes(kv_fmt)
+    for tile in kernels.tiles:
+        if op.head_dim <= tile.head_dim and tile.bits in (None, bits) and rows <= (tile.queries or rows):
+            return tile
+    widest = max(tile.head_dim for tile in kernels.tiles)
+    raise UnsupportedError(f"the stack has no attention kernel for heads of {op.head_dim} in {kv_fmt}; its widest is {widest} (see its tiles)")
 
 
 def _area(chip: Chip) -> Area:
@@ -127,7 +138,7 @@ def _area(chip: Chip) -> Area:
 
 def _of_decode(kernels: AttentionKernels) -> DecodeKernels:
     """How the library decodes: as it prefills, where nothing else is said."""
-    return kernels.decode or DecodeKernels(tile_keys=kernels.tile_keys, resident=kernels.resident)
+    return kernels.decode or DecodeKernels(resident=kernels.resident)
 
 
 def _scanned(op: Attention, kernels: AttentionKernels) -> int:
@@ -145,11 +156,12 @@ def _under_way(chip: Chip, kernels: AttentionKernels, elements: int, fmt: str, t
 def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     """With the cache in as many parts as the library's rule says, or in each number that it might try."""
     op, how = call.op, _of_decode(kernels)
+    tile = tile_of(kernels, op, call.kv_fmt)
     items, keys = op.batch * op.kv_heads, op.kv_len - op.first_key
     if kernels.split_grouped and op.q_heads == op.kv_heads:
         splits = [1]
     elif how.rule is not None:
-        splits = [parts_by_rule(how.rule, items, chip.core_count, keys, kernels.split_limit)]
+        splits = [parts_by_rule(how.rule, items, chip.core_count, -(-keys // tile.keys), kernels.split_limit)]
     else:
         spare = min(kernels.split_limit, -(-chip.core_count // items))
         splits = sorted({1, *(s for s in (2, 4, 8, 16, spare) if s <= spare and s * 2 <= -(-keys // 8))})
@@ -157,16 +169,16 @@ def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernel
     found: list[Tiling] = []
     for split in splits:
         turns = 2 * min(how.resident, blocks) if how.in_turn else 0
-        t = DecodeBlocks(how.tile_keys, split, how.resident, kernels.lookups, _scanned(op, kernels), how.rows, turns)
+        t = DecodeBlocks(tile.keys, split, how.resident, kernels.lookups, _scanned(op, kernels), tile.rows, turns)
         t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t))
         found.append(replace(t, split_kv=t.parts(keys)))
     return found
 
 
-def parts_by_rule(rule: SplitRule, items: int, cores: int, keys: int, most: int) -> int:
-    """Parts as long as a core's share of all blocks; or the fewest whose last wave is about as full as the best number's, where a number
+def parts_by_rule(rule: SplitRule, items: int, cores: int, blocks: int, most: int) -> int:
+    """`blocks`: tiles of keys. Parts as long as a core's share of all blocks; or the fewest whose last wave is about as full as the best number's, where a number
     that makes no part shorter is not looked at."""
-    places, blocks = cores * rule.per_core, -(-keys // rule.keys)
+    places = cores * rule.per_core
     if rule.spread:
         return min(most, -(-blocks // math.ceil(blocks * items * rule.spread / places)))
     if items >= rule.enough * places:

@@ -116,31 +116,45 @@ def _lacking(chip: Chip, area: Area, operands: int, work: int, acc: int) -> str:
     return f"{sram} bytes of scratchpad ({area.free_bytes} free) and {registers} of accumulators ({chip.core.acc.capacity_bytes})"
 
 
-def prefill_tilings(
-    chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, in_place: bool = False, most: tuple[int, int] | None = None
-) -> list[PrefillTiling]:
-    """The sizes that fit, larger tiles first; grids that give every core queries. `in_place` where kernels work so on this chip;
-    `most`: rows of queries, all heads of a group counted, and keys of a tile."""
-    group, (most_rows, most_keys) = op.q_heads // op.kv_heads, most or (1 << 30, 1 << 30)
+def prefill_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> list[PrefillTiling]:
+    """The sizes that fit, the quickest by reckoning first, on grids that give every core queries."""
     found: list[PrefillTiling] = []
     split_b, split_h, split_q = deal(chip.core_count, op.batch, op.kv_heads, _ceil(op.q_len, 8))
+    share = _ceil(op.q_len, split_q)
     for tile_kv in (512, 256, 128, 64, 32, 16, 8):
         for tile_q in (256, 128, 64, 32, 16, 8, *SCANT_QUERIES):
-            share = _ceil(op.q_len, split_q)
-            if not most and (tile_kv > 8 and tile_kv >= 2 * op.kv_len or tile_q > 8 and tile_q >= 2 * share):
-                continue  # a library's tiles stay as they are
-            if found and tile_q in SCANT_QUERIES or tile_q * group > most_rows or tile_kv > most_keys:
+            if tile_kv > 8 and tile_kv >= 2 * op.kv_len or tile_q > 8 and tile_q >= 2 * share:
+                continue
+            if found and tile_q in SCANT_QUERIES:
                 continue
             tiling = PrefillTiling(tile_q, tile_kv, split_b, split_h, _fitting(split_q, _ceil(op.q_len, tile_q), tile_q, tile_kv))
-            fitting = (_in_place if in_place else _pipelined)(chip, area, op, q_fmt, kv_fmt, tiling)
+            fitting = _pipelined(chip, area, op, q_fmt, kv_fmt, tiling)
             if fitting is not None:
                 found.append(fitting)
     if not found:
-        need = _lacking(chip, area, *_prefill_bytes(op, q_fmt, kv_fmt, 1, 8))
-        heads = f"{op.q_heads} heads of {op.head_dim}"
-        raise CapacityError(f"attention with {heads} does not fit a core of {chip.name}: the smallest tile needs {need}")
+        raise _too_wide(chip, area, op, q_fmt, kv_fmt)
     cycles = {t: _prefill_cycles(chip, op, t) for t in found}
     return sorted(found, key=lambda t: (cycles[t], -t.tile_kv, -t.tile_q))
+
+
+def prefill_block_tiling(
+    chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, in_place: bool, tile: tuple[int, int]
+) -> PrefillTiling:
+    """A tile of so many rows of queries, all heads of a group counted, and keys; of half as many where a core holds no more, and so on."""
+    tile_q, keys = max(1, tile[0] // (op.q_heads // op.kv_heads)), tile[1]
+    fitting = _in_place if in_place else _pipelined
+    while keys:
+        found = fitting(chip, area, op, q_fmt, kv_fmt, PrefillTiling(tile_q, keys))
+        if found is not None:
+            return found
+        keys //= 2
+    raise _too_wide(chip, area, op, q_fmt, kv_fmt)
+
+
+def _too_wide(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) -> CapacityError:
+    need = _lacking(chip, area, *_prefill_bytes(op, q_fmt, kv_fmt, 1, 8))
+    heads = f"{op.q_heads} heads of {op.head_dim}"
+    return CapacityError(f"attention with {heads} does not fit a core of {chip.name}: the smallest tile needs {need}")
 
 
 def _pipelined(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, t: PrefillTiling) -> PrefillTiling | None:
@@ -201,11 +215,13 @@ def _decode_block_bytes(op: Attention, fmt: str, t: DecodeBlocks, tile_kv: int) 
 
 
 def decode_block_keys(chip: Chip, area: Area, op: Attention, fmt: str, t: DecodeBlocks) -> int:
-    """Keys of a tile of decode in blocks: the most, up to `t`'s, that fit a core."""
-    for tile_kv in (n for n in (512, 256, 128, 64, 32, 16, 8) if n <= max(8, t.tile_kv)):
+    """Keys of a tile of decode in blocks: those of `t`, or half as many where a core holds no more, and so on."""
+    tile_kv = t.tile_kv
+    while tile_kv:
         if _fits(chip, area, *_decode_block_bytes(op, fmt, t, tile_kv)):
             return tile_kv
-    need = _lacking(chip, area, *_decode_block_bytes(op, fmt, t, 8))
+        tile_kv //= 2
+    need = _lacking(chip, area, *_decode_block_bytes(op, fmt, t, 1))
     raise CapacityError(f"decode attention does not fit a core of {chip.name}: the smallest tile needs {need}")
 
 

@@ -45,8 +45,8 @@ def prefill(shape: Attention, tiling: PrefillTiling, both: bool = False) -> None
 @pytest.mark.parametrize("tiles", [(8, 8), (16, 8), (8, 16), (8, 32)])
 @pytest.mark.parametrize("lengths", [(1, 1), (7, 7), (8, 8), (9, 9), (33, 33), (16, 24), (5, 40), (9, 23)])
 def test_prefill_lengths(causal, tiles, lengths):
-    for in_place in (False, True):
-        prefill(Attention(1, 2, 2, 8, *lengths, causal), PrefillTiling(*tiles, 1, 2, 2, in_place=in_place))
+    for in_place, group in ((False, 1), (False, 2), (True, 2)):
+        prefill(Attention(1, 2, group, 8, *lengths, causal), PrefillTiling(*tiles, 1, 2, 2, in_place=in_place))
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)

@@ -8,6 +8,7 @@ from functools import cache
 from emu.errors import ProgramError
 from emu.kernels.lang.descriptors import DESCRIPTORS, Access, Place, Table
 from emu.kernels.lang.expr import Expr, Index, Looked, Value
+from emu.kernels.lang.memory import Tile
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan, Token
 from emu.kernels.lang.tree import Block, Loop, Op, Region, tile_of
@@ -58,6 +59,7 @@ class Emitter:
         self.neighbour = neighbour
         self.number = number
         self.known = _defaults().copy()  # what fields hold
+        self._begun: dict[Tile, int] = {}  # the descriptor of the first product into a generation
         self._used: set[Loop] = set()
         self._looked: dict[Loop, dict[Looked, None]] = {}
         self.plan = Plan()
@@ -153,7 +155,11 @@ class Emitter:
     def _add_up(self, op: Op, access: Access, code: Code) -> None:
         """Later pieces of a product add to a sum that its first piece may have begun under another descriptor."""
         tile, desc = tile_of(op.uses[0].view), access.destination
-        if tile is not None and tile.since is not None and desc is not None and desc.toggles and op not in self.plan.first_mm:
+        if tile is None or desc is None:
+            return
+        if op in self.plan.first_mm:
+            self._begun[tile] = desc.number
+        elif desc.toggles and (tile.since is not None or self._begun.get(tile) != desc.number):
             code.set(op.line, (desc.number, "accumulate"), 1)
 
     def _accumulate(self, op: Op, access: Access, code: Code) -> None:
