@@ -19,7 +19,7 @@ static int prepare_streams(emu_machine *m) {
   if (posix_memalign(&streams, 64, (size_t)n * sizeof *m->streams)) return -1;
   m->streams = streams;
   m->flows = emu_lines((size_t)n * sizeof *m->flows);
-  m->touches = m->c.cache_bytes > 0 ? calloc((size_t)n, sizeof *m->touches) : NULL;
+  m->touches = m->c.tiers > 0 ? calloc((size_t)n, sizeof *m->touches) : NULL;
   m->active = calloc((size_t)n, sizeof *m->active);
   m->pending = calloc((size_t)n, sizeof *m->pending);
   m->work = calloc((size_t)n * 2, sizeof *m->work);

@@ -224,6 +224,22 @@ static int64_t rounded(const emu_machine *m, const emu_extent *x) {
   return x->runs * (emu_ceil_div(x->run, m->c.access_bytes) * m->c.access_bytes);
 }
 
+/* Descriptors of a transfer: each contiguous run is cut into pieces, which the engines of the core share; a piece costs its engine a fixed
+   time beside that of its bytes. */
+static int64_t by_descriptors(const emu_machine *m, const emu_plan *p) {
+  const emu_config *c = &m->c;
+  if ((c->dma_engines <= 1 && !c->dma_piece_cycles) || !p->bytes) return INT64_MAX;
+  int64_t pieces = 0, longest = 0;
+  for (int j = 0; j < 2; j++) {
+    const emu_extent *x = &p->x[j];
+    const int64_t again = x->bytes ? p->bytes / x->bytes : 1, cut = c->dma_piece ? emu_ceil_div(x->run, c->dma_piece) : 1, n = x->runs * again * cut;
+    if (n > pieces) pieces = n, longest = emu_ceil_div(x->run, cut);
+  }
+  const int64_t each = c->dma_piece_cycles * c->period_fs + (int64_t)((__int128)longest * c->dma_engines * c->period_fs / c->dma_bytes_per_clk);
+  const int64_t rounds = emu_ceil_div(pieces, c->dma_engines);
+  return each > EMU_TIME_MAX / rounds ? 1 : emu_rate_of(p->moved, rounds * each);
+}
+
 static int dma_path(emu_machine *m, emu_stream *s, emu_plan *p) {
   const emu_config *c = &m->c;
   const char *split = "one DMA instruction moves at most 16 MiB: split it";
@@ -237,10 +253,11 @@ static int dma_path(emu_machine *m, emu_stream *s, emu_plan *p) {
   const int hbm = to == EMU_SP_HBM || from == EMU_SP_HBM, shared = to == EMU_SP_SHARED || from == EMU_SP_SHARED;
   p->via = hbm ? VIA_HBM : shared ? VIA_SHARED : VIA_NONE; /* NoC when the cores differ */
   p->latency_fs = hbm ? c->hbm_latency_fs : shared ? c->shared_latency_fs : c->sram_latency * c->period_fs;
-  p->cached = !m->cache || p->indexed || (to == EMU_SP_HBM && from == EMU_SP_HBM) ? 0 : from == EMU_SP_HBM ? 1 : to == EMU_SP_HBM ? 2 : 0;
+  p->cached = !m->cache || p->indexed || (to == EMU_SP_HBM && from == EMU_SP_HBM) ? PASS_NONE : from == EMU_SP_HBM ? PASS_READ : to == EMU_SP_HBM ? PASS_WRITE : PASS_NONE;
   p->moved = p->bytes;
   if (from == EMU_SP_HBM) p->moved = p->read;
   if (to == EMU_SP_HBM) p->moved = from == EMU_SP_HBM ? p->read + p->write : p->write; /* within device memory: there and back */
+  p->most = by_descriptors(m, p);
   return p->moved > EMU_TRANSFER_MAX ? emu_fail(m, s, E_TRANSFER, split, p->moved, EMU_TRANSFER_MAX) : 0;
 }
 
