@@ -1,0 +1,69 @@
+"""What a chip's memory does to a program: latency and bandwidth by footprint, bandwidth by bytes in flight and by descriptors.
+
+Each figure is the difference of two runs of a program of `emu/kernels/probes.py`, one longer than the other: what starting costs and what a
+first pass finds cold is in both."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from emu.chip.schema import Chip
+from emu.kernels import probes
+from emu.machine import Machine, Run
+
+SMALL, LARGE = 4 << 10, 16 << 10
+"""Bytes of a tile of the bandwidth sweep."""
+
+
+@lru_cache(2)
+def _ring(footprint_bytes: int):  # type: ignore[no-untyped-def]
+    return probes.ring(footprint_bytes)
+
+
+def load_latency_s(chip: Chip, footprint_bytes: int) -> float:
+    """Seconds of one load of a pointer chase through so many bytes (whole lines), when it has passed all of them before."""
+    footprint = max(probes.LINE, footprint_bytes // probes.LINE * probes.LINE)
+    once = footprint // probes.LINE
+    ring = _ring(footprint)
+    short, long = (Machine(chip).run(probes.chase(footprint, n * once), {"ring": ring}, values=False).end_fs for n in (1, 2))
+    return (long - short) / once / 1e15
+
+
+def _shape(chip: Chip, footprint_bytes: int) -> tuple[int, int]:
+    """Bytes of a tile, and tiles: near the footprint, so many more than a multiple of the cores that each time round a tile is read on
+    another die."""
+    cores = chip.core_count
+    dies = next((s.count for s in chip.scopes if s.name == "die"), 2)
+    tile = LARGE if footprint_bytes >= 4 * cores * LARGE else SMALL
+    return tile, max(0, round(footprint_bytes / tile / cores - 1 / dies)) * cores + cores // dies
+
+
+def read_bandwidth(chip: Chip, footprint_bytes: int) -> tuple[float, int]:
+    """Bytes per second that all cores together read of so many bytes that all of them use, and the bytes it really was (whole tiles)."""
+    tile, tiles = _shape(chip, footprint_bytes)
+    dies = next((s.count for s in chip.scopes if s.name == "die"), 1)
+    held = sum(level.capacity_bytes * dies for level in chip.levels if level.scope == "die")
+    rounds = dies if tiles * tile <= 2 * held else 1  # until each die has read what it can hold
+    first = -(-rounds * tiles // chip.core_count) + 1
+    more = max(16, first)
+    ends = [Machine(chip).run(probes.sweep(chip.core_count, tile, tiles, n), values=False).end_fs for n in (first, first + more)]
+    return more * tile * chip.core_count * 1e15 / (ends[1] - ends[0]), tile * tiles
+
+
+def window_bandwidth(chip: Chip, tile_bytes: int, depth: int, each: int = 16) -> float:
+    """Bytes per second of all cores together, each with `depth` transfers of so many bytes under way, from device memory."""
+    ends = [Machine(chip).run(probes.window(chip.core_count, tile_bytes, depth, n), values=False).end_fs for n in (each, 2 * each)]
+    return each * tile_bytes * chip.core_count * 1e15 / (ends[1] - ends[0])
+
+
+def partition_run(chip: Chip, row_bytes: int, each: int) -> Run:
+    """Blocks of a row for each partition of the scratchpad, one after the other, into one core: a run with its records."""
+    parts = chip.core.sram.partitions
+    program = probes.partitions(parts, row_bytes, chip.core.sram.capacity_bytes // parts, each)
+    return Machine(chip).run(program, values=False, trace=True)
+
+
+def partition_bandwidth(chip: Chip, row_bytes: int, each: int = 8) -> float:
+    """Bytes per second of one core that reads such blocks."""
+    ends = [partition_run(chip, row_bytes, n).end_fs for n in (each, 2 * each)]
+    return each * row_bytes * chip.core.sram.partitions * 1e15 / (ends[1] - ends[0])
