@@ -153,9 +153,10 @@ void emu_fluid_restore(emu_machine *m) {
   for (int64_t j = 0; j < n; j++) enter(m, m->active[j]);
 }
 
-/* The stream of a scalar load has waited for it. */
+/* The stream of a scalar load has waited for it; its bytes move within the latency, unless others leave them too little. */
 static int finish_load(emu_machine *m, emu_stream *s, const emu_flow *f) {
-  s->t = emu_align(m, m->now + f->latency_fs);
+  const int64_t back = f->start + f->latency_fs;
+  s->t = emu_align(m, back > m->now ? back : m->now);
   if (s->t > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
   s->started = 1;
   emu_charge(m, s, f->late, s->t, f->late);

@@ -277,7 +277,7 @@ void emu_clock_join(emu_machine *m, emu_stream *s, const uint32_t *c);
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i);
-int emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i);
+void emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i);
 void emu_bound_flow(emu_machine *m, emu_flow *f);
 int64_t emu_rate_of(int64_t bytes, int64_t fs);
 /* fluid.c: fair sharing */

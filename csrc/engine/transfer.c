@@ -203,7 +203,7 @@ void emu_bound_flow(emu_machine *m, emu_flow *f) {
 }
 
 /* A scalar load waits for its place in the memory: behind the data of transfers that its stream has begun, then for the way there and back. */
-int emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i) {
+void emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i) {
   emu_flow *f = &m->flows[s->id];
   const int64_t at = s->t > m->now ? s->t : m->now, bytes = m->c.access_bytes;
   *f = (emu_flow){.start = emu_align(m, at), .via = VIA_HBM, .stream = s->id, .bytes = bytes, .latency_fs = m->c.hbm_latency_fs,
@@ -219,7 +219,6 @@ int emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i) {
   }
   s->state = ON_QUEUE;
   emu_fluid_submit(m, s->id);
-  return 0;
 }
 
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i) {

@@ -13,6 +13,8 @@ from emu.machine import Machine, Run
 
 SMALL, LARGE = 4 << 10, 16 << 10
 """Bytes of a tile of the bandwidth sweep."""
+LONG = 256
+"""Tiles that a core reads at least while it is timed: the ends of the two runs differ by less than a percent of that."""
 
 
 @lru_cache(2)
@@ -45,7 +47,7 @@ def read_bandwidth(chip: Chip, footprint_bytes: int) -> tuple[float, int]:
     held = sum(level.capacity_bytes * dies for level in chip.levels if level.scope == "die")
     rounds = dies if tiles * tile <= 2 * held else 1  # until each die has read what it can hold
     first = -(-rounds * tiles // chip.core_count) + 1
-    more = max(16, first)
+    more = max(LONG, first)
     ends = [Machine(chip).run(probes.sweep(chip.core_count, tile, tiles, n), values=False).end_fs for n in (first, first + more)]
     return more * tile * chip.core_count * 1e15 / (ends[1] - ends[0]), tile * tiles
 
