@@ -70,7 +70,7 @@ class Dma(Section):
     """Engines of a core that share the pieces of each transfer, each with its part of the bandwidth."""
     piece_bytes: Bytes = 0
     """Most contiguous bytes of one descriptor; a longer run is cut. 0: a run is one piece, however long."""
-    piece_cycles: Cycles = 0
+    overhead_cycles: Cycles = 0
     """What a piece costs its engine beside the time of its bytes."""
 
 

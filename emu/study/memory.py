@@ -5,9 +5,11 @@ first pass finds cold is in both."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from emu.chip.schema import Chip
+from emu.errors import UnsupportedError
 from emu.kernels import probes
 from emu.machine import Machine, Run
 
@@ -58,14 +60,48 @@ def window_bandwidth(chip: Chip, tile_bytes: int, depth: int, each: int = 16) ->
     return each * tile_bytes * chip.core_count * 1e15 / (ends[1] - ends[0])
 
 
-def partition_run(chip: Chip, row_bytes: int, each: int) -> Run:
-    """Blocks of a row for each partition of the scratchpad, one after the other, into one core: a run with its records."""
+def _blocks(chip: Chip, row_bytes: int, each: int) -> Run:
+    """Blocks of a row for each partition of the scratchpad into one core, one after the other: a run with its records."""
     parts = chip.core.sram.partitions
+    if not parts:
+        raise UnsupportedError(f"{chip.name}: its scratchpad has no partitions (core.sram.partitions), which this probe fills row by row")
     program = probes.partitions(parts, row_bytes, chip.core.sram.capacity_bytes // parts, each)
     return Machine(chip).run(program, values=False, trace=True)
 
 
 def partition_bandwidth(chip: Chip, row_bytes: int, each: int = 8) -> float:
     """Bytes per second of one core that reads such blocks."""
-    ends = [partition_run(chip, row_bytes, n).end_fs for n in (each, 2 * each)]
+    ends = [_blocks(chip, row_bytes, n).end_fs for n in (each, 2 * each)]
     return each * row_bytes * chip.core.sram.partitions * 1e15 / (ends[1] - ends[0])
+
+
+def block_s(chip: Chip, row_bytes: int) -> float:
+    """Seconds in which the bytes of one block move."""
+    (first,) = [r for r in _blocks(chip, row_bytes, 1).records() if r.stream == "ld0"]
+    return (first.end_fs - first.start_fs) / 1e15
+
+
+def start_s(chip: Chip, row_bytes: int) -> float:
+    """Seconds from the end of the instruction whose semaphore a transfer waits for to its first byte."""
+    records = _blocks(chip, row_bytes, 1).records()
+    signalled, begun = (next(r for r in records if r.stream == stream) for stream in ("vec", "ld0"))
+    return (begun.start_fs - signalled.end_fs) / 1e15
+
+
+def issue_s(chip: Chip, row_bytes: int) -> float:
+    """Seconds from one transfer of a queue to the next, where their bytes do not hold them up."""
+    begun = [r.start_fs for r in _blocks(chip, row_bytes, 9).records() if r.stream == "ld0"]
+    return (begun[-1] - begun[0]) / (len(begun) - 1) / 1e15
+
+
+def _window(chip: Chip, in_flight_bytes: int) -> float:
+    """Two transfers of half the bytes each; one of 512 B, which is TMA's shortest row."""
+    depth = 2 if in_flight_bytes > 512 else 1
+    return window_bandwidth(chip, in_flight_bytes // depth, depth)
+
+
+PROBES: dict[str, Callable[[Chip, int], float]] = {
+    "chase": load_latency_s, "sweep": lambda chip, size: read_bandwidth(chip, size)[0], "window": _window, "partitions": partition_bandwidth,
+    "block": block_s, "start": start_s, "issue": issue_s,
+}  # fmt: skip
+"""By name: seconds, or bytes per second, of a chip at the bytes that the probe is about."""
