@@ -8,7 +8,7 @@
 #include "machine.h"
 
 #define SHARED INT64_C(-1) /* a slot's rate: that of the pool */
-struct emu_slot { uint64_t end; int64_t limit, rate; int32_t stream, core; }; /* end: a time, or a count of the pool */
+struct emu_slot { uint64_t end; int64_t limit, rate; int32_t stream, core, engine, unit; }; /* end: a time, or a count of the pool; engine: no transfer; unit: its sram_unit */
 
 int emu_fluid_prepare(emu_machine *m) {
   const int64_t n = m->c.cores * EMU_STREAM_COUNT, alone = (int64_t)((__int128)m->c.dma_bytes_per_clk * EMU_UNITS / m->c.period_fs);
@@ -37,9 +37,32 @@ void emu_fluid_submit(emu_machine *m, int stream) {
 }
 
 /* What it can take by itself: transfers of one core share its port. */
-static inline int64_t own_rate(const emu_machine *m, const emu_slot *x) {
+static inline int64_t at_port(const emu_machine *m, const emu_slot *x) {
   const int64_t share = m->port_share[m->port_users[x->core]];
-  return x->limit < share || m->c.ideal ? x->limit : share;
+  return x->limit < share || m->c.ideal || x->engine ? x->limit : share;
+}
+
+/* And what is on its scratchpad shares that. */
+static inline int64_t own_rate(const emu_machine *m, const emu_slot *x) {
+  const int64_t rate = at_port(m, x);
+  if (!m->sram_level || !x->unit || m->c.ideal) return rate;
+  const int64_t level = m->sram_level[x->core] / x->unit;
+  return rate < level ? rate : level > 0 ? level : 1;
+}
+
+static void share_scratchpads(emu_machine *m) {
+  for (int64_t core = 0; core < m->c.cores; core++) {
+    int64_t wants[EMU_STREAM_COUNT];
+    int n = 0;
+    for (int via = 0; via < m->vias; via++)
+      for (int64_t j = 0; j < m->pools[via].n; j++) {
+        const emu_slot *x = &m->pools[via].slots[j];
+        if (x->core != core || !x->unit) continue;
+        const int64_t rate = at_port(m, x);
+        wants[n++] = rate > INT64_MAX / 4 / x->unit ? INT64_MAX / 4 : rate * x->unit;
+      }
+    m->sram_level[core] = emu_sram_fill(m->sram_rate, wants, n);
+  }
 }
 
 /* Water-filling: whoever cannot use an equal share of what is left keeps its own rate; the others share the rest. Nobody: INT64_MAX. */
@@ -109,6 +132,7 @@ static int64_t next_of(const emu_machine *m, const emu_pool *p) {
 
 static void set_rates(emu_machine *m) {
   m->next_finish = INT64_MAX;
+  if (m->sram_level) share_scratchpads(m);
   for (int via = 0; via < m->vias; via++) {
     if (!m->pools[via].n) continue;
     set_pool(m, via);
@@ -122,9 +146,10 @@ static void enter(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   emu_pool *p = &m->pools[f->via];
   const int32_t core = stream / EMU_STREAM_COUNT;
-  p->slots[p->n++] = (emu_slot){0, m->c.ideal ? f->alone : f->limit, 0, stream, core};
+  const int32_t engine = f->cached == PASS_ENGINE;
+  p->slots[p->n++] = (emu_slot){0, m->c.ideal ? f->alone : f->limit, 0, stream, core, engine, (int32_t)f->sram_unit};
   p->open += m->weight[core];
-  m->port_users[core]++;
+  m->port_users[core] += !engine;
   f->since = m->now;
   f->held = 0;
   m->nactive++;
@@ -169,6 +194,7 @@ static int finish(emu_machine *m, emu_flow *f) {
   const int64_t end = m->now;
   int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
   if (f->cached == PASS_LOAD) return finish_load(m, s, f);
+  if (f->cached == PASS_ENGINE) return emu_sram_finish(m, s, f);
   const int shared = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : f->via == VIA_HBM ? CAUSE_DRAM_BANDWIDTH : CAUSE_SHARED;
   /* What made it take so long: the resource that all share, or else its core's port or its own limit. */
   s->nature = f->squeezed > (end - f->start) / 2 ? shared : f->own;
@@ -214,7 +240,7 @@ static int advance(emu_machine *m, int64_t next) {
       }
       settle(m, p, x);
       p->open -= m->weight[x->core];
-      m->port_users[x->core]--;
+      m->port_users[x->core] -= !x->engine;
       done[n++] = x->stream;
     }
     if (next >= m->next_finish) p->n = keep;
@@ -299,7 +325,7 @@ static int through_cache(emu_machine *m, emu_flow *f) {
 static int start_one(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   int rc;
-  if (f->cached && f->bytes && m->cache && (rc = through_cache(m, f)) < 0) return rc;
+  if (f->cached && f->cached != PASS_ENGINE && f->bytes && m->cache && (rc = through_cache(m, f)) < 0) return rc;
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
   enter(m, stream);

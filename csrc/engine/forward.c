@@ -45,6 +45,7 @@ int emu_forward_prepare(emu_machine *m) {
   f->ncounters = (m->folded ? m->c.cores : 1) * m->nlabels * COUNTERS;
   f->nlabel_stalls = m->nlabels * EMU_STREAM_COUNT * CAUSES;
   for (int k = 0; k < EMU_STREAM_COUNT; k++) f->nstreams += m->words[k] ? m->c.cores : 0;
+  if (m->sram_level) m->c.forward = 0; /* an engine's end is then not known when it begins */
   if (!m->c.forward) emu_forward_free(m);
   return 0;
 }

@@ -154,6 +154,7 @@ typedef struct {
   int64_t m, n, k, rep;      /* mm */
   int64_t stream, load, port, macs, padded;
   int64_t fetched[3];        /* vec and mm: bytes over the ports */
+  int64_t bank;              /* vec: clocks of `port` that conflicts of banks cost */
   emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
   int64_t block;
   int64_t elements, work;    /* vec */
@@ -174,8 +175,9 @@ typedef struct {
   int64_t squeezed;          /* time for which it was, until `since` */
   int32_t pc, label, signal, cached; /* cached: what passes the caches, an emu_pass */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
+  int64_t planned, sram_unit; /* an engine instruction's end; bytes of the scratchpad's for one of its own, 0: it is not on it */
 } __attribute__((aligned(64))) emu_flow;
-enum emu_pass { PASS_NONE, PASS_READ, PASS_WRITE, PASS_LOAD }; /* PASS_LOAD: a scalar load, which its stream waits for */
+enum emu_pass { PASS_NONE, PASS_READ, PASS_WRITE, PASS_LOAD, PASS_ENGINE }; /* PASS_LOAD: a scalar load, which its stream waits for; PASS_ENGINE: no transfer, sram.c */
 /* Where the bytes of an access come from or stay: from[t] in tier t, from[tiers] in device memory; written: what had to leave for it. */
 typedef struct { int64_t from[EMU_TIERS + 1], written; } emu_found;
 typedef struct emu_slot emu_slot;
@@ -221,6 +223,7 @@ typedef struct emu_machine {
   int32_t vias, tier_via[EMU_TIERS]; /* pools in use; the pool of a tier's first instance, VIA_NONE: its bandwidth is its cores' ports' */
   emu_pool pools[VIAS];
   int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, capacity[VIAS], port_share[EMU_STREAM_COUNT + 1], dma_rate, little_latency, little_rate; int rates_stale;
+  int64_t sram_rate, *sram_level; /* if engines share a scratchpad: what it gives, what each may take of it on a core (sram.c) */
   int64_t total_bytes[VIAS];
   int64_t end_time, instructions, syncs, polled;
   int (*poll)(void *); void *poll_arg;
@@ -288,6 +291,14 @@ void emu_fluid_settle(emu_machine *m);
 void emu_fluid_restore(emu_machine *m);
 int emu_by_number(const void *a, const void *b); /* of streams, for qsort */
 int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
+
+/* sram.c: the scratchpad's banks, and its engines together */
+int64_t emu_bank_conflict(const emu_machine *m, const emu_extent *x, int64_t bytes_per_clk);
+int emu_sram_prepare(emu_machine *m);
+void emu_sram_free(emu_machine *m);
+int64_t emu_sram_fill(int64_t rate, const int64_t *wants, int n);
+int emu_sram_submit(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t start, int64_t end, int64_t bytes);
+int emu_sram_finish(emu_machine *m, emu_stream *s, const emu_flow *f);
 
 /* relevance.c: which registers can matter to a time; forward.c: exact fast-forward of loops */
 int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, int64_t nparams);

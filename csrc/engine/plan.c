@@ -176,7 +176,7 @@ static void vec_extents(const emu_stream *s, const emu_insn *i, int64_t n[3][4])
 }
 
 static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
-  int64_t by_space[2 * EMU_SP_COUNT] = {0}, wide;
+  int64_t by_space[2 * EMU_SP_COUNT] = {0}, banked[2 * EMU_SP_COUNT] = {0}, plain = 0, wide;
   int rc;
   for (int j = 0; j < 3; j++) {
     if (!p->used[j] || (p->op == EMU_OP_VGATHER && j == 2)) continue;
@@ -184,15 +184,20 @@ static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
       if ((rc = port_of(m, s, p->x[j].space, 0, &wide)) < 0) return rc;
       p->fetched[j] = fetched(&p->x[j]);
       by_space[p->x[j].space * 2] += p->fetched[j];
+      banked[p->x[j].space * 2] += p->fetched[j] * emu_bank_conflict(m, &p->x[j], wide);
     }
     if (j) continue;
     if ((rc = port_of(m, s, p->x[0].space, 1, &wide)) < 0) return rc;
     by_space[p->x[0].space * 2 + 1] += p->x[0].bytes;
+    banked[p->x[0].space * 2 + 1] += p->x[0].bytes * emu_bank_conflict(m, &p->x[0], wide);
   }
   for (int j = 0; j < 2 * EMU_SP_COUNT; j++) {
-    int64_t t = by_space[j] ? emu_ceil_div(by_space[j], m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j]) : 0;
+    if (!by_space[j]) continue;
+    const int64_t width = m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j], t = emu_ceil_div(banked[j], width), without = emu_ceil_div(by_space[j], width);
     if (t > p->port) p->port = t;
+    if (without > plain) plain = without;
   }
+  p->bank = p->port - plain;
   return 0;
 }
 

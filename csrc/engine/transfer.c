@@ -178,6 +178,7 @@ static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) 
     for (int64_t j = 0; j < x->count; j++) count_bytes(m, s, &x->d, 1, p->bytes, p->write);
   f->late = p->via == VIA_SHARED ? CAUSE_SHARED : CAUSE_DRAM_LATENCY;
   f->most = p->most;
+  f->sram_unit = m->sram_level && ((p->x[0].space == EMU_SP_SRAM && x->d.core == s->core) || (p->x[1].space == EMU_SP_SRAM && x->s.core == s->core));
   emu_bound_flow(m, f);
 }
 
