@@ -95,7 +95,7 @@ cdef extern from "num/toggle.h" nogil:
     emu_tally *emu_num_tallies
 
 CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "barrier", "issue", "matrix", "vector",
-               "not_started", "finished")
+               "shared", "descriptor", "bank", "not_started", "finished")
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
                "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales")
 TALLY_NAMES = ("mm_a", "mm_b", "mm_acc", "vec", "hbm_read", "hbm_write", "sram", "acc", "shared")

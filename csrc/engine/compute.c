@@ -15,12 +15,17 @@ static inline void count_space(int64_t *c, int space, int write, int64_t bytes) 
   else if (space == EMU_SP_ACC) c[write ? C_ACC_WRITE : C_ACC_READ] += bytes;
 }
 
-static int complete(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t start, int64_t end) {
+/* `bytes`: what it moved of the scratchpad's, which others may want too. */
+static int complete(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t start, int64_t end, int64_t bytes) {
   if (s->complete > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
+  if (emu_sram_submit(m, s, i, start, end, bytes)) return 0;
   int rc;
   if (m->c.trace_max && (rc = emu_record_op(m, s, start, end, s->pc, s->label)) < 0) return rc;
   return i->signal ? emu_sem_signal(m, s->core, i->signal, 1, s, s->complete, emu_clock_of(m, s->id)) : 0;
 }
+
+/* Bytes of an operand that come out of the scratchpad. */
+static inline int64_t in_sram(const emu_plan *x, int which) { return x->x[which].space == EMU_SP_SRAM ? x->fetched[which] : 0; }
 
 static int mm_values(emu_machine *m, emu_stream *s, const emu_plan *p, const emu_operand *o, int bt, int accumulate) {
   emu_view v[5] = {view(m, &o[0]), view(m, &o[1]), view(m, &o[2]), {0}, {0}};
@@ -106,7 +111,7 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
   if (end + drain * p > s->complete) s->complete = end + drain * p;
   s->op_data_end = s->complete;
   if (m->c.values && x->x[0].elements && (rc = mm_values(m, s, x, o, (i->flags & EMU_FLAG_BT) != 0, accumulate)) < 0) return rc;
-  return complete(m, s, i, start, end);
+  return complete(m, s, i, start, end, in_sram(x, 1) + in_sram(x, 2));
 }
 
 static int vec_gather(emu_machine *m, emu_stream *s, emu_insn *i, const emu_operand *o) {
@@ -165,14 +170,16 @@ int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i) {
   if (rc < 0) return rc;
   emu_counters(m, s)[C_VEC + emu_op_info[i->op].cls] += x->elements;
   const int64_t p = m->c.period_fs, issue = emu_align(m, s->t), start = issue > s->free_at ? issue : s->free_at;
-  s->nature = x->port > x->work ? CAUSE_PORT : CAUSE_VECTOR;
+  const int64_t plain = x->port - x->bank > x->work ? x->port - x->bank : x->work, waits = x->port > plain ? x->port - plain : 0; /* waits: for banks */
+  s->nature = waits > plain ? CAUSE_BANK : plain > x->work ? CAUSE_PORT : CAUSE_VECTOR;
   emu_charge(m, s, CAUSE_ISSUE, start, CAUSE_ISSUE);
   s->last_cause = s->root;
   emu_busy(m, s, start + (m->c.vec_startup + x->work) * p);
-  if (x->port > x->work) emu_charge(m, s, CAUSE_PORT, s->acct + (x->port - x->work) * p, CAUSE_PORT);
+  if (plain > x->work) emu_charge(m, s, CAUSE_PORT, s->acct + (plain - x->work) * p, CAUSE_PORT);
+  if (waits) emu_charge(m, s, CAUSE_BANK, s->acct + waits * p, CAUSE_BANK);
   s->op_start = start;
   s->op_data_end = s->free_at = s->complete = start + (m->c.vec_startup + (x->port > x->work ? x->port : x->work)) * p;
   s->t = start > s->t ? start : s->t;
   if (m->c.values && (rc = vec_values(m, s, i, x, o)) < 0) return rc;
-  return complete(m, s, i, start, s->complete);
+  return complete(m, s, i, start, s->complete, in_sram(x, 1) + in_sram(x, 2) + (x->reads_d ? in_sram(x, 0) : 0) + (x->x[0].space == EMU_SP_SRAM ? x->x[0].bytes : 0));
 }

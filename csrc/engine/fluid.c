@@ -8,18 +8,25 @@
 #include "machine.h"
 
 #define SHARED INT64_C(-1) /* a slot's rate: that of the pool */
-struct emu_slot { uint64_t end; int64_t limit, rate; int32_t stream, core; }; /* end: a time, or a count of the pool */
+struct emu_slot { uint64_t end; int64_t limit, rate; int32_t stream, core, engine, unit; }; /* end: a time, or a count of the pool; engine: no transfer; unit: its sram_unit */
 
 int emu_fluid_prepare(emu_machine *m) {
   const int64_t n = m->c.cores * EMU_STREAM_COUNT, alone = (int64_t)((__int128)m->c.dma_bytes_per_clk * EMU_UNITS / m->c.period_fs);
   for (int64_t users = 0; users <= EMU_STREAM_COUNT; users++) m->port_share[users] = users > 1 ? alone / users : alone;
-  for (int via = 0; via < VIAS; via++)
+  m->vias = VIA_LEVEL;
+  for (int t = 0; t < m->c.tiers; t++) {
+    const int64_t instances = emu_ceil_div(m->c.cores, m->c.tier_cores[t]);
+    if (m->c.tier_cores[t] == 1 || m->c.tier_loads[t] || m->vias + instances > VIAS) continue; /* what a core's port bounds, or what is too many to tell apart */
+    m->tier_via[t] = m->vias;
+    for (int64_t j = 0; j < instances; j++) m->capacity[m->vias++] = emu_rate_of(m->c.tier_bytes_per_s[t], EMU_FS_PER_S);
+  }
+  for (int via = 0; via < m->vias; via++)
     if (!(m->pools[via].slots = malloc((size_t)n * sizeof *m->pools[via].slots))) return -1;
   return 0;
 }
 
 void emu_fluid_free(emu_machine *m) {
-  for (int via = 0; via < VIAS; via++) free(m->pools[via].slots);
+  for (int via = 0; via < m->vias; via++) free(m->pools[via].slots);
 }
 
 /* A transfer whose data phase starts at flows[stream].start. */
@@ -30,9 +37,32 @@ void emu_fluid_submit(emu_machine *m, int stream) {
 }
 
 /* What it can take by itself: transfers of one core share its port. */
-static inline int64_t own_rate(const emu_machine *m, const emu_slot *x) {
+static inline int64_t at_port(const emu_machine *m, const emu_slot *x) {
   const int64_t share = m->port_share[m->port_users[x->core]];
-  return x->limit < share || m->c.ideal ? x->limit : share;
+  return x->limit < share || m->c.ideal || x->engine ? x->limit : share;
+}
+
+/* And what is on its scratchpad shares that. */
+static inline int64_t own_rate(const emu_machine *m, const emu_slot *x) {
+  const int64_t rate = at_port(m, x);
+  if (!m->sram_level || !x->unit || m->c.ideal) return rate;
+  const int64_t level = m->sram_level[x->core] / x->unit;
+  return rate < level ? rate : level > 0 ? level : 1;
+}
+
+static void share_scratchpads(emu_machine *m) {
+  for (int64_t core = 0; core < m->c.cores; core++) {
+    int64_t wants[EMU_STREAM_COUNT];
+    int n = 0;
+    for (int via = 0; via < m->vias; via++)
+      for (int64_t j = 0; j < m->pools[via].n; j++) {
+        const emu_slot *x = &m->pools[via].slots[j];
+        if (x->core != core || !x->unit) continue;
+        const int64_t rate = at_port(m, x);
+        wants[n++] = rate > INT64_MAX / 4 / x->unit ? INT64_MAX / 4 : rate * x->unit;
+      }
+    m->sram_level[core] = emu_sram_fill(m->sram_rate, wants, n);
+  }
 }
 
 /* Water-filling: whoever cannot use an equal share of what is left keeps its own rate; the others share the rest. Nobody: INT64_MAX. */
@@ -102,7 +132,8 @@ static int64_t next_of(const emu_machine *m, const emu_pool *p) {
 
 static void set_rates(emu_machine *m) {
   m->next_finish = INT64_MAX;
-  for (int via = 0; via < VIAS; via++) {
+  if (m->sram_level) share_scratchpads(m);
+  for (int via = 0; via < m->vias; via++) {
     if (!m->pools[via].n) continue;
     set_pool(m, via);
     const int64_t next = next_of(m, &m->pools[via]);
@@ -115,9 +146,10 @@ static void enter(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   emu_pool *p = &m->pools[f->via];
   const int32_t core = stream / EMU_STREAM_COUNT;
-  p->slots[p->n++] = (emu_slot){0, m->c.ideal ? f->alone : f->limit, 0, stream, core};
+  const int32_t engine = f->cached == PASS_ENGINE;
+  p->slots[p->n++] = (emu_slot){0, m->c.ideal ? f->alone : f->limit, 0, stream, core, engine, (int32_t)f->sram_unit};
   p->open += m->weight[core];
-  m->port_users[core]++;
+  m->port_users[core] += !engine;
   f->since = m->now;
   f->held = 0;
   m->nactive++;
@@ -129,7 +161,7 @@ int emu_by_number(const void *a, const void *b) { return *(const int32_t *)a - *
 /* The active transfers in `active`, what is left of each at this moment in its flow. */
 void emu_fluid_settle(emu_machine *m) {
   int64_t n = 0;
-  for (int via = 0; via < VIAS; via++)
+  for (int via = 0; via < m->vias; via++)
     for (int64_t j = 0; j < m->pools[via].n; j++) {
       settle(m, &m->pools[via], &m->pools[via].slots[j]);
       m->active[n++] = m->pools[via].slots[j].stream;
@@ -140,21 +172,34 @@ void emu_fluid_settle(emu_machine *m) {
 /* The transfers in `active` are the active ones, as their flows say; rates follow from them. */
 void emu_fluid_restore(emu_machine *m) {
   const int64_t n = m->nactive;
-  for (int via = 0; via < VIAS; via++) m->pools[via].n = m->pools[via].open = 0;
+  for (int via = 0; via < m->vias; via++) m->pools[via].n = m->pools[via].open = 0;
   for (int64_t core = 0; core < m->c.cores; core++) m->port_users[core] = 0;
   m->nactive = 0;
   for (int64_t j = 0; j < n; j++) enter(m, m->active[j]);
+}
+
+/* The stream of a scalar load has waited for it; its bytes move within the latency, unless others leave them too little. */
+static int finish_load(emu_machine *m, emu_stream *s, const emu_flow *f) {
+  const int64_t back = f->start + f->latency_fs;
+  s->t = emu_align(m, back > m->now ? back : m->now);
+  if (s->t > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
+  s->started = 1;
+  emu_charge(m, s, f->late, s->t, f->late);
+  m->total_bytes[f->via] += f->bytes * m->weight[s->core];
+  return emu_wake(m, s);
 }
 
 static int finish(emu_machine *m, emu_flow *f) {
   emu_stream *s = &m->streams[f->stream];
   const int64_t end = m->now;
   int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
-  const int shared = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : CAUSE_DRAM_BANDWIDTH;
+  if (f->cached == PASS_LOAD) return finish_load(m, s, f);
+  if (f->cached == PASS_ENGINE) return emu_sram_finish(m, s, f);
+  const int shared = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : f->via == VIA_HBM ? CAUSE_DRAM_BANDWIDTH : CAUSE_SHARED;
   /* What made it take so long: the resource that all share, or else its core's port or its own limit. */
   s->nature = f->squeezed > (end - f->start) / 2 ? shared : f->own;
   s->last_cause = s->root;
-  emu_charge(m, s, CAUSE_DRAM_LATENCY, f->start, CAUSE_DRAM_LATENCY);
+  emu_charge(m, s, f->late, f->start, f->late);
   emu_busy(m, s, f->start + alone < end ? f->start + alone : end);
   emu_charge(m, s, f->squeezed ? shared : CAUSE_PORT, end, s->nature);
   s->root = s->nature;
@@ -183,7 +228,7 @@ static int advance(emu_machine *m, int64_t next) {
   int32_t *done = m->work + m->c.cores * EMU_STREAM_COUNT;
   int64_t n = 0;
   m->now = next;
-  for (int via = 0; via < VIAS; via++) {
+  for (int via = 0; via < m->vias; via++) {
     emu_pool *p = &m->pools[via];
     int64_t keep = 0;
     p->given += (uint64_t)p->rate * dt;
@@ -195,7 +240,7 @@ static int advance(emu_machine *m, int64_t next) {
       }
       settle(m, p, x);
       p->open -= m->weight[x->core];
-      m->port_users[x->core]--;
+      m->port_users[x->core] -= !x->engine;
       done[n++] = x->stream;
     }
     if (next >= m->next_finish) p->n = keep;
@@ -211,24 +256,66 @@ static int advance(emu_machine *m, int64_t next) {
   return 0;
 }
 
-/* A read takes from device memory what the cache lacks; the rest comes from the cache, beside it. */
-static int through_cache(emu_machine *m, emu_flow *f) {
-  int64_t *c = m->counters + (int64_t)f->label * COUNTERS, total = f->bytes;
-  const emu_touch *at = &m->touches[f->stream];
-  const int64_t absent = emu_cache_touch(m, &at->extent, at->base);
-  if (absent < 0) return emu_fail(m, &m->streams[f->stream], E_MEMORY, "out of memory for the cache", 0, 0);
-  c[C_SHARED] += total;
-  m->total_bytes[VIA_SHARED] += total;
-  if (f->cached == 2) return 0;
-  c[C_HBM_READ] += absent; /* whole sectors: what was fetched beside the bytes asked for is a hit later */
-  c[C_HBM_BURST] += absent;
-  if (!absent) {
-    f->via = VIA_SHARED;
-    f->latency_fs += m->c.cache_latency_fs - m->c.hbm_latency_fs;
-    m->total_bytes[VIA_SHARED] -= total; /* counted again when it ends */
+/* The pool of a tier's instance that serves a core. */
+int emu_tier_via(const emu_machine *m, int tier, int core) {
+  return m->tier_via[tier] ? m->tier_via[tier] + core / (int)m->c.tier_cores[tier] : VIA_NONE;
+}
+
+/* The bytes that come from (or stay in) each tier also cross those before it: conservation bounds a whole run in `ideal`. */
+static void note_bytes(emu_machine *m, const emu_found *found, int core) {
+  int64_t beyond = found->from[m->c.tiers];
+  for (int t = (int)m->c.tiers - 1; t >= 0; t--) {
+    beyond += found->from[t];
+    const int via = emu_tier_via(m, t, core);
+    if (via) m->total_bytes[via] += beyond;
+  }
+}
+
+static void count_found(emu_machine *m, const emu_flow *f, const emu_found *found, int64_t useful) {
+  int64_t *c = m->counters + (int64_t)f->label * COUNTERS;
+  const int64_t device = found->from[m->c.tiers], core_only = m->c.tier_cores[0] == 1 ? found->from[0] : 0;
+  c[C_SHARED] += core_only < f->bytes ? f->bytes - core_only : 0;
+  c[C_HBM_BURST] += found->written;
+  c[C_HBM_WRITE] += found->written;
+  if (f->cached == PASS_WRITE) {
+    c[C_HBM_WRITE] += device ? useful : 0;
+    c[C_HBM_BURST] += device ? f->bytes : 0;
   } else {
-    f->bytes = absent;
-    if (absent < total) f->limit = (int64_t)((__int128)f->limit * absent / total);
+    c[C_HBM_READ] += device; /* whole sectors: what was fetched beside the bytes asked for is a hit later */
+    c[C_HBM_BURST] += device;
+  }
+}
+
+/* What moves at the farthest place `far`, in bytes as they were asked for where all of them do. */
+static int64_t moved_there(const emu_flow *f, const emu_found *found, int far, int tiers) {
+  int64_t nearer = 0;
+  for (int t = 0; t < far; t++) nearer += found->from[t];
+  if (f->cached == PASS_WRITE) return (far < tiers || found->from[tiers] ? f->bytes : 0) + found->written;
+  return far == tiers ? found->from[tiers] + found->written : nearer ? found->from[far] : f->bytes;
+}
+
+/* A transfer takes the bandwidth and the latency of the farthest place that it reaches, for what moves there; the rest moves beside it. */
+static int through_cache(emu_machine *m, emu_flow *f) {
+  const int core = m->streams[f->stream].core, tiers = (int)m->c.tiers;
+  const int64_t total = f->bytes;
+  const emu_touch *at = &m->touches[f->stream];
+  emu_found found = {{0}, 0};
+  if (emu_cache_touch(m, core, &at->extent, at->base, f->cached, &found) < 0)
+    return emu_fail(m, &m->streams[f->stream], E_MEMORY, "out of memory for the cache", 0, 0);
+  count_found(m, f, &found, at->extent.bytes);
+  note_bytes(m, &found, core);
+  int far = tiers;
+  while (far > 0 && !found.from[far] && !found.written) far--;
+  if (far < tiers) {
+    f->via = emu_tier_via(m, far, core);
+    f->latency_fs += m->c.tier_latency_fs[far] - m->c.hbm_latency_fs;
+    f->late = CAUSE_SHARED;
+    emu_bound_flow(m, f);
+    if (f->via) m->total_bytes[f->via] -= moved_there(f, &found, far, tiers); /* counted again when it ends */
+  }
+  if (f->cached != PASS_LOAD) {
+    f->bytes = moved_there(f, &found, far, tiers);
+    if (f->bytes < total) f->limit = (int64_t)((__int128)f->limit * f->bytes / total);
     if (f->limit < 1) f->limit = 1;
   }
   f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];
@@ -238,7 +325,7 @@ static int through_cache(emu_machine *m, emu_flow *f) {
 static int start_one(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   int rc;
-  if (f->cached && f->bytes && (rc = through_cache(m, f)) < 0) return rc;
+  if (f->cached && f->cached != PASS_ENGINE && f->bytes && m->cache && (rc = through_cache(m, f)) < 0) return rc;
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
   enter(m, stream);

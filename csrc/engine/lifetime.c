@@ -19,7 +19,7 @@ static int prepare_streams(emu_machine *m) {
   if (posix_memalign(&streams, 64, (size_t)n * sizeof *m->streams)) return -1;
   m->streams = streams;
   m->flows = emu_lines((size_t)n * sizeof *m->flows);
-  m->touches = m->c.cache_bytes > 0 ? calloc((size_t)n, sizeof *m->touches) : NULL;
+  m->touches = m->c.tiers > 0 ? calloc((size_t)n, sizeof *m->touches) : NULL;
   m->active = calloc((size_t)n, sizeof *m->active);
   m->pending = calloc((size_t)n, sizeof *m->pending);
   m->work = calloc((size_t)n * 2, sizeof *m->work);
@@ -116,7 +116,7 @@ int emu_machine_prepare(emu_machine *m) {
   m->dma_rate = emu_rate_of(m->c.dma_bytes_per_clk, m->c.period_fs);
   m->issue_fs = m->c.issue_cycles * m->c.period_fs;
   m->period_inverse = (uint64_t)(((unsigned __int128)1 << 64) / (uint64_t)m->c.period_fs); /* a clock of 1 fs, which no chip has, is refused above */
-  if (emu_fluid_prepare(m) || emu_cache_prepare(m) || (m->c.forward && emu_forward_prepare(m))) return -1;
+  if (emu_sram_prepare(m) || emu_fluid_prepare(m) || emu_cache_prepare(m) || (m->c.forward && emu_forward_prepare(m))) return -1;
   return m->c.check ? emu_race_prepare(m) : 0;
 }
 
@@ -130,6 +130,7 @@ static void free_sem(emu_sem *q) {
 void emu_machine_free(emu_machine *m) {
   emu_race_free(m);
   emu_fluid_free(m);
+  emu_sram_free(m);
   emu_cache_free(m);
   emu_plans_free(m);
   emu_forward_free(m);

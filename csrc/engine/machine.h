@@ -10,6 +10,9 @@
 #define OVERFLOW "semaphore overflow: more than 65535 tokens"
 #define EMU_QUEUE_MAX 16
 #define EMU_WARM 16
+#define EMU_FS_PER_S INT64_C(1000000000000000)
+#define EMU_TIERS 8
+#define EMU_LEVEL_POOLS 64
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -18,7 +21,7 @@ enum emu_engine { ENGINE_MM, ENGINE_VEC, ENGINE_DMA, ENGINES };
 /* Why an engine did not work; `direct` and `root` accounts use the same list (docs/machine.md). */
 enum emu_cause {
   CAUSE_BUSY, CAUSE_OPERAND, CAUSE_DRAM_BANDWIDTH, CAUSE_DRAM_LATENCY, CAUSE_PORT, CAUSE_LOAD, CAUSE_NOC, CAUSE_BARRIER, CAUSE_ISSUE,
-  CAUSE_MATRIX, CAUSE_VECTOR, CAUSE_NOT_STARTED, CAUSE_FINISHED, CAUSES
+  CAUSE_MATRIX, CAUSE_VECTOR, CAUSE_SHARED, CAUSE_DESCRIPTOR, CAUSE_BANK, CAUSE_NOT_STARTED, CAUSE_FINISHED, CAUSES
 };
 
 enum emu_counter {
@@ -40,9 +43,12 @@ enum emu_error {
   X(accumulate_order) X(accumulate_block_k) X(accumulate_last) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
-  X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) \
-  X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
-  X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
+  X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) X(dma_engines) X(dma_piece) X(dma_piece_cycles) \
+  X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(sram_banks) X(sram_bank_bytes) X(sram_bytes_per_clk) X(acc_bytes) \
+  X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) \
+  X(tiers) N(tier_bytes, EMU_TIERS) N(tier_line, EMU_TIERS) N(tier_cores, EMU_TIERS) /* that share an instance */ N(tier_bytes_per_s, EMU_TIERS) \
+  N(tier_latency_fs, EMU_TIERS) N(tier_loads, EMU_TIERS) /* only scalar loads look there */ N(tier_back, EMU_TIERS) /* writes stay */ \
+  X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
   N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
   N(warm, EMU_WARM) /* first byte and end of ranges that lie in the cache at first */ \
@@ -149,26 +155,32 @@ typedef struct {
   int64_t stream, load, port; /* mm: cycles of one repeat */
   int64_t macs, array_macs, sum_bytes, added_bytes; /* mm: of all repeats; sums written, and those read again among the repeats */
   int64_t fetched[3], written; /* vec and mm: bytes over the ports; written: of vec */
+  int64_t bank;              /* vec: clocks of `port` that conflicts of banks cost */
   emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
   int64_t block;
   int64_t elements, work;    /* vec */
-  int64_t rows, pitch, bytes, read, write, moved, latency_fs; /* dma; rows of a gather or scatter */
+  int64_t rows, pitch, bytes, read, write, moved, latency_fs, most; /* dma; rows of a gather or scatter; most: its rate by descriptors */
   int32_t via, cached, indexed;
 } emu_plan;
 typedef struct emu_plans emu_plans;
 
 /* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 15 are exact. */
 #define EMU_UNITS INT64_C(360360000000) /* 10^6 x 360360: whole for bytes per nanosecond divided by up to 15 */
-enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIAS };
+enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIA_LEVEL, VIAS = VIA_LEVEL + EMU_LEVEL_POOLS }; /* VIA_LEVEL: instances of cache levels, tier by tier */
 typedef struct {
   int64_t left, since, limit, start; /* left: at `since` */
   int32_t via, stream;
   int64_t alone, latency_fs, bytes;
-  int32_t own, held;         /* the cause that limits it when nobody else does; whether its rate now is a share of `via` */
+  int64_t most;              /* its rate by descriptors */
+  int32_t late, own, held;   /* the cause that its latency is; the cause that limits it when nobody else does; whether its rate now is a share of `via` */
   int64_t squeezed;          /* time for which it was, until `since` */
-  int32_t pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
+  int32_t pc, label, signal, cached; /* cached: what passes the caches, an emu_pass */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
+  int64_t planned, sram_unit; /* an engine instruction's end; bytes of the scratchpad's for one of its own, 0: it is not on it */
 } __attribute__((aligned(64))) emu_flow;
+enum emu_pass { PASS_NONE, PASS_READ, PASS_WRITE, PASS_LOAD, PASS_ENGINE }; /* PASS_LOAD: a scalar load, which its stream waits for; PASS_ENGINE: no transfer, sram.c */
+/* Where the bytes of an access come from or stay: from[t] in tier t, from[tiers] in device memory; written: what had to leave for it. */
+typedef struct { int64_t from[EMU_TIERS + 1], written; } emu_found;
 typedef struct emu_slot emu_slot;
 typedef struct { emu_slot *slots; int64_t n, open, rate; uint64_t given; } emu_pool; /* fluid.c; open: transfers, each as often as cores it stands for */
 typedef struct { int64_t base; emu_extent extent; } emu_touch; /* what it touches in device memory, looked up when its data phase starts */
@@ -208,9 +220,11 @@ typedef struct emu_machine {
   /* scheduler */
   int32_t *work; int64_t nwork, work_head; uint64_t random;
   emu_flow *flows;           /* one per stream */
-  emu_touch *touches;        /* the same, if there is a last-level cache */
+  emu_touch *touches;        /* the same, if there is a cache */
+  int32_t vias, tier_via[EMU_TIERS]; /* pools in use; the pool of a tier's first instance, VIA_NONE: its bandwidth is its cores' ports' */
   emu_pool pools[VIAS];
   int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, capacity[VIAS], port_share[EMU_STREAM_COUNT + 1], dma_rate, little_latency, little_rate; int rates_stale;
+  int64_t sram_rate, *sram_level; /* if engines share a scratchpad: what it gives, what each may take of it on a core (sram.c) */
   int64_t total_bytes[VIAS];
   int64_t end_time, instructions, syncs, polled;
   int (*poll)(void *); void *poll_arg;
@@ -254,7 +268,8 @@ int emu_hbm_marked(emu_machine *m, int64_t lo, int64_t hi);
 /* cache.c */
 int emu_cache_prepare(emu_machine *m);
 void emu_cache_free(emu_machine *m);
-int64_t emu_cache_touch(emu_machine *m, const emu_extent *x, int64_t base);
+int emu_cache_touch(emu_machine *m, int core, const emu_extent *x, int64_t base, int pass, emu_found *found);
+int emu_tier_via(const emu_machine *m, int tier, int core);
 /* race.c */
 int emu_race_prepare(emu_machine *m);
 void emu_race_free(emu_machine *m);
@@ -266,6 +281,8 @@ void emu_clock_join(emu_machine *m, emu_stream *s, const uint32_t *c);
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i);
+void emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i);
+void emu_bound_flow(emu_machine *m, emu_flow *f);
 int64_t emu_rate_of(int64_t bytes, int64_t fs);
 /* fluid.c: fair sharing */
 int emu_fluid_prepare(emu_machine *m);
@@ -275,6 +292,14 @@ void emu_fluid_settle(emu_machine *m);
 void emu_fluid_restore(emu_machine *m);
 int emu_by_number(const void *a, const void *b); /* of streams, for qsort */
 int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
+
+/* sram.c: the scratchpad's banks, and its engines together */
+int64_t emu_bank_conflict(const emu_machine *m, const emu_extent *x, int64_t bytes_per_clk);
+int emu_sram_prepare(emu_machine *m);
+void emu_sram_free(emu_machine *m);
+int64_t emu_sram_fill(int64_t rate, const int64_t *wants, int n);
+int emu_sram_submit(emu_machine *m, emu_stream *s, const emu_insn *i, int64_t start, int64_t end, int64_t bytes);
+int emu_sram_finish(emu_machine *m, emu_stream *s, const emu_flow *f);
 
 /* relevance.c: which registers can matter to a time; forward.c: exact fast-forward of loops */
 int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, int64_t nparams);

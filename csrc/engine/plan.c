@@ -64,8 +64,8 @@ static int port_of(emu_machine *m, emu_stream *s, int space, int write, int64_t 
 }
 
 /* What an instruction of a fixed shape works on: the valid extents, or the whole ones (w0 to w3) they are part of. Nothing if nothing is valid. */
-typedef struct { int64_t n[4], elements; } wide; /* n[0] counts bytes of a packed row, as in emu_extent */
-static int wide_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const emu_extent *x, wide *w) {
+typedef struct { int64_t n[4], elements; } worked; /* n[0] counts bytes of a packed row, as in emu_extent */
+static int worked_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const emu_extent *x, worked *w) {
   const int64_t *f = &d->f[AT_W0], far = INT64_C(1) << 40;
   memcpy(w->n, x->n, sizeof w->n);
   w->elements = x->elements;
@@ -128,12 +128,12 @@ static int plan_scales(emu_machine *m, emu_stream *s, const emu_insn *i, emu_pla
 }
 
 /* Bytes of one pass over an operand, its scales among them. */
-static int64_t bytes_of(const emu_extent *x, const wide *w, const emu_extent *scale) {
+static int64_t bytes_of(const emu_extent *x, const worked *w, const emu_extent *scale) {
   return w->n[0] * w->n[1] * emu_fmt_bytes[x->fmt] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
 }
 
 /* Clocks of one pass at the scratchpad ports; how often operands are read again is counted. */
-static int port_mm(emu_machine *m, emu_stream *s, emu_plan *p, const wide *d, const wide *wa, const wide *wb, int64_t *clocks) {
+static int port_mm(emu_machine *m, emu_stream *s, emu_plan *p, const worked *d, const worked *wa, const worked *wb, int64_t *clocks) {
   const emu_config *c = &m->c;
   const emu_extent *a = &p->x[1], *b = &p->x[2];
   int64_t wide_a, wide_b;
@@ -160,10 +160,10 @@ static void count_sums(emu_plan *p, int64_t elements, int64_t passes) {
    which the repeats share. */
 static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p, const emu_desc *d[3]) {
   const emu_config *c = &m->c;
-  wide w[3];
+  worked w[3];
   int rc;
   for (int j = 0; j < 3; j++)
-    if ((rc = wide_of(m, s, j, d[j], &p->x[j], &w[j])) < 0) return rc;
+    if ((rc = worked_of(m, s, j, d[j], &p->x[j], &w[j])) < 0) return rc;
   const int64_t rows = w[0].n[1], columns = w[0].n[0], deep = w[1].n[0], passes = w[0].n[2];
   int64_t stream = emu_mm_stream(c, p->x[1].fmt, rows, columns, deep), port;
   if (stream < c->min_interval) stream = c->min_interval;
@@ -198,14 +198,14 @@ static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p
 }
 
 /* Bytes an engine really fetches: dimensions with stride 0 are broadcast, not read again. */
-static int64_t fetched(const emu_extent *x, const wide *w) {
+static int64_t fetched(const emu_extent *x, const worked *w) {
   int64_t n = x->elements ? emu_fmt_bytes[x->fmt] : 0;
   for (int j = 0; j < 4 && n; j++)
     if (x->s[j]) n *= w->n[j];
   return n;
 }
 
-static int64_t written(const emu_extent *x, const wide *w) {
+static int64_t written(const emu_extent *x, const worked *w) {
   return x->elements ? w->n[0] * w->n[1] * w->n[2] * w->n[3] * emu_fmt_bytes[x->fmt] : 0;
 }
 
@@ -223,8 +223,8 @@ static void vec_extents(const emu_stream *s, const emu_insn *i, int64_t n[3][4])
   }
 }
 
-static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p, const wide *w) {
-  int64_t by_space[2 * EMU_SP_COUNT] = {0}, wide;
+static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p, const worked *w) {
+  int64_t by_space[2 * EMU_SP_COUNT] = {0}, banked[2 * EMU_SP_COUNT] = {0}, plain = 0, wide;
   int rc;
   for (int j = 0; j < 3; j++) {
     if (!p->used[j] || (p->op == EMU_OP_VGATHER && j == 2)) continue;
@@ -232,15 +232,20 @@ static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p, const wide *w) 
       if ((rc = port_of(m, s, p->x[j].space, 0, &wide)) < 0) return rc;
       p->fetched[j] = fetched(&p->x[j], &w[j]);
       by_space[p->x[j].space * 2] += p->fetched[j];
+      banked[p->x[j].space * 2] += p->fetched[j] * emu_bank_conflict(m, &p->x[j], wide);
     }
     if (j) continue;
     if ((rc = port_of(m, s, p->x[0].space, 1, &wide)) < 0) return rc;
     by_space[p->x[0].space * 2 + 1] += p->written = written(&p->x[0], &w[0]);
+    banked[p->x[0].space * 2 + 1] += p->written * emu_bank_conflict(m, &p->x[0], wide);
   }
   for (int j = 0; j < 2 * EMU_SP_COUNT; j++) {
-    int64_t t = by_space[j] ? emu_ceil_div(by_space[j], m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j]) : 0;
+    if (!by_space[j]) continue;
+    const int64_t width = m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j], t = emu_ceil_div(banked[j], width), without = emu_ceil_div(by_space[j], width);
     if (t > p->port) p->port = t;
+    if (without > plain) plain = without;
   }
+  p->bank = p->port - plain;
   return 0;
 }
 
@@ -248,7 +253,7 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   const emu_op_info_t *info = &emu_op_info[i->op];
   const uint8_t which[3] = {i->d0, i->d1, i->d2};
   int64_t n[3][4];
-  wide w[3] = {0};
+  worked w[3] = {0};
   int rc;
   vec_extents(s, i, n);
   p->used[0] = 1;
@@ -256,7 +261,7 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   p->used[2] = info->kind[2] == EMU_KIND_R && !(i->flags & EMU_FLAG_IMM);
   p->reads_d = info->kind[0] == EMU_KIND_RW;
   for (int j = 0; j < 3; j++)
-    if (p->used[j] && ((rc = emu_extent_of(m, s, j, &s->d[which[j]], n[j], &p->x[j])) < 0 || (rc = wide_of(m, s, j, &s->d[which[j]], &p->x[j], &w[j])) < 0)) return rc;
+    if (p->used[j] && ((rc = emu_extent_of(m, s, j, &s->d[which[j]], n[j], &p->x[j])) < 0 || (rc = worked_of(m, s, j, &s->d[which[j]], &p->x[j], &w[j])) < 0)) return rc;
   const int64_t rate = m->c.vec_milli_per_clk[info->cls];
   if (rate <= 0) return emu_fail(m, s, E_FORMAT, "this chip's vector engine lacks this class of operation", info->cls, -1);
   if (i->op == EMU_OP_VGATHER && p->x[1].fmt != EMU_FMT_INT32) return emu_fail(m, s, E_FORMAT, "indices are int32", p->x[1].fmt, -1);
@@ -273,6 +278,22 @@ static int64_t rounded(const emu_machine *m, const emu_extent *x) {
   return x->runs * (emu_ceil_div(x->run, m->c.access_bytes) * m->c.access_bytes);
 }
 
+/* Descriptors of a transfer: each contiguous run is cut into pieces, which the engines of the core share; a piece costs its engine a fixed
+   time beside that of its bytes. */
+static int64_t by_descriptors(const emu_machine *m, const emu_plan *p) {
+  const emu_config *c = &m->c;
+  if ((c->dma_engines <= 1 && !c->dma_piece_cycles) || !p->bytes) return INT64_MAX;
+  int64_t pieces = 0, longest = 0;
+  for (int j = 0; j < 2; j++) {
+    const emu_extent *x = &p->x[j];
+    const int64_t again = x->bytes ? p->bytes / x->bytes : 1, cut = c->dma_piece ? emu_ceil_div(x->run, c->dma_piece) : 1, n = x->runs * again * cut;
+    if (n > pieces) pieces = n, longest = emu_ceil_div(x->run, cut);
+  }
+  const int64_t each = c->dma_piece_cycles * c->period_fs + (int64_t)((__int128)longest * c->dma_engines * c->period_fs / c->dma_bytes_per_clk);
+  const int64_t rounds = emu_ceil_div(pieces, c->dma_engines);
+  return each > EMU_TIME_MAX / rounds ? 1 : emu_rate_of(p->moved, rounds * each);
+}
+
 static int dma_path(emu_machine *m, emu_stream *s, emu_plan *p) {
   const emu_config *c = &m->c;
   const char *split = "one DMA instruction moves at most 16 MiB: split it";
@@ -286,10 +307,11 @@ static int dma_path(emu_machine *m, emu_stream *s, emu_plan *p) {
   const int hbm = to == EMU_SP_HBM || from == EMU_SP_HBM, shared = to == EMU_SP_SHARED || from == EMU_SP_SHARED;
   p->via = hbm ? VIA_HBM : shared ? VIA_SHARED : VIA_NONE; /* NoC when the cores differ */
   p->latency_fs = hbm ? c->hbm_latency_fs : shared ? c->shared_latency_fs : c->sram_latency * c->period_fs;
-  p->cached = !m->cache || p->indexed || (to == EMU_SP_HBM && from == EMU_SP_HBM) ? 0 : from == EMU_SP_HBM ? 1 : to == EMU_SP_HBM ? 2 : 0;
+  p->cached = !m->cache || p->indexed || (to == EMU_SP_HBM && from == EMU_SP_HBM) ? PASS_NONE : from == EMU_SP_HBM ? PASS_READ : to == EMU_SP_HBM ? PASS_WRITE : PASS_NONE;
   p->moved = p->bytes;
   if (from == EMU_SP_HBM) p->moved = p->read;
   if (to == EMU_SP_HBM) p->moved = from == EMU_SP_HBM ? p->read + p->write : p->write; /* within device memory: there and back */
+  p->most = by_descriptors(m, p);
   return p->moved > EMU_TRANSFER_MAX ? emu_fail(m, s, E_TRANSFER, split, p->moved, EMU_TRANSFER_MAX) : 0;
 }
 

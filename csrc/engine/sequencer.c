@@ -13,20 +13,6 @@ static int load_parameter(emu_machine *m, emu_stream *s, const emu_insn *i, int6
   return 0;
 }
 
-/* The one door from data to control (SOUNDNESS 4): only buffers with role index, always backed. */
-static int load_index(emu_machine *m, emu_stream *s, const emu_insn *i) {
-  int64_t at = (int64_t)((uint64_t)s->r[i->ra] + (uint64_t)i->imm);
-  for (int64_t b = 0; b < m->nbuffers; b++) {
-    const emu_buffer *u = &m->buffers[b];
-    if (u->space != EMU_SP_HBM || u->role != ROLE_INDEX || at < u->offset || at > u->offset + u->bytes - 4) continue;
-    int32_t v;
-    __builtin_memcpy(&v, m->hbm + at, 4);
-    set(s, i->rd, v);
-    return 0;
-  }
-  return emu_fail(m, s, E_INDEX, "lds reads bytes outside every buffer with role index", at, 0);
-}
-
 static void advance_ring(emu_desc *d) {
   const uint64_t size = (uint64_t)d->f[AT_RING_SIZE], next = (uint64_t)d->f[AT_BASE] + (uint64_t)d->f[AT_RING_STEP];
   d->f[AT_BASE] = (int64_t)((int64_t)next >= (int64_t)((uint64_t)d->f[AT_RING_LO] + size) ? next - size : next);
@@ -44,6 +30,24 @@ static int spend_scalars(emu_machine *m, emu_stream *s, int64_t n) {
   if (s->t > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
   emu_charge(m, s, CAUSE_ISSUE, s->t, CAUSE_ISSUE);
   return 0;
+}
+
+/* The one door from data to control (SOUNDNESS 4): only buffers with role index, always backed. */
+static int load_index(emu_machine *m, emu_stream *s, const emu_insn *i) {
+  int64_t at = (int64_t)((uint64_t)s->r[i->ra] + (uint64_t)i->imm);
+  for (int64_t b = 0; b < m->nbuffers; b++) {
+    const emu_buffer *u = &m->buffers[b];
+    if (u->space != EMU_SP_HBM || u->role != ROLE_INDEX || at < u->offset || at > u->offset + u->bytes - 4) continue;
+    int32_t v;
+    __builtin_memcpy(&v, m->hbm + at, 4);
+    emu_counters(m, s)[C_SCALAR]++; /* its issue is part of its latency */
+    s->scalars++;
+    emu_issue_load(m, s, i);
+    set(s, i->rd, v);
+    s->pc++;
+    return 0;
+  }
+  return emu_fail(m, s, E_INDEX, "lds reads bytes outside every buffer with role index", at, 0);
 }
 
 /* What was counted so far belongs to the old label. */
@@ -94,7 +98,6 @@ static inline __attribute__((always_inline)) int run_scalars(
       case EMU_OP_CID: set(s, i->rd, s->core); break;
       case EMU_OP_LDP: rc = load_parameter(m, s, i, i->imm); break;
       case EMU_OP_LDPX: rc = load_parameter(m, s, i, (int64_t)(a + k)); break;
-      case EMU_OP_LDS: rc = load_index(m, s, i); break;
       case EMU_OP_LABEL:
         if (again) s->label = (int32_t)i->imm;
         else rc = change_label(m, s, i->imm, spent);
@@ -210,7 +213,7 @@ int emu_stream_run(emu_machine *m, emu_stream *s) {
       m->polled = 0;
       if (m->poll && m->poll(m->poll_arg)) return emu_fail(m, s, E_INTERRUPTED, "interrupted", 0, 0);
     }
-    rc = i->op >= EMU_OP_WAIT && i->op <= EMU_OP_BAR ? sync(m, s, i) : engine(m, s, i);
+    rc = i->op >= EMU_OP_WAIT && i->op <= EMU_OP_BAR ? sync(m, s, i) : i->op == EMU_OP_LDS ? load_index(m, s, i) : engine(m, s, i);
     if (rc < 0 || s->state != RUN) return rc;
     if (s->full) { /* until the consumer has been processed so far */
       s->state = ON_FULL;

@@ -170,24 +170,56 @@ static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) 
   f->bytes = p->moved;
   f->cached = p->cached;
   if (f->cached) {
-    const emu_operand *o = f->cached == 1 ? &x->s : &x->d;
+    const emu_operand *o = f->cached == PASS_READ ? &x->s : &x->d;
     m->touches[s->id] = (emu_touch){o->base, *o->x}; /* a copy: the plan may be gone when the transfer starts */
   }
-  if (f->cached != 1) count_bytes(m, s, &x->s, 0, p->bytes, p->read);
-  for (int64_t j = 0; j < x->count; j++) count_bytes(m, s, &x->d, 1, p->bytes, p->write);
+  if (f->cached != PASS_READ) count_bytes(m, s, &x->s, 0, p->bytes, p->read);
+  if (f->cached != PASS_WRITE)
+    for (int64_t j = 0; j < x->count; j++) count_bytes(m, s, &x->d, 1, p->bytes, p->write);
+  f->late = p->via == VIA_SHARED ? CAUSE_SHARED : CAUSE_DRAM_LATENCY;
+  f->most = p->most;
+  f->sram_unit = m->sram_level && ((p->x[0].space == EMU_SP_SRAM && x->d.core == s->core) || (p->x[1].space == EMU_SP_SRAM && x->s.core == s->core));
+  emu_bound_flow(m, f);
+}
+
+/* What a transfer can take at most, and why: the port, its bytes in flight over the latency, its descriptors. */
+void emu_bound_flow(emu_machine *m, emu_flow *f) {
   f->limit = m->dma_rate;
   f->own = CAUSE_PORT;
-  if (c->dma_inflight > 0 && f->latency_fs > 0) {
+  if (m->c.dma_inflight > 0 && f->latency_fs > 0) {
     if (f->latency_fs != m->little_latency) { /* a few paths, each with one latency: divide once */
       m->little_latency = f->latency_fs;
-      m->little_rate = emu_rate_of(c->dma_inflight, f->latency_fs);
+      m->little_rate = emu_rate_of(m->c.dma_inflight, f->latency_fs);
     }
     if (m->little_rate < f->limit) {
       f->limit = m->little_rate;
-      f->own = CAUSE_DRAM_LATENCY;
+      f->own = f->late;
     }
   }
+  if (f->most < f->limit) {
+    f->limit = f->most;
+    f->own = CAUSE_DESCRIPTOR;
+  }
   f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];
+}
+
+/* A scalar load waits for its place in the memory: behind the data of transfers that its stream has begun, then for the way there and back. */
+void emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i) {
+  emu_flow *f = &m->flows[s->id];
+  const int64_t at = s->t > m->now ? s->t : m->now, bytes = m->c.access_bytes;
+  *f = (emu_flow){.start = emu_align(m, at), .via = VIA_HBM, .stream = s->id, .bytes = bytes, .latency_fs = m->c.hbm_latency_fs,
+                  .cached = PASS_LOAD, .late = CAUSE_DRAM_LATENCY, .most = INT64_MAX, .pc = s->pc, .label = s->label};
+  emu_bound_flow(m, f);
+  if (m->cache) {
+    const emu_extent word = {.n = {4, 1, 1, 1}, .hi = 4, .bytes = 4, .elements = 1, .dense = 1};
+    m->touches[s->id] = (emu_touch){(int64_t)((uint64_t)s->r[i->ra] + (uint64_t)i->imm), word};
+  } else {
+    int64_t *c = emu_counters(m, s);
+    c[C_HBM_READ] += bytes;
+    c[C_HBM_BURST] += bytes;
+  }
+  s->state = ON_QUEUE;
+  emu_fluid_submit(m, s->id);
 }
 
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i) {

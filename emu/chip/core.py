@@ -19,6 +19,10 @@ class Sram(Section):
     capacity_bytes: Bytes = Field(gt=0)
     latency_cycles: Cycles
     banks: Count = 1
+    bank_bytes: Bytes = 0
+    """Bytes one bank gives per clock. Vector operands whose elements of one clock fall on the same bank take turns; 0: no bank does."""
+    bandwidth_bytes_per_clk: PerClock = 0
+    """Of all engines and DMA together; 0: each has its ports to itself."""
     partitions: CountOrNone = 0
     """Partitions of a (partition, free) layout; 0: flat addresses."""
 
@@ -62,6 +66,12 @@ class Dma(Section):
     """Descriptors that wait in a queue behind the one whose data moves; while there is no room its sequencer stands still."""
     inflight_bytes: Bytes = Field(gt=0)
     """Most bytes one queue may have outstanding; over the latency this bounds its rate."""
+    engines: Count = 1
+    """Engines of a core that share the pieces of each transfer, each with its part of the bandwidth."""
+    piece_bytes: Bytes = 0
+    """Most contiguous bytes of one descriptor; a longer run is cut. 0: a run is one piece, however long."""
+    overhead_cycles: Cycles = 0
+    """What a piece costs its engine beside the time of its bytes."""
 
 
 class Port(Section):

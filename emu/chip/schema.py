@@ -117,6 +117,10 @@ class Chip(Section):
                 raise ValueError(f"scopes: {self.core_count} cores do not divide into {scope.count} of {scope.name}")
         if self.power.idle_w > self.power.tdp_w or self.power.static_w > self.power.tdp_w:
             raise ValueError("power: idle and static cannot exceed tdp")
+        for level in self.levels:
+            sharers = self.sharers(level)
+            if not level.bandwidth_bytes_per_s:
+                level._derive(bandwidth_bytes_per_s=int(level.busy_slices(sharers) * level.slice_bytes_per_clk * self.core.clock_hz))
         follows = [] if self.power.dvfs is None else self.power.dvfs.with_core
         there = [*(level.name for level in self.levels), "noc"]
         for name in follows:
@@ -124,6 +128,13 @@ class Chip(Section):
                 raise ValueError(f"power.dvfs.with_core: {name!r} is no level of this chip; {did_you_mean(name, there)}")
         self._derive(stack={"bare": Stack(mode="whole-layer"), **self.stack})
         return self
+
+    def sharers(self, level: Level) -> int:
+        """Cores that share an instance of a level."""
+        counts = {"core": self.core_count, "chip": 1, **{scope.name: scope.count for scope in self.scopes}}
+        if level.scope not in counts:
+            raise ValueError(f"levels.{level.name}: scope {level.scope!r} is not there; declare it in `scopes` with its count")
+        return self.core_count // counts[level.scope]
 
     def peak_flops(self, fmt: str) -> float:
         """Dense peak in FLOP/s: 2 x MACs per clock and core x cores x the matrix clock, as the engine's whole femtoseconds have it."""

@@ -25,7 +25,10 @@ class Hbm(Section):
 
 
 class Level(Section):
-    """A memory level between the cores and device memory."""
+    """A memory level between the cores and device memory. Levels are listed from the cores outwards.
+
+    Its bandwidth may be stated; if not, it follows from its slices. Requests spread over them at random, so some wait while others have
+    nothing to do: of s slices asked by n cores at once, 1 - (1 - 1/s)^n have work (Strecker's law of interleaved memory)."""
 
     name: str
     scope: Literal["core", "cluster", "die", "chip"]
@@ -33,18 +36,44 @@ class Level(Section):
     capacity_bytes: Bytes = Field(gt=0)
     """Of one instance; a level of scope die exists once per die."""
     slices: Count = 1
+    """Of one instance, each with a port of its own."""
+    sides: CountOrNone = 0
+    """Unless given, two where there is a far latency, else one. Parts of one instance that lie nearer to some of the cores than to others. Each side keeps copies of what its own cores load: while
+    these fit a side they come with the near latency, else, from the whole, with the far one."""
     line_bytes: Bytes = Field(default=128, gt=0)
-    bandwidth_bytes_per_s: Rate = Field(gt=0)
+    """What a miss brings. Caches keep sectors of 128 B: a shorter line counts as one."""
+    slice_bytes_per_clk: PerClock = 0
+    """What one slice serves per core clock."""
+    bandwidth_bytes_per_s: Rate = 0
     """Of one instance."""
     latency_s: Seconds = Field(lt=1)
-    """To the near slice."""
+    """To the near side."""
     latency_far_s: Seconds | None = None
     """To the far one, where the level has sides."""
+    write: Literal["through", "back"] = "through"
+    """Whether a write goes on to device memory at once, or when what it wrote has to leave. Of a cache; a write leaves its sectors behind
+    either way."""
+    serves: Literal["all", "loads"] = "all"
+    """Whether DMA passes through it, or scalar loads alone (an L1 that copies bypass)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Level:
+        if not self.bandwidth_bytes_per_s and not self.slice_bytes_per_clk:
+            raise ValueError("give `bandwidth`, or `slices` and the `slice` bytes per clock that it follows from")
+        if not self.sides:
+            self._derive(sides=1 if self.latency_far_s is None else 2)
+        if self.kind == "cache" and (self.line_bytes > 4096 or self.line_bytes & (self.line_bytes - 1)):
+            raise ValueError(f"line: a power of two up to 4 KiB; not {self.line_bytes} B")
+        return self
 
     @property
     def far_s(self) -> float:
         """Latency to the far side, or the only one there is."""
         return self.latency_s if self.latency_far_s is None else self.latency_far_s
+
+    def busy_slices(self, cores: int) -> float:
+        """How many of the slices have work, on average, when so many cores ask at once, each for something anywhere."""
+        return self.slices * (1.0 - (1.0 - 1.0 / self.slices) ** cores)
 
 
 class Scope(Section):

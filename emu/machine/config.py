@@ -7,6 +7,7 @@ from typing import Any
 
 from emu.chip.matrix import Matrix
 from emu.chip.schema import Chip
+from emu.chip.surroundings import Level
 from emu.errors import UnsupportedError
 
 FORMATS = (
@@ -19,6 +20,7 @@ SPACES = ("hbm", "sram", "acc", "peer", "shared")
 ROLES = ("in", "weight", "index", "inout", "out", "temp")
 STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1")
 FIDELITIES = ("ideal", "fast")
+TIERS = 8
 FS = 10**15
 
 
@@ -86,6 +88,32 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
     }
 
 
+def _tiers(chip: Chip) -> dict[str, Any]:
+    """The caches as the core asks them, one after the other. A level with sides is two: a side, with what its own cores loaded, and the whole.
+    A transfer spans lines of every side, so it asks the whole alone and has the far latency."""
+    tiers: list[tuple[Level, int, int, int, bool]] = []
+    for level in chip.levels:
+        if level.kind != "cache":
+            continue
+        cores, loads = chip.sharers(level), level.serves == "loads"
+        if level.sides > 1:
+            near = max(1, cores // level.sides)
+            tiers.append((level, near, level.capacity_bytes // level.sides, to_fs(level.latency_s), True))
+        tiers.append((level, cores, level.capacity_bytes, to_fs(level.far_s), loads))
+    if len(tiers) > TIERS:
+        raise UnsupportedError(f"{chip.name}: {len(tiers)} tiers of caches (a level with sides is two); the machine has {TIERS}")
+    fields: dict[str, Any] = {
+        "tier_bytes": [size for _, _, size, _, _ in tiers],
+        "tier_line": [level.line_bytes for level, *_ in tiers],
+        "tier_cores": [cores for _, cores, _, _, _ in tiers],
+        "tier_bytes_per_s": [level.bandwidth_bytes_per_s for level, *_ in tiers],
+        "tier_latency_fs": [latency for _, _, _, latency, _ in tiers],
+        "tier_loads": [int(loads) for *_, loads in tiers],
+        "tier_back": [int(level.write == "back") for level, *_ in tiers],
+    }
+    return {"tiers": len(tiers), **{name: values + [0] * (TIERS - len(tiers)) for name, values in fields.items()}}
+
+
 def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
     """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
     if fidelity not in FIDELITIES:
@@ -93,7 +121,6 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
     core, hbm = chip.core, chip.hbm
     clk = period_fs(chip)
     achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
-    cache = next((level for level in reversed(chip.levels) if level.kind == "cache" and level.scope == "chip"), None)
     shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
     return {
         "cores": cores,
@@ -108,18 +135,23 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "dma_bytes_per_clk": core.dma.bytes_per_clk,
         "dma_queue": core.dma.queue,
         "dma_inflight": core.dma.inflight_bytes,
+        "dma_engines": core.dma.engines,
+        "dma_piece": core.dma.piece_bytes,
+        "dma_piece_cycles": core.dma.overhead_cycles,
         "hbm_bytes": hbm.capacity_bytes,
         "hbm_bytes_per_s": math.floor(hbm.bandwidth_bytes_per_s * achieved),
         "hbm_latency_fs": to_fs(hbm.latency_s),
         "access_bytes": hbm.access_bytes,
         "sram_bytes": core.sram.capacity_bytes,
         "sram_latency": core.sram.latency_cycles,
+        "sram_banks": core.sram.banks,
+        "sram_bank_bytes": core.sram.bank_bytes,
+        "sram_bytes_per_clk": core.sram.bandwidth_bytes_per_clk,
         "acc_bytes": core.acc.capacity_bytes,
         "shared_bytes": shared.capacity_bytes if shared else 0,
-        "shared_bytes_per_s": shared.bandwidth_bytes_per_s if shared else cache.bandwidth_bytes_per_s if cache else 1,
+        "shared_bytes_per_s": shared.bandwidth_bytes_per_s if shared else 1,
         "shared_latency_fs": to_fs(shared.latency_s) if shared else 0,
-        "cache_bytes": cache.capacity_bytes if cache else 0,
-        "cache_latency_fs": to_fs(cache.far_s) if cache else 0,
+        **_tiers(chip),
         "noc_bytes_per_s": chip.noc.uniform_bytes_per_s,
         "noc_hop_fs": chip.noc.hop_cycles * clk,
         "noc_x": chip.noc.x,

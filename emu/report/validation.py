@@ -22,7 +22,7 @@ def validation_page(d: Result) -> Page:
     page = Page(f"predictions beside measurements, stack {clean(d['stack'])}")
     page.add(Table(*_summary(d["suites"]), "suites", frozenset({"verdict"})))
     for s in d["suites"]:
-        page.add(Table(*_decades(s), f"{s['suite']}: error by decade of FLOP"), Table(*_worst(s), "worst rows", frozenset({"mapped"})))
+        page.add(Table(*_decades(s), f"{s['suite']}: error by decade of {_size(s)}"), Table(*_worst(s), "worst rows", frozenset({"mapped"})))
     page.add(*(Note(f"{s['suite']}: {', '.join(s['exceeded'])}", warn=True) for s in d["suites"] if s["exceeded"]))
     page.add(Note("plain: a three-constant roofline (power: a linear three-term model) refitted to the same rows"))
     return page
@@ -62,11 +62,20 @@ def _decades(s: Result) -> tuple[list[str], list[list[str]]]:
         [f"10^{d['decade']:02d}", str(d["rows"]), _share(d["mape"]), _sign(d["median"]), _share(d["p90"])]
         for d in s["decades"]
     ]
-    return ["FLOP", "rows", "MAPE", "median", "90th"], rows
+    return [_size(s), "rows", "MAPE", "median", "90th"], rows
+
+
+def _size(s: Result) -> str:
+    """What the rows of a suite are sorted by."""
+    return "bytes" if s["kind"].startswith("memory") else "FLOP"
+
+
+def _bandwidth(value: float) -> str:
+    return units.si(value, "B/s")
 
 
 def _value(s: Result, value: float) -> str:
-    return units.watts(value) if s["kind"] == "power" else units.seconds(value)
+    return {"power": units.watts, "memory-rate": _bandwidth}.get(s["kind"], units.seconds)(value)
 
 
 def _worst(s: Result) -> tuple[list[str], list[list[str]]]:

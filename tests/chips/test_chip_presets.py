@@ -19,7 +19,7 @@ INTENDED: dict[str, dict[str, float]] = {
 
 
 def test_they_are_there() -> None:
-    assert {"a100", "h100", "h200", "b200", "mi300x", "jalapeno", "tiny"} <= set(PRESETS)
+    assert {"a100", "h100", "h200", "gh200", "b200", "mi300x", "trainium2", "maia-100", "tpu-v4", "jalapeno", "tiny"} <= set(PRESETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -39,7 +39,7 @@ def test_paper_chips_fit_the_schema(path: Path) -> None:
         assert chip.peak_flops(fmt) == pytest.approx(flops, rel=0.015), fmt
 
 
-@pytest.mark.parametrize("name", ["a100", "h100", "h200", "b200", "mi300x", "jalapeno"])
+@pytest.mark.parametrize("name", ["a100", "h100", "h200", "gh200", "b200", "mi300x", "trainium2", "maia-100", "tpu-v4", "jalapeno"])
 def test_every_figure_has_tag_and_source(name: str) -> None:
     chip = emu.chip(name)
     figures = chip.figures()
@@ -73,12 +73,42 @@ def test_prices_every_event_its_engines_can_cause(name: str) -> None:
     assert sorted(possible - set(chip.energy)) == []
 
 
+def level(chip: emu.chip.schema.Chip, name: str) -> emu.chip.surroundings.Level:
+    return next(lv for lv in chip.levels if lv.name == name)
+
+
+def test_gh200_is_h100_with_all_of_its_memory() -> None:
+    new, old = emu.chip("gh200"), emu.chip("h100")
+    assert new.core == old.core and level(new, "l2").slice_bytes_per_clk == level(old, "l2").slice_bytes_per_clk
+    for chip in (new, old, emu.chip("a100")):  # a slice is 512 KiB on Ampere, 640 on Hopper, eight to a memory controller
+        per = level(chip, "l2").capacity_bytes // level(chip, "l2").slices
+        assert per == (512 if chip.name == "a100" else 640) << 10 and level(chip, "l2").slices % 8 == 0
+    assert new.hbm.stacks * 2 * 8 == level(new, "l2").slices and old.hbm.stacks * 2 * 8 == level(old, "l2").slices
+
+
+def test_trainium2_traps() -> None:
+    chip = emu.chip("trainium2")
+    assert chip.published_conflict["bf16"].figures == [632e12, 667e12]
+    dma = chip.core.dma
+    each = dma.overhead_cycles / chip.core.clock_hz + dma.piece_bytes * dma.engines / (dma.bytes_per_clk * chip.core.clock_hz)
+    assert dma.piece_bytes / each == pytest.approx(23e9, rel=0.005)  # sustained per engine, not the 27.2 of theory
+
+
+@pytest.mark.parametrize(("name", "level_name", "mib"), [("maia-100", "l2", 348), ("tpu-v4", "cmem", 128)])
+def test_shared_scratchpads(name: str, level_name: str, mib: int) -> None:
+    chip = emu.chip(name)
+    assert level(chip, level_name).kind == "scratchpad" and level(chip, level_name).capacity_bytes == mib << 20
+    assert [lv for lv in chip.levels if lv.kind == "cache"] == []
+    if name == "maia-100":  # 500 MB of scratchpads in all
+        assert chip.core_count * chip.core.sram.capacity_bytes + (mib << 20) == pytest.approx(500e6, rel=0.01)
+
+
 def test_h100_traps() -> None:
     chip = emu.chip("h100")
     assert chip.core.clock_hz == 1_830_000_000  # not the 1.98 GHz boost
     assert chip.links[0].total_bytes_per_s == 450 * 10**9  # one direction
     assert chip.hbm.capacity_bytes == 80 * 10**9  # GB, not GiB
-    assert chip.levels[0].capacity_bytes == 50 << 20
+    assert level(chip, "l2").capacity_bytes == 50 << 20
 
 
 def test_a100_traps() -> None:
@@ -87,7 +117,7 @@ def test_a100_traps() -> None:
     assert chip.core.matrix.macs_per_clk["bf16"] == 1024  # 2,048 FLOP; 312 TFLOP/s dense, not 624 sparse
     assert chip.links[0].total_bytes_per_s == 300 * 10**9  # one direction
     assert chip.core.sram.capacity_bytes == 164 << 10  # of 192 KiB, the rest is L1
-    assert chip.levels[0].far_s > chip.levels[0].latency_s
+    assert level(chip, "l2").far_s > level(chip, "l2").latency_s
 
 
 def test_h200_is_h100_with_other_memory() -> None:
@@ -109,7 +139,7 @@ def test_b200_traps() -> None:
 def test_mi300x_traps() -> None:
     chip = emu.chip("mi300x")
     assert chip.hbm.bandwidth_bytes_per_s == 5_300 * 10**9  # not the MI325X's 6.81 TB/s that XLA's file lists
-    assert sum(level.capacity_bytes for level in chip.levels) == (256 + 4) << 20  # per instance: eight of l2
+    assert [lv.capacity_bytes >> 10 for lv in chip.levels] == [32, 4 << 10, 256 << 10]  # KiB per instance: eight of l2
     assert "not modelled" in chip.note and chip.power.tdp_w == 750
 
 

@@ -28,7 +28,7 @@ def test_vary_changes_what_follows() -> None:
 
 def test_vary_reaches_lists_and_shared_figures() -> None:
     chip = H100.vary({"levels.l2.capacity": "60 MiB", "links.0.count": 36, "core.vector.per_clk.exp": 32, "core.ports.0.read": "256 B/clk"})
-    assert chip.levels[0].capacity_bytes == 60 << 20 and chip.links[0].count == 36
+    assert {lv.name: lv.capacity_bytes for lv in chip.levels}["l2"] == 60 << 20 and chip.links[0].count == 36
     assert chip.core.vector.per_clk["exp"] == 32 and chip.core.vector.per_clk["add"] == 128
     assert chip.core.port_bytes_per_clk("mm", "sram", "read") == 256
     assert chip.provenance("core.vector.per_clk.add").tag == "recalled"

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 from emu.errors import EmuError
+from emu.power.supply import at_clock
+from emu.study import memory
 from emu.study.op import OpResult, attention, gemm
 from emu.study.validate.mechanisms import Setting
 from emu.study.validate.rows import Row, spans
@@ -34,10 +36,25 @@ def _board_watts(r: OpResult) -> float:
     return (r.joules + r.energy_report.static_w * pause) / (r.seconds + pause)
 
 
-RUN: dict[str, Callable[[Row, Setting], OpResult]] = {"gemm": _gemm, "power": _gemm, "attention": _attention}
-READ: dict[str, Callable[[OpResult], float]] = {
-    "gemm": lambda r: r.seconds, "attention": lambda r: r.seconds, "power": _board_watts,
+def _probe(row: Row, how: Setting) -> tuple[float, str]:
+    """A memory's answer at the clock of the measurement; the bare machine, whatever the stack."""
+    chip = at_clock(how.chip(row.chip), round(float(row["clock_mhz"]) * 1e6))
+    return memory.PROBES[str(row["probe"])](chip, row.whole("bytes")), ""
+
+
+def _op(run: Callable[[Row, Setting], OpResult], read: Callable[[OpResult], float]) -> Callable[[Row, Setting], tuple[float, str]]:
+    def answer(row: Row, how: Setting) -> tuple[float, str]:
+        result = run(row, how)
+        return read(result), _mapped(result)
+
+    return answer
+
+
+RUN: dict[str, Callable[[Row, Setting], tuple[float, str]]] = {
+    "gemm": _op(_gemm, lambda r: r.seconds), "attention": _op(_attention, lambda r: r.seconds), "power": _op(_gemm, _board_watts),
+    "memory-time": _probe, "memory-rate": _probe,
 }  # fmt: skip
+"""Of each kind of row: what is predicted, and how it came about."""
 
 
 def predict(task: tuple[Row, Setting]) -> Outcome:
@@ -45,8 +62,7 @@ def predict(task: tuple[Row, Setting]) -> Outcome:
     row, how = task
     start = time.process_time()
     try:
-        result = RUN[row.kind](row, how)
-        value, detail = READ[row.kind](result), _mapped(result)
+        value, detail = RUN[row.kind](row, how)
     except EmuError as error:
         return Outcome(row, 0.0, cpu_s=time.process_time() - start, failure=str(error).split("\n")[0][:300])
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:  # a bug; other rows go on

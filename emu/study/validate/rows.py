@@ -1,6 +1,7 @@
 """Measured rows: what a row of each kind of table is, how much work it does, and how tables written by anybody are read.
 
-Three kinds of table are told apart by their columns: times of GEMM kernels, board power under them, times of attention calls."""
+Kinds of table are told apart by their columns: times of GEMM kernels, board power under them, times of attention calls, times and rates of
+programs that ask a memory one question (`emu/study/memory.py`)."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class TableError(EmuError):
 
 @dataclass(frozen=True)
 class Row:
-    """One measured operation. `key` says which, `measured` is seconds or watts; `seconds` is the measured time of either kind."""
+    """One measured operation. `key` says which, `measured` is seconds, watts or bytes per second; `seconds` is the measured time of an
+    operation of any kind that has one."""
 
     kind: str
     chip: str
@@ -125,11 +127,13 @@ class Kind:
     bytes: Callable[[Row], int]
     text: Callable[[Row], str]
     renamed: Mapping[str, str]
+    per_unit: float = 1.0
+    """What is measured over this is seconds, watts or bytes per second."""
 
     def row(self, kind: str, cells: Mapping[str, Value]) -> Row:
         """A row of cells that were read."""
-        seconds = float(cells["latency_ms"]) / 1e3
-        value = seconds if self.measured == "latency_ms" else float(cells[self.measured])
+        value = float(cells[self.measured]) / self.per_unit
+        seconds = float(cells["latency_ms"]) / 1e3 if "latency_ms" in cells else value
         apart = {"chip", "latency_ms", self.measured, "power_limit_w"}
         key = tuple((self.renamed.get(name, name), cells[name]) for name in self.columns if name not in apart)
         return Row(kind, str(cells["chip"]), key, value, seconds, float(cells.get("power_limit_w", 0.0)))
@@ -174,6 +178,30 @@ def _attention_text(r: Row) -> str:
     return f"{r['phase']} {r['batch']} x {queries} on {keys}, {heads}{cache}"
 
 
+PROBES = {
+    "chase": "a dependent load in", "sweep": "all cores read", "window": "each core has under way", "partitions": "rows for all partitions of",
+    "block": "a block of rows of", "start": "from a semaphore to the first of", "issue": "between transfers of rows of",
+}  # fmt: skip
+"""What each program measures, in words before its bytes."""
+
+
+def _probe(text: str) -> str:
+    if text not in PROBES:
+        raise ValueError(did_you_mean(text, PROBES))
+    return text
+
+
+def _probe_bytes(r: Row) -> int:
+    """Rows of these kinds do no FLOP: their size is the bytes that the probe is about."""
+    return r.whole("bytes")
+
+
+def _probe_text(r: Row) -> str:
+    size = r.whole("bytes")
+    shown = f"{size / 1024:.4g} KiB" if size < 1 << 20 else f"{size / 2**20:.4g} MiB"
+    return f"{PROBES[str(r['probe'])]} {shown}"
+
+
 def format_name(dtype: str) -> str:
     """The machine's name of a format."""
     return "fp8_e4m3" if dtype == "fp8" else dtype
@@ -190,10 +218,14 @@ _NAMES = {
     "batch_size": "batch", "input_len": "q_len", "num_heads": "q_heads", "num_key_value_heads": "kv_heads", "attn_dtype": "dtype",
     "kv_cache_dtype": "kv_dtype", "kv_len_before": "past", "window_size": "window",
 }
+_PROBE: dict[str, Callable[[str], Value]] = {"chip": _name, "probe": _probe, "clock_mhz": _positive, "bytes": _count}
+_TIME, _RATE = {**_PROBE, "latency_ns": _positive}, {**_PROBE, "gbytes_per_s": _positive}
 KINDS: dict[str, Kind] = {
     "power": Kind(_POWER, "board_power_w", _gemm_flops, _gemm_bytes, _gemm_text, {}),
-    "gemm": Kind(_GEMM, "latency_ms", _gemm_flops, _gemm_bytes, _gemm_text, {}),
-    "attention": Kind(_ATTENTION, "latency_ms", _attention_flops, _attention_bytes, _attention_text, _NAMES),
+    "gemm": Kind(_GEMM, "latency_ms", _gemm_flops, _gemm_bytes, _gemm_text, {}, 1e3),
+    "attention": Kind(_ATTENTION, "latency_ms", _attention_flops, _attention_bytes, _attention_text, _NAMES, 1e3),
+    "memory-time": Kind(_TIME, "latency_ns", _probe_bytes, _probe_bytes, _probe_text, {}, 1e9),
+    "memory-rate": Kind(_RATE, "gbytes_per_s", _probe_bytes, _probe_bytes, _probe_text, {}, 1e-9),
 }
 """By the columns that a table must have; the first kind whose columns are all there is the table's."""
 
