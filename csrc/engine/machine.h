@@ -43,7 +43,7 @@ enum emu_error {
   X(accumulate_order) X(accumulate_block_k) X(accumulate_last) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
-  X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) X(dma_engines) X(dma_piece) X(dma_piece_cycles) \
+  X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) X(dma_engines) X(dma_piece) X(dma_piece_cycles) X(dma_single) \
   X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(sram_banks) X(sram_bank_bytes) X(sram_bytes_per_clk) X(acc_bytes) \
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) \
   X(tiers) N(tier_bytes, EMU_TIERS) N(tier_line, EMU_TIERS) N(tier_cores, EMU_TIERS) /* that share an instance */ N(tier_bytes_per_s, EMU_TIERS) \

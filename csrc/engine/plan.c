@@ -278,11 +278,17 @@ static int64_t rounded(const emu_machine *m, const emu_extent *x) {
   return x->runs * (emu_ceil_div(x->run, m->c.access_bytes) * m->c.access_bytes);
 }
 
+/* Whether no element lies beside the next one. */
+static int is_single(const emu_extent *x) { return x->runs > 1 && x->run == emu_fmt_bytes[x->fmt]; }
+
 /* Descriptors of a transfer: each contiguous run is cut into pieces, which the engines of the core share; a piece costs its engine a fixed
    time beside that of its bytes. */
 static int64_t by_descriptors(const emu_machine *m, const emu_plan *p) {
   const emu_config *c = &m->c;
-  if ((c->dma_engines <= 1 && !c->dma_piece_cycles) || !p->bytes) return INT64_MAX;
+  if (!p->bytes) return INT64_MAX;
+  if (c->dma_single > 0 && p->via == VIA_NONE && (is_single(&p->x[0]) || is_single(&p->x[1])))
+    return emu_rate_of(p->moved, (int64_t)((__int128)p->moved * c->period_fs / c->dma_single));
+  if (c->dma_engines <= 1 && !c->dma_piece_cycles) return INT64_MAX;
   int64_t pieces = 0, longest = 0;
   for (int j = 0; j < 2; j++) {
     const emu_extent *x = &p->x[j];

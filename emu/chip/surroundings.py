@@ -204,6 +204,8 @@ class AttentionTile(Section):
     """Only for caches whose elements have so many; nothing: for any."""
     queries: Count | None = None
     """Only where no more rows of queries than these have the same keys; nothing: for any."""
+    turn_bytes_per_clk: PerClock | None = Field(default=None, alias="turn")
+    """Values that the warps which load them transpose in the scratchpad, as products of 8 bits need; nothing: they are used as they lie."""
 
 
 class AttentionKernels(Section):

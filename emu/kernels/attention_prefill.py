@@ -11,7 +11,7 @@ from emu.kernels.cache_write import look_up, passed_over
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, View, format_bytes, kernel
 from emu.kernels.lang.tree import Block
-from emu.kernels.online import Online, Scratch, sum_format
+from emu.kernels.online import Online, Scratch, multiply, sum_format
 from emu.kernels.shard import grid
 
 OUT_BYTES = 16 << 10
@@ -49,6 +49,8 @@ class PrefillTiling:
     """Sequences it passes with one more such read on its way from one of its tiles to the next; 0: with none."""
     looks_ahead: bool = False
     """Whether only a core's first one does, because the others look up while the one before them runs."""
+    turned: bool = False
+    """Whether the queue that loads values also transposes them on chip."""
     in_place: bool = False
     """Scores, their sum of products and one tile of probabilities stay where products left them, queries and output pass through the
     scratchpad: how kernels work whose accumulators are registers."""
@@ -81,7 +83,9 @@ class _Rings:
         rows = s.group * t.tile_q
         self.scratch = Scratch(k, (rows,), t.tile_kv, q.tensor.fmt, 1 if t.in_place else 2)
         self.k = k.ring("k", t.tile_kv * s.head_dim * format_bytes(keys.tensor.fmt), t.depth_kv)
-        self.v = k.ring("v", t.tile_kv * s.head_dim * format_bytes(values.tensor.fmt), t.depth_kv)
+        size = t.tile_kv * s.head_dim * format_bytes(values.tensor.fmt)
+        self.v = k.ring("v", size, 1 if t.turned else t.depth_kv)
+        self.turned = k.ring("v_turned", size, t.depth_kv) if t.turned else None
         self.s = k.ring("s", rows * t.tile_kv * 4, t.depth_acc, "acc")
         self.pv = k.ring("pv", rows * s.head_dim * 4, 1 if t.in_place else t.depth_acc, "acc")
 
@@ -130,7 +134,7 @@ class _Queries:
         shape, valid = (rows, s.head_dim), (self.valid, s.head_dim)
         ring = self.rings.pv
         product = k.resume(ring, self.begin, shape, valid) if t.in_place else k.next(ring, shape, sum_format(p.fmt), valid)
-        k.mm(product, p, value)
+        multiply(k, product, p, value, self.rings.turned)
         return product
 
     def step(self, k: Tracer, j: Value, diag: Value | None) -> None:

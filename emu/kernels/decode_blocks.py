@@ -10,7 +10,7 @@ from emu.kernels.attention_decode import Parts, store_part
 from emu.kernels.cache_write import look_up, passed_over
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, format_bytes, kernel
-from emu.kernels.online import Online, Scratch
+from emu.kernels.online import Online, Scratch, multiply
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class DecodeBlocks:
     """Sequences it passes with one more such read on its way from one of its blocks to the next; 0: with none."""
     rows: int = 0
     """Rows of a tile, of which as many are valid as heads share keys; 0: just these."""
+    turned: bool = False
+    """Whether the queue that loads values also transposes them on chip."""
     in_turn: int = 0
     """Tiles of keys and values there is room for where they take turns: keys, then values, then the next keys, each when a product has
     left a tile. 0: both have two tiles, and the next scores are begun before the product of the last probabilities."""
@@ -73,7 +75,7 @@ def decode_blocks(
             value = loads.fetch(loads.values, "v", b, h, n)  # noqa: B023
             p = k.get(scratch.p, (many, t.tile_kv), scratch.fmt, (s.group, loads.count(n)))
             tile = k.resume(sums, begin, (many, s.head_dim), (s.group, s.head_dim))  # noqa: B023
-            k.mm(tile, p, value[0])
+            multiply(k, tile, p, value[0], loads.turned)
             return tile
 
         weigh(scores(first))
@@ -102,6 +104,7 @@ class _Loads:
         names = ("kv", "kv") if t.in_turn else ("k", "v")
         rings = {name: k.ring(name, size, t.in_turn or 2) for name in dict.fromkeys(names)}
         self.rings = {"k": rings[names[0]], "v": rings[names[1]]}
+        self.turned = k.ring("v_turned", size, 2) if t.turned else None
 
     def count(self, n: Value) -> Value:
         """Keys in the n-th tile."""

@@ -18,6 +18,17 @@ def sum_format(fmt: str) -> str:
     return "int32" if fmt == "int8" else "fp32"
 
 
+def multiply(k: Tracer, product: Tile, p: Tile, value: View, turned: Ring | None) -> None:
+    """product += p @ value [keys, dim]; by way of a slot of `turned` if the matrix engine takes [dim, keys] only."""
+    if turned is None:
+        k.mm(product, p, value)
+        return
+    keys, dim = value.dims
+    across = k.next(turned, (dim.size, keys.size), value.fmt, (dim.extent, keys.extent))
+    k.turn(across, value)
+    k.mm(product, p, across, bt=True)
+
+
 class Scratch:
     """Rings shared by all places that process a tile of keys: scores in fp32, probabilities in the matrix engine's format."""
 

@@ -138,6 +138,7 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "dma_engines": core.dma.engines,
         "dma_piece": core.dma.piece_bytes,
         "dma_piece_cycles": core.dma.overhead_cycles,
+        "dma_single": core.dma.single_bytes_per_clk,
         "hbm_bytes": hbm.capacity_bytes,
         "hbm_bytes_per_s": math.floor(hbm.bandwidth_bytes_per_s * achieved),
         "hbm_latency_fs": to_fs(hbm.latency_s),

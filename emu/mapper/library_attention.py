@@ -50,11 +50,13 @@ def library_attention(
     if stack.attention is None:
         where = f"[stack.{stack_name}.attention]"
         raise UnsupportedError(f"{chip.name}: stack {stack_name!r} has no attention kernels; describe them in {where}")
-    kernels, dim = stack.attention, call.op.head_dim
+    kernels, dim, turn = stack.attention, call.op.head_dim, tile_of(stack.attention, call.op, call.kv_fmt).turn_bytes_per_clk
     own_s = shortest_s(chip, stack_name, fidelity, warm and ("x", "y"))
     added = max(0.0, stack.launch_s - own_s - chip.sync.barrier_cycles / chip.core.clock_hz)
     if kernels.paged_bytes_per_clk is not None:
         chip = chip.vary({"core.dma.bandwidth": f"{kernels.paged_bytes_per_clk} B/clk"})
+    if turn is not None:
+        chip = chip.vary({"core.dma.single": f"{turn} B/clk"})
     behind = max(0.0, stack.reduce_launch_s - stack.launch_s + added)  # of a kernel that follows another one
     merging = behind if kernels.merge_launched else 0.0
     tiling, run, tried = _quickest(chip, call, kernels, fidelity, merging, warm)
@@ -109,7 +111,7 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     sharing = 1 if kernels.packed else op.q_heads // op.kv_heads
     op = replace(op, kv_heads=op.kv_heads * sharing)
     tile, in_place = tile_of(kernels, op, call.kv_fmt), chip.core.acc.work and call.kv_fmt != "int8"
-    found = prefill_block_tiling(chip, area, op, call.fmt, call.kv_fmt, in_place, (tile.rows, tile.keys))
+    found = prefill_block_tiling(chip, area, op, call.fmt, call.kv_fmt, in_place, (tile.rows, tile.keys), tile.turn_bytes_per_clk is not None)
     how: dict[str, Any] = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order", "ascending")}
     how["scanned"] = _scanned(op, kernels)
     if kernels.together is not None:
@@ -169,7 +171,7 @@ def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernel
     found: list[Tiling] = []
     for split in splits:
         turns = 2 * min(how.resident, blocks) if how.in_turn else 0
-        t = DecodeBlocks(tile.keys, split, how.resident, kernels.lookups, _scanned(op, kernels), tile.rows, turns)
+        t = DecodeBlocks(tile.keys, split, how.resident, kernels.lookups, _scanned(op, kernels), tile.rows, tile.turn_bytes_per_clk is not None, turns)
         t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t))
         found.append(replace(t, split_kv=t.parts(keys)))
     return found

@@ -99,7 +99,8 @@ def _in_place_bytes(op: Attention, fmt: str, out_fmt: str, t: PrefillTiling) -> 
     group = op.q_heads // op.kv_heads
     rows, size = group * t.tile_q, format_bytes(fmt)
     out = 2 * group * t.piece_rows(group, op.head_dim, out_fmt) * op.head_dim * format_bytes(out_fmt)
-    operands = (rows + 2 * t.depth_kv * t.tile_kv) * op.head_dim * size + out
+    tiles = 2 * t.depth_kv + int(t.turned)  # keys and values; or keys, values as they come, and turned ones
+    operands = (rows + tiles * t.tile_kv) * op.head_dim * size + out
     return operands, rows * t.tile_kv * size + rows * 16 + 4096, rows * (t.tile_kv + op.head_dim) * 4
 
 
@@ -138,13 +139,13 @@ def prefill_tilings(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: s
 
 
 def prefill_block_tiling(
-    chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, in_place: bool, tile: tuple[int, int]
+    chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, in_place: bool, tile: tuple[int, int], turned: bool = False
 ) -> PrefillTiling:
     """A tile of so many rows of queries, all heads of a group counted, and keys; of half as many where a core holds no more, and so on."""
     tile_q, keys = max(1, tile[0] // (op.q_heads // op.kv_heads)), tile[1]
     fitting = _in_place if in_place else _pipelined
     while keys:
-        found = fitting(chip, area, op, q_fmt, kv_fmt, PrefillTiling(tile_q, keys))
+        found = fitting(chip, area, op, q_fmt, kv_fmt, PrefillTiling(tile_q, keys, turned=turned))
         if found is not None:
             return found
         keys //= 2
@@ -211,7 +212,7 @@ def _decode_block_bytes(op: Attention, fmt: str, t: DecodeBlocks, tile_kv: int) 
     group, size = op.q_heads // op.kv_heads, format_bytes(fmt)
     rows = max(t.rows, group)
     work = 2 * group * op.head_dim * 4 + rows * (tile_kv * size + 16)
-    return ((t.in_turn or 4) * tile_kv + 2 * rows) * op.head_dim * size, work + 4096, rows * ((1 if t.in_turn else 2) * tile_kv + op.head_dim) * 4
+    return (((t.in_turn or 4) + 2 * t.turned) * tile_kv + 2 * rows) * op.head_dim * size, work + 4096, rows * ((1 if t.in_turn else 2) * tile_kv + op.head_dim) * 4
 
 
 def decode_block_keys(chip: Chip, area: Area, op: Attention, fmt: str, t: DecodeBlocks) -> int:

@@ -305,6 +305,13 @@ class Tracer(VecOps, MatOps):
             raise ProgramError(f"{tile.name}: ld0 fills the weight ring and nothing else, because it does not wait at barriers")
         self._transfer(queue, target, source)
 
+    def turn(self, dst: Operand, src: Operand) -> None:
+        """Copies [r, c] of a tile to [c, r] of another one, in the queue that loads: behind what it has loaded, before what it loads next."""
+        target, source = view_of(dst), view_of(src)
+        if tile_of(target) is None or tile_of(source) is None or len(target.dims) != 2 or len(source.dims) != 2:
+            raise ProgramError("k.turn copies a tile of two axes to a tile")
+        self._transfer("ld1", target, source.as_dims(1, 0))
+
     def fetch(
         self, src: Operand, depth: int = 1, queue: str = "ld1", ring: Ring | None = None, name: str = "", space: str = "work",
     ) -> Tile:
