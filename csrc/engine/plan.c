@@ -64,19 +64,21 @@ static int port_of(emu_machine *m, emu_stream *s, int space, int write, int64_t 
 }
 
 /* What an instruction of a fixed shape works on: the valid extents, or the whole ones (w0 to w3) they are part of. Nothing if nothing is valid. */
-typedef struct { int64_t n[4], elements; } worked; /* n[0] counts bytes of a packed row, as in emu_extent */
+typedef struct { int64_t n[4], row_bytes, elements; } worked;
 static int worked_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const emu_extent *x, worked *w) {
   const int64_t *f = &d->f[AT_W0], far = INT64_C(1) << 40;
   memcpy(w->n, x->n, sizeof w->n);
+  w->n[0] = x->row;
+  w->row_bytes = x->n[0] * emu_fmt_bytes[x->fmt];
   w->elements = x->elements;
   if (!x->elements || !(f[0] | f[1] | f[2] | f[3])) return 0;
   w->elements = 1;
   for (int j = 0; j < 4; j++) {
     if (f[j] < 0 || f[j] > far) return emu_fail(m, s, E_EXTENT, "an extent that is worked on is negative or beyond every memory", slot, f[j]);
-    const int64_t n = f[j] ? f[j] : j ? x->n[j] : x->row;
-    w->n[j] = j || emu_fmt_bits[x->fmt] >= 8 ? n : (n * emu_fmt_bits[x->fmt] + 7) / 8;
-    w->elements = w->elements > far / n ? far : w->elements * n;
+    if (f[j]) w->n[j] = f[j];
+    w->elements = w->elements > far / w->n[j] ? far : w->elements * w->n[j];
   }
+  w->row_bytes = (w->n[0] * emu_fmt_bits[x->fmt] + 7) / 8;
   if (w->elements < x->elements || w->elements >= far)
     return emu_fail(m, s, E_EXTENT, "the extents that are worked on (w0 to w3) hold fewer elements than the valid ones, or too many", slot, w->elements);
   return 0;
@@ -128,8 +130,8 @@ static int plan_scales(emu_machine *m, emu_stream *s, const emu_insn *i, emu_pla
 }
 
 /* Bytes of one pass over an operand, its scales among them. */
-static int64_t bytes_of(const emu_extent *x, const worked *w, const emu_extent *scale) {
-  return w->n[0] * w->n[1] * emu_fmt_bytes[x->fmt] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
+static int64_t bytes_of(const worked *w, const emu_extent *scale) {
+  return w->row_bytes * w->n[1] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
 }
 
 /* Clocks of one pass at the scratchpad ports; how often operands are read again is counted. */
@@ -140,7 +142,7 @@ static int port_mm(emu_machine *m, emu_stream *s, emu_plan *p, const worked *d, 
   int rc;
   if ((rc = port_of(m, s, a->space, 0, &wide_a)) < 0 || (rc = port_of(m, s, b->space, 0, &wide_b)) < 0) return rc;
   const int64_t again_a = c->fragment_n > 0 ? emu_ceil_div(d->n[0], c->fragment_n) : 1, again_b = c->fragment_m > 0 ? emu_ceil_div(d->n[1], c->fragment_m) : 1;
-  const int64_t bytes_a = bytes_of(a, wa, &p->scale[0]) * again_a, bytes_b = bytes_of(b, wb, &p->scale[1]) * again_b;
+  const int64_t bytes_a = bytes_of(wa, &p->scale[0]) * again_a, bytes_b = bytes_of(wb, &p->scale[1]) * again_b;
   if (a->space == b->space) *clocks = emu_ceil_div(bytes_a + bytes_b, wide_a);
   else {
     int64_t pa = emu_ceil_div(bytes_a, wide_a), pb = emu_ceil_div(bytes_b, wide_b);
@@ -199,14 +201,15 @@ static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p
 
 /* Bytes an engine really fetches: dimensions with stride 0 are broadcast, not read again. */
 static int64_t fetched(const emu_extent *x, const worked *w) {
-  int64_t n = x->elements ? emu_fmt_bytes[x->fmt] : 0;
-  for (int j = 0; j < 4 && n; j++)
+  if (!x->elements) return 0;
+  int64_t n = x->s[0] ? w->row_bytes : emu_fmt_bytes[x->fmt];
+  for (int j = 1; j < 4; j++)
     if (x->s[j]) n *= w->n[j];
   return n;
 }
 
 static int64_t written(const emu_extent *x, const worked *w) {
-  return x->elements ? w->n[0] * w->n[1] * w->n[2] * w->n[3] * emu_fmt_bytes[x->fmt] : 0;
+  return x->elements ? w->row_bytes * w->n[1] * w->n[2] * w->n[3] : 0;
 }
 
 /* Extents of the three operands of a vector instruction, which follow from the destination's or, in a reduction, from the source's. */

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from emu.errors import ProgramError
 from emu.kernels.lang.memory import Ring, Tile
-from emu.kernels.lang.tree import STREAMS, Block, Loop, Op, Region, child_in, tile_of
+from emu.kernels.lang.tree import QUEUES, STREAMS, Block, Loop, Op, Region, child_in, tile_of
 
 Node = Op | Loop
 
@@ -105,6 +105,8 @@ def _plan_ring(
         raise ProgramError(f"{ring.line}: {ring.name} is written by {who}; each on-chip tile is written by exactly one stream")
     producer = producers.pop()
     consumers = sorted({stream for tile in used for stream in spans[tile]} - {producer})
+    if producer in QUEUES and any(spans[tile][producer].reads for tile in used if producer in spans[tile]):
+        consumers.append(producer)  # transfers of one queue overlap: it waits for what it moved itself
     once = not ring.persistent and len(used) == 1 and used[0].block is region.body and not used[0].part
     ring.depth = 1 if once else ring.depth
     for consumer in consumers:
@@ -142,7 +144,7 @@ def _plan_tile(
         if consumer not in spans:
             raise ProgramError(f"{where}: a generation of {tile.name} is not read by {consumer}, but others are; use two rings")
         theirs = spans[consumer]
-        if theirs.writes and (len(consumers) > 1 or min(theirs.all) not in theirs.reads):
+        if consumer != producer and theirs.writes and (len(consumers) > 1 or min(theirs.all) not in theirs.reads):
             raise ProgramError(f"{where}: {consumer} overwrites {tile.name} before it or another stream has read it; use two tiles")
         if not tile.part and min(theirs.reads) <= max(mine.writes):
             raise ProgramError(
@@ -151,7 +153,8 @@ def _plan_tile(
             )
         plan.waits[consumer, theirs.nodes[min(theirs.reads)]].append(full)
         if free is not None:
-            plan.signals[consumer, theirs.nodes[max(theirs.all)]].append(free)
+            last = max(theirs.reads if consumer == producer else theirs.all)
+            plan.signals[consumer, theirs.nodes[last]].append(free)
 
 
 def _check_order(used: list[Tile], spans: dict[Tile, dict[str, Spans]], ring: Ring) -> None:

@@ -10,6 +10,7 @@ from emu.kernels.lang.memory import Dim, Ring, Tensor, Tile, View
 from emu.kernels.lang.percore import PerCore
 
 STREAMS = ("mm", "vec", "ld0", "ld1", "st0")
+QUEUES = ("ld0", "ld1", "st0")
 BARRIER_STREAMS = ("mm", "vec", "ld1", "st0")  # ld0 stays out, so that weights of later operations are fetched ahead
 MAX_LOOPS = 8
 
