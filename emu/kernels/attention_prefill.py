@@ -125,10 +125,15 @@ class _Queries:
         p = k.put(self.rings.scratch.p, scores.shape, self.rings.scratch.fmt, scores.valid)
         self.state.step(scores, p, diag, self.shape.window if diag is not None else 0)
 
-    def product(self, k: Tracer, j: Value) -> Tile:
+    def value(self, k: Tracer, j: Value) -> View:
+        """Values of the j-th tile."""
+        size = self.tiling.tile_kv
+        return k.fetch(self.values.at(self.b, self.shared, 1, j * size, size, self.count(k, j)), ring=self.rings.v)[0]
+
+    def product(self, k: Tracer, j: Value, value: View | None = None) -> Tile:
         """The oldest probabilities, which are those of the j-th tile, times its values."""
         s, t, count = self.shape, self.tiling, self.count(k, j)
-        value = k.fetch(self.values.at(self.b, self.shared, 1, j * t.tile_kv, t.tile_kv, count), ring=self.rings.v)[0]
+        value = self.value(k, j) if value is None else value
         rows = s.group * t.tile_q
         p = k.get(self.rings.scratch.p, (rows, t.tile_kv), self.rings.scratch.fmt, (self.valid, count))
         shape, valid = (rows, s.head_dim), (self.valid, s.head_dim)
@@ -143,7 +148,8 @@ class _Queries:
             product = self.product(k, j + 1)
             scores = self.scores(k, j)
         else:
-            scores, product = self.scores(k, j), self.product(k, j + 1)
+            early = self.value(k, j + 1) if self.tiling.turned else None  # they come while keys are loaded, and are turned then
+            scores, product = self.scores(k, j), self.product(k, j + 1, early)
         self.weigh(k, scores, diag)
         self.state.add_late(product)
 

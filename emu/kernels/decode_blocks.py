@@ -71,8 +71,8 @@ def decode_blocks(
         def weigh(tile: Tile) -> None:
             state.step(tile, k.put(scratch.p, tile.shape, scratch.fmt, tile.valid))  # noqa: B023
 
-        def product(n: Value) -> Tile:
-            value = loads.fetch(loads.values, "v", b, h, n)  # noqa: B023
+        def product(n: Value, value: Tile | None = None) -> Tile:
+            value = loads.fetch(loads.values, "v", b, h, n) if value is None else value  # noqa: B023
             p = k.get(scratch.p, (many, t.tile_kv), scratch.fmt, (s.group, loads.count(n)))
             tile = k.resume(sums, begin, (many, s.head_dim), (s.group, s.head_dim))  # noqa: B023
             multiply(k, tile, p, value[0], loads.turned)
@@ -83,7 +83,8 @@ def decode_blocks(
             if t.in_turn:
                 last, following = product(n + first), scores(n + first + 1)
             else:
-                following, last = scores(n + first + 1), product(n + first)
+                early = loads.fetch(loads.values, "v", b, h, n + first) if t.turned else None  # turned when the next keys are under way
+                following, last = scores(n + first + 1), product(n + first, early)
             weigh(following)
             state.add_late(last)
         state.add_last(product(first + steps - 1))
