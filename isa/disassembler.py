@@ -5,7 +5,7 @@ from __future__ import annotations
 from isa.operands import NAMED
 from isa.program import Program
 from isa.tables import Operand, load
-from isa.words import Instruction, decode
+from isa.words import MACHINE, Instruction
 
 
 class Printer:
@@ -52,11 +52,12 @@ class Printer:
 
 def show(word: int, program: Program | None = None) -> str:
     """One word as text, for messages and traces."""
-    return Printer(program).show(decode(word))
+    return Printer(program).show((MACHINE if program is None else program.instructions).decode(word))
 
 
 def _header(program: Program) -> list[str]:
     out = [f".program {program.name}", f".cores {program.cores}"]
+    out += [f".extension {name} {extension.digest}" for name, extension in program.instructions.used(program.streams).items()]
     for b in program.buffers:
         shape = f" {b.format} {'x'.join(map(str, b.shape))}" if b.format is not None else ""
         out.append(f".buffer {b.name} {b.space} {b.offset:#x} {b.bytes} {b.role}{shape}")
@@ -73,7 +74,7 @@ def to_text(program: Program) -> str:
     """Canonical text: streams in table order, targets L0, L1, ... in order of address."""
     out, printer = _header(program), Printer(program)
     for stream in load().streams:
-        code = [decode(word) for word in program.streams.get(stream, [])]
+        code = [program.instructions.decode(word) for word in program.streams.get(stream, [])]
         if not code:
             continue
         targets = sorted({index + i.operands["off"] for index, i in enumerate(code) if "off" in i.operands})
