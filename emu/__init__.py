@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "emu.chip": ("chip", "chips", "load_chip"),
+    "emu.extension": ("InstructionSet", "instruction"),
     "emu.errors": ("CacheError", "CapacityError", "ChipError", "EmuError", "ModelError", "ProgramError", "UnsupportedError"),
     "emu.kernels": ("kernel",),
     "emu.machine": ("Machine",),
@@ -24,9 +25,9 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: F822 - found by __getattr__
-    "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
-    "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
-    "num",
+    "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "UnsupportedError",
+    "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "instruction", "kernel", "load_chip", "load_model", "model",
+    "models", "num",
 ]
 
 

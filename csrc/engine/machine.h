@@ -24,13 +24,18 @@ enum emu_cause {
 enum emu_counter {
   C_USEFUL_MACS, C_ARRAY_MACS = C_USEFUL_MACS + EMU_FMT_COUNT, C_VEC = C_ARRAY_MACS + EMU_FMT_COUNT,
   C_STATIONARY_BYTES = C_VEC + EMU_VEC_CLASSES, C_SRAM_READ, C_SRAM_WRITE, C_ACC_READ, C_ACC_WRITE, C_HBM_READ, C_HBM_WRITE, C_HBM_BURST,
-  C_SHARED, C_NOC_BYTE_HOPS, C_SCALAR, C_ENGINE, C_DMA, C_SYNC, COUNTERS
+  C_SHARED, C_NOC_BYTE_HOPS, C_USER_ELEMENTS, C_USER_FJ, C_SCALAR, C_ENGINE, C_DMA, C_SYNC, COUNTERS
 };
 
 enum emu_error {
   E_OK, E_MEMORY, E_BOUNDS, E_UNINIT, E_RACE, E_DEADLOCK, E_LEFTOVER, E_OVERFLOW, E_ILLEGAL, E_FORMAT, E_EXTENT, E_PORT, E_TIME, E_RUNAWAY, E_PC,
-  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES
+  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES, E_USER
 };
+
+/* Users' instructions (user.c): numbers about each opcode, and all their cost expressions one after another. */
+#define EMU_USER_OPCODES (EMU_USER_OPCODE_LAST - EMU_USER_OPCODE_FIRST + 1)
+#define EMU_USER_FIELDS 10
+#define EMU_USER_CODE 4096
 
 /* The configuration, one line per field, so that the border (core.pyx) fills it by name: X(name) for a number, N(name, how many) for an array. */
 #define EMU_CONFIG_FIELDS(X, N) \
@@ -45,6 +50,7 @@ enum emu_error {
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
   N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
+  N(user, EMU_USER_OPCODES * EMU_USER_FIELDS) N(user_code, EMU_USER_CODE) \
   N(warm, EMU_WARM) /* first byte and end of ranges that lie in the cache at first */ \
   X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions) X(forward)
 typedef struct {
@@ -151,6 +157,7 @@ typedef struct {
   emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
   int64_t block;
   int64_t elements, work;    /* vec */
+  int64_t user_fj;           /* energy of a user's instruction */
   int64_t rows, pitch, bytes, read, write, moved, latency_fs; /* dma; rows of a gather or scatter */
   int32_t via, cached, indexed;
 } emu_plan;
@@ -176,6 +183,7 @@ typedef struct { int32_t code, core, stream, pc, core2, stream2, pc2, space; int
 
 typedef struct emu_machine {
   emu_config c;
+  emu_op_info_t user_info[EMU_USER_OPCODES];
   int64_t nbuffers, nlabels, nparams;
   emu_buffer *buffers;
   emu_insn *code[EMU_STREAM_COUNT];
@@ -239,7 +247,13 @@ int emu_record_op(emu_machine *m, const emu_stream *s, int64_t start, int64_t en
 int emu_plans_prepare(emu_machine *m);
 void emu_plans_free(emu_machine *m);
 int32_t emu_shape_of(emu_machine *m, emu_desc *d);
+int emu_vec_ports(emu_machine *m, emu_stream *s, emu_plan *p);
 const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i);
+/* user.c */
+void emu_users_declare(emu_machine *m);
+int emu_plan_user(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p);
+emu_user emu_user_of(const emu_machine *m, const emu_insn *i, const emu_plan *p);
+static inline const emu_op_info_t *emu_info(const emu_machine *m, unsigned op) { return op < EMU_USER_OPCODE_FIRST ? &emu_op_info[op] : &m->user_info[op - EMU_USER_OPCODE_FIRST]; }
 /* operand.c */
 int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const int64_t *n, emu_extent *x);
 int emu_operand_find(emu_machine *m, emu_stream *s, emu_insn *i, int slot, emu_operand *o);
@@ -261,7 +275,7 @@ int emu_race_access(emu_machine *m, emu_stream *s, int space, int core, int64_t 
 uint32_t *emu_clock_of(emu_machine *m, int stream);
 uint32_t *emu_clock_copy(emu_machine *m, const uint32_t *c);
 void emu_clock_join(emu_machine *m, emu_stream *s, const uint32_t *c);
-/* compute.c: time of mm and vec; transfer.c: dma */
+/* compute.c: time of mm, of vec and of users' instructions; transfer.c: dma */
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i);

@@ -175,7 +175,7 @@ static void vec_extents(const emu_stream *s, const emu_insn *i, int64_t n[3][4])
   }
 }
 
-static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
+int emu_vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
   int64_t by_space[2 * EMU_SP_COUNT] = {0}, wide;
   int rc;
   for (int j = 0; j < 3; j++) {
@@ -190,7 +190,7 @@ static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
     by_space[p->x[0].space * 2 + 1] += p->x[0].bytes;
   }
   for (int j = 0; j < 2 * EMU_SP_COUNT; j++) {
-    int64_t t = by_space[j] ? emu_ceil_div(by_space[j], m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j]) : 0;
+    int64_t t = by_space[j] ? emu_ceil_div(by_space[j], m->c.port[s->engine * EMU_SP_COUNT * 2 + j]) : 0;
     if (t > p->port) p->port = t;
   }
   return 0;
@@ -217,7 +217,7 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   if ((i->flags & EMU_FLAG_SR) && p->x[0].fmt == EMU_FMT_E8M0) return emu_fail(m, s, E_FORMAT, "e8m0 is not rounded stochastically", p->x[0].fmt, -1);
   p->elements = i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX ? p->x[1].elements : p->x[0].elements;
   p->work = emu_ceil_div(p->elements * 1000, rate);
-  return vec_ports(m, s, p);
+  return emu_vec_ports(m, s, p);
 }
 
 static int64_t rounded(const emu_machine *m, const emu_extent *x) {
@@ -283,7 +283,7 @@ const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i) {
   p->op = i->op;
   p->flags = i->flags;
   p->shape[0] = a, p->shape[1] = b, p->shape[2] = c;
-  int rc = s->engine == ENGINE_MM ? plan_mm(m, s, i, p) : s->engine == ENGINE_VEC ? plan_vec(m, s, i, p) : plan_dma(m, s, i, p);
+  int rc = i->op >= EMU_USER_OPCODE_FIRST ? emu_plan_user(m, s, i, p) : s->engine == ENGINE_MM ? plan_mm(m, s, i, p) : s->engine == ENGINE_VEC ? plan_vec(m, s, i, p) : plan_dma(m, s, i, p);
   if (rc >= 0) return p;
   p->op = 0;
   return NULL;
