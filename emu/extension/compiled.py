@@ -12,7 +12,7 @@ from numba import carray, types
 DONE = 1  # EMU_USER_DONE; a function that raises returns 0
 _FLOATS = types.CPointer(types.float32)
 SIGNATURE = types.int64(_FLOATS, types.int64, _FLOATS, types.int64, _FLOATS, types.int64, types.float32)
-OPTIONS = {"error_model": "numpy", "fastmath": False}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 """Division by zero gives what IEEE says; nothing is fused or reordered."""
 
 
