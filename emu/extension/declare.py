@@ -133,6 +133,8 @@ def _opcode_of(known: InstructionSet, name: str) -> int:
 
 def _check(who: str, meaning: Callable[..., Any], operands: str, engine: str, per: str, pointer: Any, version: str) -> None:
     """Everything the set itself does not look at."""
+    if not who.isidentifier():
+        raise UnsupportedError(f"{who!r} is no name for an instruction; give it one: name=\"vown\"")
     if engine not in ENGINES:
         raise UnsupportedError(f"{who}: engine {engine!r}: it works on vec or mm; DMA takes its time from memory")
     if per not in PER:
@@ -163,7 +165,7 @@ def _address(who: str, pointer: Any) -> int | None:
         pointer = get(pointer, name(pointer))
     elif hasattr(pointer, "address"):
         pointer = pointer.address
-    elif not isinstance(pointer, int):
+    elif not isinstance(pointer, (int, str, bytes)):
         try:
             pointer = ctypes.cast(pointer, ctypes.c_void_p).value
         except ctypes.ArgumentError:

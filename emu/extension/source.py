@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 PACKAGES = ("numba", "numpy", "math", "emu", "builtins")
@@ -14,34 +14,40 @@ PACKAGES = ("numba", "numpy", "math", "emu", "builtins")
 
 def about(function: Callable[..., Any]) -> str:
     """Text that differs where the function, a function of the user's that it calls, or a constant it uses differs."""
-    seen: dict[str, str] = {}
-    _visit(getattr(function, "py_func", function), seen)
-    return "\n".join(f"{name}: {text}" for name, text in sorted(seen.items()))
+    said: dict[str, str] = {}
+    _visit("meaning", getattr(function, "py_func", function), said, set())
+    return "\n".join(f"{name}: {text}" for name, text in sorted(said.items()))
 
 
-def _visit(function: Callable[..., Any], seen: dict[str, str]) -> None:
-    name = function.__qualname__
-    if name in seen:
+def _visit(name: str, function: Callable[..., Any], said: dict[str, str], seen: set[int]) -> None:
+    if id(function) in seen:
         return
-    code = function.__code__
-    try:
-        seen[name] = _text(function)
-    except (OSError, TypeError):  # typed at a prompt: the code itself, which only this version of Python makes so
-        seen[name] = f"{code.co_code.hex()} {code.co_consts!r} {code.co_names!r}"
+    seen.add(id(function))
+    said[name] = _text(function)
     used = inspect.getclosurevars(function)
     for variable, value in {**used.globals, **used.nonlocals}.items():
         value = getattr(value, "py_func", value)
         if inspect.isfunction(value) and not _known(value.__module__):
-            _visit(value, seen)
+            _visit(f"{name}.{variable}", value, said, seen)
         else:
-            seen[f"{name}.{variable}"] = _constant(value)
+            said[f"{name}.{variable}"] = _constant(value)
 
 
 def _text(function: Callable[..., Any]) -> str:
-    """The source below its decorators, without which it means the same."""
-    lines = textwrap.dedent(inspect.getsource(function)).splitlines()
-    start = next((at for at, line in enumerate(lines) if line.startswith("def ")), 0)
-    return "\n".join(line.rstrip() for line in lines[start:])
+    """The source below its decorators, without which it means the same. Where there is none, or it is not a function's alone, the code
+    itself, which only this version of Python makes so."""
+    compiled = _compiled(function.__code__)
+    try:
+        lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+    except (OSError, TypeError):
+        return compiled
+    start = next((at for at, line in enumerate(lines) if line.startswith("def ")), None)
+    return compiled if start is None else "\n".join(line.rstrip() for line in lines[start:])
+
+
+def _compiled(code: CodeType) -> str:
+    constants = [_compiled(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {constants} {code.co_names} {code.co_varnames}"
 
 
 def _known(module: str | None) -> bool:

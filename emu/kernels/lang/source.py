@@ -7,7 +7,9 @@ import os
 import sys
 from types import FrameType
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LANG = os.path.dirname(os.path.abspath(__file__))
+_HERE = (_LANG + os.sep, os.path.join(os.path.dirname(os.path.dirname(_LANG)), "extension") + os.sep)
+"""Where the language itself stands; instructions of a user's own emit themselves."""
 _texts: dict[tuple[str, int], str] = {}
 
 
