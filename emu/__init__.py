@@ -20,14 +20,14 @@ _HOME = {
     "emu.machine": ("Machine",),
     "emu.models": ("load_model", "model", "models"),
     "emu.num": ("num",),
-    "emu.study": ("attention", "estimate", "gemm", "infer"),
+    "emu.study": ("Tuning", "attention", "estimate", "gemm", "infer", "tune"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: F822 - found by __getattr__
-    "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "UnsupportedError",
-    "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "instruction", "kernel", "load_chip", "load_model", "model",
-    "models", "num",
+    "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Tuning",
+    "UnsupportedError", "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "instruction", "kernel", "load_chip",
+    "load_model", "model", "models", "num", "tune",
 ]
 
 

@@ -16,14 +16,16 @@ from emu.machine import Machine as Machine
 from emu.models import load_model as load_model
 from emu.models import model as model
 from emu.models import models as models
+from emu.study import Tuning as Tuning
 from emu.study import attention as attention
 from emu.study import estimate as estimate
 from emu.study import gemm as gemm
 from emu.study import infer as infer
+from emu.study import tune as tune
 
 __version__: str
 __all__ = [
-    "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "UnsupportedError",
-    "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "instruction", "kernel", "load_chip", "load_model", "model",
-    "models", "num",
+    "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Tuning",
+    "UnsupportedError", "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "instruction", "kernel", "load_chip",
+    "load_model", "model", "models", "num", "tune",
 ]

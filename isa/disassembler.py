@@ -7,6 +7,9 @@ from isa.program import Program
 from isa.tables import Operand, load
 from isa.words import MACHINE, Instruction
 
+COLUMN = 56
+"""Where comments begin."""
+
 
 class Printer:
     """Writes instructions with the names of one program."""
@@ -70,8 +73,8 @@ def _header(program: Program) -> list[str]:
     return out
 
 
-def to_text(program: Program) -> str:
-    """Canonical text: streams in table order, targets L0, L1, ... in order of address."""
+def to_text(program: Program, source: bool = False) -> str:
+    """Canonical text: streams in table order, targets L0, L1, ... in order of address. `source`: lines of origin as comments."""
     out, printer = _header(program), Printer(program)
     for stream in load().streams:
         code = [program.instructions.decode(word) for word in program.streams.get(stream, [])]
@@ -84,5 +87,7 @@ def to_text(program: Program) -> str:
             if index in labels:
                 out.append(f"{labels[index]}:")
             target = labels.get(index + instruction.operands["off"]) if "off" in instruction.operands else None
-            out.append("        " + printer.show(instruction, target))
+            text, lines = "        " + printer.show(instruction, target), program.lines.get(stream, ())
+            origin = lines[index].encode("ascii", "replace").decode() if source and index < len(lines) else ""
+            out.append(f"{text:{COLUMN}} ; {origin}" if origin else text)
     return "\n".join(out) + "\n"

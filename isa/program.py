@@ -62,11 +62,11 @@ class Program:
         check(self)
         return self
 
-    def to_text(self) -> str:
-        """Assembler text that gives this program back."""
+    def to_text(self, source: bool = False) -> str:
+        """Assembler text that gives this program back. `source`: each word with the line it came from, where it is known, as a comment."""
         from isa.disassembler import to_text
 
-        return to_text(self)
+        return to_text(self, source)
 
     def to_bytes(self) -> bytes:
         """The binary form; the same program gives the same bytes everywhere."""

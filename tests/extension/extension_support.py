@@ -16,7 +16,9 @@ from emu.num.formats import dtype, known
 MINE = emu.InstructionSet("mine")
 
 
-@emu.instruction(MINE, operands="d0:w, d1:r, d2:s, sat, sr", cycles="elements / exp_per_clk", energy="elements * (vec_exp_pj + 2 * vec_mul_pj)")
+@emu.instruction(
+    MINE, operands="d0:w, d1:r, d2:s, sat, sr", cycles="elements / exp_per_clk", energy="elements * (vec_exp_pj + 2 * vec_mul_pj)"
+)
 def vsoftcap(x, cap):
     """d0 = cap * tanh(d1 / cap)"""
     return cap * num.tanh(x / cap)
@@ -34,7 +36,9 @@ def vdecay(old, x, by):
     return old * by + x
 
 
-@emu.instruction(MINE, operands="d0:w, d1:r, sr", per="row", cycles="rows * (8 + width / reduce_per_clk)", energy="elements * vec_compare_pj")
+@emu.instruction(
+    MINE, operands="d0:w, d1:r, sr", per="row", cycles="rows * (8 + width / reduce_per_clk)", energy="elements * vec_compare_pj"
+)
 def vtop(out, x):
     """d0[.., :] = the largest of the row d1[.., :], descending; -inf where it is too short"""
     for j in range(out.size):
@@ -59,7 +63,9 @@ def vlook(out, x, table):
                 break
 
 
-@emu.instruction(MINE, operands="d0:w, d1:r, d2:s", per="row", engine="mm", cycles="rows + ceil(elements / 16)", energy="elements * 0.25 pJ")
+@emu.instruction(
+    MINE, operands="d0:w, d1:r, d2:s", per="row", engine="mm", cycles="rows + ceil(elements / 16)", energy="elements * 0.25 pJ"
+)
 def mscale(out, x, by):
     """d0 = d1 * d2.scalar on the matrix engine, as far as both rows go"""
     for i in range(min(out.size, x.size)):

@@ -71,7 +71,8 @@ def test_functions_for_numba_have_the_machines_bits(name):
 
     draw = np.random.default_rng(1)
     every_bf16 = (np.arange(1 << 16, dtype=np.uint32) << 16).view(np.float32)
-    x = np.concatenate([every_bf16, draw.integers(0, 1 << 32, 200_000, np.uint32).view(np.float32), draw.standard_normal(50_000, np.float32) * 4])
+    any_bits = draw.integers(0, 1 << 32, 200_000, np.uint32).view(np.float32)
+    x = np.concatenate([every_bf16, any_bits, draw.standard_normal(50_000, np.float32) * 4])
     got = np.empty_like(x)
     over(x, got)
     with np.errstate(all="ignore"):

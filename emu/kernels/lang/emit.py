@@ -74,7 +74,7 @@ class Emitter:
         """Sets what is constant during the operation; fields that already hold their value are left alone."""
         self.plan, self.table = plan, table
         self.inside = _inside(region, self.stream)
-        line = f"{region.name}: descriptors"
+        line = f"{region.line} (descriptors)"
         known = self.known
         for place, value in [(place, value) for place, value in table.start if known[place] != value]:
             known[place] = _UNKNOWN if table.fixed[place] is None else value  # type: ignore[assignment]

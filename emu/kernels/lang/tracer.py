@@ -256,11 +256,11 @@ class Tracer(VecOps, MatOps):
         """Whether an operation is open."""
         return self._region is not None
 
-    def begin_only_op(self) -> None:
-        """The whole program is one operation: no barrier, and `program` ends it."""
+    def begin_only_op(self, line: str = "") -> None:
+        """The whole program is one operation: no barrier, and `program` ends it. `line`: where it stands, for the program's line table."""
         if self.regions:
             raise ProgramError("the program has operations already")
-        self.begin_op(self.name)
+        self.begin_op(self.name).line = line or source_line()
         self.implicit = True
 
     def _need_region(self) -> Region:
