@@ -63,14 +63,20 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(d, dict) or d.get("kind") != "tuning" or d.get("tuning_version") != VERSION:
         found = d.get("tuning_version") if isinstance(d, dict) else None
         raise UnsupportedError(f"{path}: not a tuning of version {VERSION} (tuning_version is {found!r:.40}); run emu.tune again")
-    digests, shapes, variants = d.get("digests"), d.get("shapes"), d.get("variants")
-    good = all(isinstance(d.get(name), str) for name in _TEXTS) and isinstance(digests, dict) and isinstance(digests.get("chip"), str)
-    good = good and isinstance(shapes, list) and isinstance(variants, list) and all(_good_row(row, len(shapes)) for row in variants)
-    if not good or not any(row.get("ratio") is not None for row in variants):
+    if not _good(d):
         raise UnsupportedError(f"{path}: keys are missing or not what emu.tune writes; run it again")
-    digests.setdefault("program", None)
+    d["digests"].setdefault("program", None)
     del d["tuning_version"]
     return d
+
+
+def _good(d: dict[str, Any]) -> bool:
+    digests, shapes, variants = d.get("digests"), d.get("shapes"), d.get("variants")
+    if not all(isinstance(d.get(name), str) for name in _TEXTS) or not isinstance(digests, dict) or not isinstance(digests.get("chip"), str):
+        return False
+    if not isinstance(shapes, list) or not isinstance(variants, list) or not all(_good_row(row, len(shapes)) for row in variants):
+        return False
+    return any(row.get("ratio") is not None for row in variants)
 
 
 def _good_row(row: Any, shapes: int) -> bool:

@@ -36,7 +36,7 @@ def bind(k: Tracer, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     bound, arrays, whole = {}, {}, True
     for name, value in arguments.items():
         if not is_tensor(value):
-            bound[name] = value
+            bound[name] = value.item() if isinstance(value, np.generic) else value
             continue
         what, fmt, role = (*value, "in")[:3] if isinstance(value, tuple) else (value, "", "in")
         if role not in ROLES:
