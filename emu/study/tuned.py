@@ -72,7 +72,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def _good(d: dict[str, Any]) -> bool:
     digests, shapes, variants = d.get("digests"), d.get("shapes"), d.get("variants")
-    if not all(isinstance(d.get(name), str) for name in _TEXTS) or not isinstance(digests, dict) or not isinstance(digests.get("chip"), str):
+    named = isinstance(digests, dict) and isinstance(digests.get("chip"), str)
+    if not named or not all(isinstance(d.get(name), str) for name in _TEXTS):
         return False
     if not isinstance(shapes, list) or not isinstance(variants, list) or not all(_good_row(row, len(shapes)) for row in variants):
         return False
