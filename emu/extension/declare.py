@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("vec", "mm")
 PER = ("element", "row")
-SECOND = {"": "", "r": "r", "s": "s"}
+SECOND = ("", "r", "s")
+"""How d2 may be used: not at all, as an operand, as a number."""
 
 
 class UserInstruction:
@@ -112,13 +113,15 @@ def instruction(
             costs = Cost.read("cycles", cycles), Cost.read("energy", energy)
         except FormulaError as error:
             raise UnsupportedError(f"{who}: {error}") from None
-        _check(who, meaning, operands, engine, per, pointer, version)
-        listed = ",".join([*(token.strip() for token in operands.split(",")[: operands.count(":")]), "wait", "signal"])
-        flags = [token.strip() for token in operands.split(",")[operands.count(":") :]]
+        tokens = [token.strip() for token in operands.split(",")]
+        used, flags = [token for token in tokens if ":" in token], [token for token in tokens if ":" not in token]
+        _check(who, meaning, used, flags, engine, per)
+        if pointer is not None and not version:
+            raise UnsupportedError(f"{who}: compiled code says nothing of itself: give it a version, which becomes part of the digest")
         text = " ".join((inspect.getdoc(meaning) or who).split())
         try:
             code = opcode if opcode is not None else _opcode_of(known, who)
-            row = f"{who} {code:#04x} E {','.join([listed, *flags])} {engine} user {text}"
+            row = f"{who} {code:#04x} E {','.join([*used, 'wait', 'signal', *flags])} {engine} user {text}"
             return UserInstruction(known, row, meaning, per, *costs, _address(who, pointer), version)
         except IsaError as error:
             raise ProgramError(str(error)) from None
@@ -131,7 +134,7 @@ def _opcode_of(known: InstructionSet, name: str) -> int:
     return known.extensions[name].spec.opcode if name in known.extensions else known.free_opcode()
 
 
-def _check(who: str, meaning: Callable[..., Any], operands: str, engine: str, per: str, pointer: Any, version: str) -> None:
+def _check(who: str, meaning: Callable[..., Any], used: list[str], flags: list[str], engine: str, per: str) -> None:
     """Everything the set itself does not look at."""
     if not who.isidentifier():
         raise UnsupportedError(f"{who!r} is no name for an instruction; give it one: name=\"vown\"")
@@ -139,19 +142,16 @@ def _check(who: str, meaning: Callable[..., Any], operands: str, engine: str, pe
         raise UnsupportedError(f"{who}: engine {engine!r}: it works on vec or mm; DMA takes its time from memory")
     if per not in PER:
         raise UnsupportedError(f"{who}: per {per!r}: its meaning is one of an {PER[0]} or of a {PER[1]}")
-    if pointer is not None and not version:
-        raise UnsupportedError(f"{who}: compiled code says nothing of itself: give it a version, which becomes part of the digest")
-    tokens = [token.strip() for token in operands.split(",")]
-    access = dict(token.split(":", 1) for token in tokens if ":" in token)
-    flags = [token for token in tokens if ":" not in token]
-    if access.get("d0") not in ("w", "rw") or access.get("d1") != "r" or access.get("d2", "") not in SECOND or len(access) > 3:
-        raise UnsupportedError(f"{who}: operands {operands!r}: expected d0:w or d0:rw, d1:r, and perhaps d2:r or d2:s, then flags")
+    access = dict(token.split(":", 1) for token in used)
+    good = access.get("d0") in ("w", "rw") and access.get("d1") == "r" and access.get("d2", "") in SECOND
+    if not good or access.keys() - {"d0", "d1", "d2"}:
+        raise UnsupportedError(f"{who}: operands {', '.join(used)!r}: expected d0:w or d0:rw, d1:r, and perhaps d2:r or d2:s, then flags")
     if "imm" in flags and (access.get("d2") != "r" or per == "row"):
         raise UnsupportedError(f"{who}: imm puts a number in the place of an element of d2:r; d2:s is a number always")
     wanted = (access["d0"] == "rw" or per == "row") + 1 + ("d2" in access)
     found = len(inspect.signature(getattr(meaning, "py_func", meaning)).parameters)
     if found != wanted:
-        raise UnsupportedError(f"{who}: with operands {operands!r}, per {per}, it takes {wanted} values, and has {found} parameters")
+        raise UnsupportedError(f"{who}: with operands {', '.join(used)}, per {per}, it takes {wanted} values, and has {found} parameters")
 
 
 def _address(who: str, pointer: Any) -> int | None:

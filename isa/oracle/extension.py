@@ -7,7 +7,6 @@ scalar."""
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -34,15 +33,13 @@ def run(added: Extension, d: list[Descriptor], operands: dict[str, int]) -> None
     if 0 in n[1:] or (n[0] == 0 and not added.rows):
         return
     read = [to_fp32(x.read(extent), x.fmt) for x, extent in zip(sources, extents)]
-    if access["d0"] == "rw":
-        if not d[0].is_rising():
-            raise OracleError(f"{added.spec.mnemonic}: the destination names an element twice or runs backwards")
-        old = to_fp32(d[0].read(n), d[0].fmt)
-    else:
-        old = np.zeros(n[::-1], np.float32)
+    keeps = access["d0"] == "rw"
+    if keeps and not d[0].is_rising():
+        raise OracleError(f"{added.spec.mnemonic}: the destination names an element twice or runs backwards")
+    old = to_fp32(d[0].read(n), d[0].fmt) if keeps else np.zeros(n[::-1], np.float32)
     scalar = [np.uint32(d[2]["scalar"] & 0xFFFFFFFF).view(np.float32)] if immediate else []
     with np.errstate(all="ignore"):
-        out = (_rows if added.rows else _elements)(added, access["d0"] == "rw", old, read, scalar)
+        out = rows_of(added, old, read, scalar) if added.rows else elements_of(added, [old] if keeps else [], read, scalar)
         sat = bool(operands.get("sat"))
         if not operands.get("sr"):
             d[0].write(n, from_fp32(out, d[0].fmt, sat))
@@ -52,17 +49,19 @@ def run(added: Extension, d: list[Descriptor], operands: dict[str, int]) -> None
             d[0].write(n, stochastic(out, d[0].fmt, d[0]["seed"], sat))
 
 
-def _rows(added: Extension, _: bool, old: NDArray[Any], read: list[NDArray[Any]], scalar: list[Any]) -> NDArray[Any]:
+def rows_of(added: Extension, old: NDArray[Any], read: list[NDArray[Any]], scalar: list[Any]) -> NDArray[Any]:
+    """The meaning called for every row, which it changes in place."""
     assert added.meaning is not None
     out = old.copy()
-    for at in product(*map(range, old.shape[:-1])):
+    for at in np.ndindex(old.shape[:-1]):
         added.meaning(out[at], *(np.ascontiguousarray(x[at]) for x in read), *scalar)
     return out
 
 
-def _elements(added: Extension, keeps: bool, old: NDArray[Any], read: list[NDArray[Any]], scalar: list[Any]) -> NDArray[Any]:
+def elements_of(added: Extension, old: list[NDArray[Any]], read: list[NDArray[Any]], scalar: list[Any]) -> NDArray[Any]:
+    """The meaning called for every element; `old` is empty where it is not given the one of before."""
     assert added.meaning is not None
-    out = np.empty_like(old)
-    for at in np.ndindex(old.shape):
-        out[at] = added.meaning(*([old[at]] if keeps else []), *(x[at] for x in read), *scalar)
+    out = np.empty_like(read[0])
+    for at in np.ndindex(out.shape):
+        out[at] = added.meaning(*(x[at] for x in (*old, *read)), *scalar)
     return out
