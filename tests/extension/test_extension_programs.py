@@ -157,6 +157,7 @@ def run_one(instruction, chip="tiny"):
     return emu.Machine(chip).run(isa.assemble(text, instruction.set), X)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Numba says it to stderr too
 def test_what_goes_wrong_while_it_runs():
     def raises(x):
         """Refuses."""
