@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from emu.chip.schema import Chip
-from emu.errors import ProgramError, UnsupportedError
+from emu.errors import ProgramError, UnsupportedError, did_you_mean
 from emu.extension.costs import Cost
 from emu.extension.source import about
 from emu.formula import FormulaError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("vec", "mm")
 PER = ("element", "row")
+FLAGS = ("imm", "sat", "sr")
 SECOND = ("", "r", "s")
 """How d2 may be used: not at all, as an operand, as a number."""
 
@@ -79,6 +80,13 @@ class UserInstruction:
         extents = {"elements": elements, "out": elements if out is None else out, "rows": rows, "width": elements // rows}
         cycles = self.cycles.value(chip, extents, self.name)
         return -(-cycles.numerator // cycles.denominator), self.energy.value(chip, extents, self.name)
+
+    def check(self, chip: Chip | str = "tiny", trials: int = 20, seed: int = 0) -> None:
+        """Holds the compiled code against the meaning, bit for bit, on a chip's engine and random operands. ProgramError says what differs;
+        UnsupportedError and others, why it does not run there."""
+        from emu.extension.check import check
+
+        check(self, chip, trials, seed)
 
     def __call__(self, k: Tracer, dst: Any, *sources: Any) -> None:
         """Emit it in a kernel: destination, the operand of d1 and, where it has one, that of d2 or the number that stands for it."""
@@ -146,6 +154,8 @@ def _check(who: str, meaning: Callable[..., Any], used: list[str], flags: list[s
     good = access.get("d0") in ("w", "rw") and access.get("d1") == "r" and access.get("d2", "") in SECOND
     if not good or access.keys() - {"d0", "d1", "d2"}:
         raise UnsupportedError(f"{who}: operands {', '.join(used)!r}: expected d0:w or d0:rw, d1:r, and perhaps d2:r or d2:s, then flags")
+    if unknown := [flag for flag in flags if flag not in FLAGS]:
+        raise UnsupportedError(f"{who}: {unknown[0]!r} is no flag that it could take; {did_you_mean(unknown[0], FLAGS)}")
     if "imm" in flags and (access.get("d2") != "r" or per == "row"):
         raise UnsupportedError(f"{who}: imm puts a number in the place of an element of d2:r; d2:s is a number always")
     wanted = (access["d0"] == "rw" or per == "row") + 1 + ("d2" in access)

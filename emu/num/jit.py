@@ -2,10 +2,10 @@
 
     from emu.num import jit as num
 
-The same bits as the vector engine's vexp, vexp2, vlog2, vtanh, verf, vsigmoid, vsqrt, vrsqrt and vrcp: fixed sequences of fp32 operations
-(csrc/num/level_math.h) over the same constants (isa/constants_num.py); a test holds them equal. `f32` makes a constant fp32: a plain 0.5 is
-a double to Numba, and what it touches is rounded twice. Called from Python they compute the same with NumPy's numbers, one by one.
-Importing this module imports Numba; `import emu` and `emu.num` do not."""
+The same bits as the vector engine's vexp, vexp2, vlog2, vtanh, verf, vsigmoid, vsin, vcos, vsqrt, vrsqrt and vrcp: fixed sequences of fp32
+operations (csrc/num/level_math.h) over the same constants (isa/constants_num.py); a test holds them equal. `f32` makes a constant fp32: a
+plain 0.5 is a double to Numba, and what it touches is rounded twice. Called from Python they compute the same with NumPy's numbers, one by
+one. Importing this module imports Numba; `import emu` and `emu.num` do not."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ _EXP2, _EXP, _LOG2, _TANH, _ERF, _ERFC = (tuple(map(f32, reversed(t))) for t in 
 _E_LOW, _E_HIGH, _2_LOW, _2_HIGH = f32(-110), f32(90), f32(-160), f32(130)
 _TINY, _UP, _UP_BITS = f32(2.0**-126), f32(2.0**24), f32(24)
 _FLAT, _EDGE, _MIDDLE = f32(0.625), f32(4), f32(2.5)
+_SIN, _COS = (tuple(map(f32, reversed(t))) for t in (k.SIN, k.COS))
+_HALF, _QUARTER, _PI_HI, _PI_LO = f32(0.5), f32(k.QUARTER_PI), f32(k.HALF_PI_HI), f32(k.HALF_PI_LO)
+_STREAM = np.array(k.TWO_OVER_PI, np.uint64)
+_32, _62, _2_61, _3 = np.uint64(32), np.uint64(62), np.uint64(1 << 61), np.uint64(3)
 
 
 @function
@@ -129,6 +133,49 @@ def sigmoid(x: Any) -> Any:
 
 
 @function
+def _reduced(t: Any) -> Any:
+    """|x| mod pi/2 and its quadrant, by integers: of the bits of 2/pi only the 96 that matter modulo 4 take part."""
+    bits = _bits(t) if t >= _HALF and t < _INF else _bits(_HALF)
+    start = np.int64(bits >> np.uint32(23)) - np.int64(120)
+    word, shift = start >> np.int64(5), np.uint64(start & np.int64(31))
+    m = np.uint64((bits & np.uint32(0x7FFFFF)) | np.uint32(0x800000))
+    v0, v1, v2, v3 = _STREAM[word], _STREAM[word + 1], _STREAM[word + 2], _STREAM[word + 3]
+    p0, p1, p2 = ((v0 << _32 | v1) << shift) >> _32, ((v1 << _32 | v2) << shift) >> _32, ((v2 << _32 | v3) << shift) >> _32
+    u = ((m * p0) << _32) + m * p1 + ((m * p2) >> _32)
+    q = (u + _2_61) >> _62
+    fraction = f32(np.int64(u - (q << _62)))
+    r = fraction * _PI_HI + fraction * _PI_LO
+    large = t >= _QUARTER
+    return (r if large else t), np.uint32(q & _3) if large else np.uint32(0)
+
+
+@function
+def _wave(r: Any, quadrant: Any) -> Any:
+    """sin (even quadrants) or cos of r, negated in quadrants 2 and 3."""
+    z = r * r
+    s = r * z * _poly(z, _SIN) + r
+    c = (z * z * _poly(z, _COS) - _HALF * z) + _ONE
+    odd = quadrant & np.uint32(1)
+    return _float(_bits(c if odd else s) ^ (quadrant & np.uint32(2)) << np.uint32(30))
+
+
+@function
+def sin(x: Any) -> Any:
+    """The sine, of any fp32 number."""
+    t = _float(_bits(x) & _REST)
+    r, quadrant = _reduced(t)
+    return _float(_bits(_wave(r, quadrant)) ^ (_bits(x) & _SIGN)) if t < _INF else _NAN
+
+
+@function
+def cos(x: Any) -> Any:
+    """The cosine, of any fp32 number."""
+    t = _float(_bits(x) & _REST)
+    r, quadrant = _reduced(t)
+    return _wave(r, (quadrant + np.uint32(1)) & np.uint32(3)) if t < _INF else _NAN
+
+
+@function
 def sqrt(x: Any) -> Any:
     """The square root, correctly rounded."""
     return f32(np.sqrt(f32(x)))
@@ -146,4 +193,4 @@ def rcp(x: Any) -> Any:
     return _ONE / f32(x)
 
 
-__all__ = ["erf", "exp", "exp2", "f32", "function", "log2", "rcp", "rsqrt", "sigmoid", "sqrt", "tanh"]
+__all__ = ["cos", "erf", "exp", "exp2", "f32", "function", "log2", "rcp", "rsqrt", "sigmoid", "sin", "sqrt", "tanh"]

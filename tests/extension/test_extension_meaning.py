@@ -31,6 +31,7 @@ def test_the_engine_agrees_with_the_oracle_bit_for_bit(case):
         return
     run = MACHINE.run(case.program, case.inputs, check=True)
     assert all(run.outputs[name].tobytes() == want[name].tobytes() for name in ("y", "z"))
+    assert all(sum(row.values()) == run.end_fs for row in run.stalls_fs().values())
     timed = MACHINE.run(case.program, values=False)
     assert (timed.end_fs, timed.raw["counters"], timed.raw["stalls"]) == (run.end_fs, run.raw["counters"], run.raw["stalls"])
     assert isa.assemble(case.program.to_text(), MINE) == case.program == isa.Program.from_bytes(case.program.to_bytes(), MINE)

@@ -22,11 +22,14 @@ def test_each_is_short_and_quoted():
     assert all(f"$ python examples/ladder/{step.name}\n" in page and f"]({Path('..', step.relative_to(ROOT))})" in page for step in STEPS)
 
 
-@pytest.mark.parametrize("chip", ["tiny", "h100"])
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.stem)
+def cases():
+    """Every step on both chips but one: the naive product on 132 cores with values takes half a minute, and says no more."""
+    both = [(step, chip) for step in STEPS for chip in ("tiny", "h100") if (step.name[:2], chip) != ("s3", "h100")]
+    return [pytest.param(step, chip, id=f"{step.stem}-{chip}") for step, chip in both]
+
+
+@pytest.mark.parametrize(("step", "chip"), cases())
 def test_a_step(step, chip):
-    if chip == "h100" and step.name.startswith("s3"):
-        pytest.skip("460 thousand cycles of 132 cores with values: half a minute, and the next step is the same kernel with larger tiles")
     done = subprocess.run([sys.executable, step, chip], capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "x bound" in done.stdout and "uJ" in done.stdout and "largest stall" in done.stdout and "error" in done.stdout

@@ -60,6 +60,17 @@ def test_what_fails_is_a_row_with_its_reason(tuning):
         emu.tune(scale, {"tile": [5000]}, "tiny", SHAPES[0])
 
 
+def test_the_librarys_kernels_and_what_is_no_number(tmp_path):
+    from emu.kernels.gemm import GemmTiling, gemm
+
+    shapes = {"x": ((64, 64), "bf16"), "w": ((64, 64), "bf16", "weight"), "out": ((64, 64), "bf16", "out")}
+    tuning = emu.tune(gemm, {"tiling": [GemmTiling(16, 16, 16), GemmTiling(16, 32, 64), GemmTiling(512, 512, 64)]}, "tiny", shapes)
+    assert tuning.best["tiling"] in (GemmTiling(16, 16, 16), GemmTiling(16, 32, 64)) and len(tuning.ranked) == 2
+    assert "tile_m=16" in str(tuning).replace("\n", "")
+    with pytest.raises(emu.UnsupportedError, match="parameter tiling is a GemmTiling"):
+        tuning.write(tmp_path / "gemm.toml")
+
+
 def test_other_goals():
     least = emu.tune(scale, [{"tile": 1}, {"tile": 8}], "tiny", SHAPES[0], by="joules", cores=1)
     assert least.best == min(least.variants, key=lambda v: v.joules[0]).parameters
@@ -101,7 +112,7 @@ PLAIN = st.one_of(TEXT, st.integers(-(1 << 62), 1 << 62), st.booleans(), st.floa
 
 
 @given(st.recursive(PLAIN, st.lists))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_values_are_read_back_as_toml(value):
     import tomllib
 
