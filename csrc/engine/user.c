@@ -97,9 +97,9 @@ static int evaluate(const int64_t *code, const int64_t *end, const int64_t *exte
 static int cost(emu_machine *m, emu_stream *s, const emu_insn *i, int which, const int64_t *extents, ratio *r) {
   const int64_t at = field(m, i->op, which);
   const int rc = at < 0 || at >= EMU_USER_CODE ? -1 : evaluate(m->c.user_code + at, m->c.user_code + EMU_USER_CODE, extents, r);
-  const char *what = which == USER_CYCLES ? "cycles" : "energy";
-  if (rc == -2) return emu_fail(m, s, E_USER, which == USER_CYCLES ? "its cycles divide by zero" : "its energy divides by zero", 0, 0);
-  if (rc < 0 || r->n < 0) return emu_fail(m, s, E_USER, *what == 'c' ? "its cycles are negative or beyond 64 bits" : "its energy is negative or beyond 64 bits", 0, 0);
+  const int energy = which == USER_ENERGY;
+  if (rc == -2) return emu_fail(m, s, E_USER, energy ? "its energy divides by zero" : "its cycles divide by zero", 0, 0);
+  if (rc < 0 || r->n < 0) return emu_fail(m, s, E_USER, energy ? "its energy is negative or beyond 64 bits" : "its cycles are negative or beyond 64 bits", 0, 0);
   return 0;
 }
 

@@ -185,7 +185,7 @@ def _address(who: str, pointer: Any) -> int | None:
     return pointer
 
 
-def costs_of(extensions: Mapping[str, Extension]) -> dict[str, UserInstruction]:
+def instructions_of(extensions: Mapping[str, Extension]) -> dict[str, UserInstruction]:
     """The declared instructions behind extensions; UnsupportedError for one that was added to its set by its line alone."""
     for name, extension in extensions.items():
         if not isinstance(extension.engine, UserInstruction):

@@ -59,6 +59,7 @@ def _constant(value: Any) -> str:
         return value.__name__
     if hasattr(value, "tobytes"):
         return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
-    if callable(value):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
-    return repr(value)
+    if isinstance(value, (int, float, complex, str, bytes, tuple, type(None))):
+        return repr(value)
+    named = value if hasattr(value, "__qualname__") else type(value)  # no repr: it may name an address, another one in each process
+    return f"{named.__module__}.{named.__qualname__}"

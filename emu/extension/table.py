@@ -7,7 +7,7 @@ from typing import Any
 
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
-from emu.extension.declare import costs_of
+from emu.extension.declare import instructions_of
 from isa import Extension
 from isa.codegen_header import KINDS, engines
 from isa.tables import USER_OPCODES, load
@@ -35,7 +35,7 @@ def costed(extensions: Mapping[str, Extension], chip: Chip, values: bool) -> dic
 
     Raises UnsupportedError, ChipError, ProgramError: the chip lacks a figure, or the meaning does not compile."""
     config, code = declared(extensions), list[int]()
-    for name, instruction in costs_of(extensions).items():
+    for name, instruction in instructions_of(extensions).items():
         at = _at(extensions[name])
         for place, cost in ((CYCLES, instruction.cycles), (ENERGY, instruction.energy)):
             config["user"][at + place] = len(code)

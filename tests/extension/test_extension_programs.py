@@ -6,6 +6,7 @@ import ctypes
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +122,9 @@ def test_digests_tell_meanings_apart():
     ]
     assert len({one.digest for one in declared}) == len(declared)
     assert declare(with_(1.0, helper_a)).digest == declare(with_(1.0, helper_a)).digest
+    code = "import extension_support as s; print(*(e.digest for e in s.MINE.extensions.values()))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    assert other.stdout.split() == [e.digest for e in MINE.extensions.values()]  # the same in every process
     known = emu.InstructionSet()
     assert declare(known=known).extension is declare(known=known).extension  # a cell of a notebook run again
     with pytest.raises(emu.ProgramError, match="taken by 'vsoftcap'"):
@@ -178,8 +182,9 @@ def test_what_goes_wrong_while_it_runs():
         (helper_a, {"cycles": "elements * 999999999 * 999999999 * 999999999"}, "beyond 64 bits"),
     ):
         costs = {"cycles": "1", "energy": "0"} | how
+        own = emu.instruction(emu.InstructionSet(), name=meaning.__name__, **costs)(meaning)
         with pytest.raises(emu.EmuError, match=says):
-            run_one(emu.instruction(emu.InstructionSet(), name=meaning.__name__, **costs)(meaning), values=not how)  # time alone finds these
+            run_one(own, values=not how)  # what costs get wrong shows in time alone
 
 
 def test_a_chip_may_lack_what_an_expression_names():

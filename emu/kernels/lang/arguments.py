@@ -18,8 +18,6 @@ from isa.tables import load
 if TYPE_CHECKING:
     from emu.kernels.lang.tracer import Tracer
 
-GIVEN = ("in", "weight", "index", "inout")
-
 
 def is_tensor(value: Any) -> bool:
     """Whether an argument stands for a tensor: an array of one axis or more, or a tuple of an array or a shape and a format."""
@@ -33,6 +31,8 @@ def bind(k: Tracer, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     """Arguments for the kernel, the arrays among them by name, and whether every tensor that wants data has them.
 
     Raises ProgramError: a dtype without a format, an unknown format or role, a shape that is none."""
+    from emu.machine.memory import GIVEN
+
     bound, arrays, whole = {}, {}, True
     for name, value in arguments.items():
         if not is_tensor(value):
