@@ -67,7 +67,8 @@ class InstructionSet:
         self, row: str, about: str = "", rows: bool = False, meaning: Callable[..., Any] | None = None, engine: Any = None
     ) -> Extension:
         """A user's instruction: one line in the form of the tables, opcode within 0xc0..0xff. `about` is what else tells it from another
-        one of the name, and goes into its digest. The same instruction twice is no error; another one of its name or opcode is."""
+        one of the name, and goes into its digest. The same instruction twice is no error: the later object stands
+        for it. Another one of its name or opcode is."""
         from isa.proofs import prove_spec
 
         if self is MACHINE:
@@ -79,8 +80,9 @@ class InstructionSet:
         spec = parse_spec(cells, tables.words, tables.flags, len(tables.fields))
         digest = extension_digest(spec.row, about)
         known = self.extensions.get(spec.mnemonic)
-        if known is not None and known.digest == digest:
-            return known
+        if known is not None and known.digest == digest:  # it means the same; what compiled code it has may be newer
+            self.extensions[spec.mnemonic] = Extension(spec, digest, rows, meaning, engine)
+            return self.extensions[spec.mnemonic]
         prove_spec(spec, tables)
         if spec.opcode not in USER_OPCODES:
             raise IsaError(f"{spec.mnemonic}: users' opcodes are {USER_OPCODES.start:#x}..{USER_OPCODES.stop - 1:#x}, not {spec.opcode:#x}")

@@ -31,10 +31,11 @@ class UserInstruction:
 
     def __init__(
         self, known: InstructionSet, row: str, meaning: Callable[..., Any], per: str, cycles: Cost, energy: Cost,
-        pointer: int | None, version: str,
+        code: Any, version: str,
     ) -> None:
-        self.set, self.meaning, self.per, self.cycles, self.energy, self.pointer = known, meaning, per, cycles, energy, pointer
-        said = (about(meaning), per, cycles.text, energy.text, "compiled elsewhere" if pointer else "", version)
+        self.set, self.meaning, self.per, self.cycles, self.energy = known, meaning, per, cycles, energy
+        self.code, self.pointer = code, _address(row.split()[0], code)  # held as long as the instruction is
+        said = (about(meaning), per, cycles.text, energy.text, "" if code is None else "compiled elsewhere", version)
         self.extension: Extension = known.add(row, "\n".join(said), per == "row", getattr(meaning, "py_func", meaning), self)
         self.__name__, self.__doc__ = self.extension.spec.mnemonic, meaning.__doc__
 
@@ -130,7 +131,7 @@ def instruction(
         try:
             code = opcode if opcode is not None else _opcode_of(known, who)
             row = f"{who} {code:#04x} E {','.join([*used, 'wait', 'signal', *flags])} {engine} user {text}"
-            return UserInstruction(known, row, meaning, per, *costs, _address(who, pointer), version)
+            return UserInstruction(known, row, meaning, per, *costs, pointer, version)
         except IsaError as error:
             raise ProgramError(str(error)) from None
 

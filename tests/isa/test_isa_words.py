@@ -126,7 +126,7 @@ def test_users_instructions() -> None:
     added = mine.add(row)
     word = mine.encode("vcube", d0=1, d1=2, sat=True)
     assert mine.decode(word).operands["sat"] == 1 and mine.decode(word).spec == added.spec
-    assert mine.add(row) is added
+    assert mine.add(row) == added
     for other in (row.replace("vcube", "vcubic"), row.replace("0xc5", "0xc6"), row.replace("0xc5", "0xc6").replace("vcube", "vadd")):
         with pytest.raises(isa.IsaError, match="is taken by"):
             mine.add(other)
