@@ -309,3 +309,24 @@ print(own.address > 0, "numba" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+def test_every_semaphore_around_it_is_needed():
+    """Taking any one wait or signal out of a kernel with instructions of one's own is noticed, as it is elsewhere (tests/kernels)."""
+    program = everything.trace(emu.chip("tiny"), cores=1, rows=10, width=9)
+    x = {"x": np.ones((10, 9), np.float32)}
+    TINY.run(program, x, check=True)
+    mutants = []
+    for stream, words in program.streams.items():
+        for at, word in enumerate(words):
+            mnemonic, operands = MINE.decode(word)
+            changed = [MINE.encode(mnemonic, **{**operands, which: 0}) for which in ("wait", "signal") if operands.get(which)]
+            changed += [MINE.encode("nop")] if mnemonic in ("wait", "signal") else []
+            mutants += [(stream, at, new, mnemonic) for new in changed]
+    for stream, at, new, _ in mutants:
+        words = program.streams[stream]
+        program.streams[stream] = [*words[:at], new, *words[at + 1 :]]
+        with pytest.raises(emu.EmuError):
+            TINY.run(program, x, check=True)
+        program.streams[stream] = words
+    assert {"vsoftcap", "vswiglu"} <= {mnemonic for *_, mnemonic in mutants}
