@@ -97,7 +97,7 @@ cdef extern from "num/toggle.h" nogil:
 CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "barrier", "issue", "matrix", "vector",
                "shared", "descriptor", "bank", "not_started", "finished")
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
-               "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales")
+               "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales", "user")
 TALLY_NAMES = ("mm_a", "mm_b", "mm_acc", "vec", "hbm_read", "hbm_write", "sram", "acc", "shared")
 STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer")
 
@@ -108,7 +108,7 @@ def counter_names():
     names += [f"array_macs_{emu_fmt_name[j].decode()}" for j in range(EMU_FMT_COUNT)]
     names += [f"vec_{emu_class_name[j].decode()}" for j in range(EMU_VEC_CLASSES)]
     names += ["stationary_bytes", "sram_read_bytes", "sram_write_bytes", "acc_read_bytes", "acc_write_bytes", "hbm_read_bytes", "hbm_write_bytes",
-              "hbm_burst_bytes", "shared_bytes", "noc_byte_hops", "scalar_instructions", "engine_instructions", "dma_descriptors", "sync_events"]
+              "hbm_burst_bytes", "shared_bytes", "noc_byte_hops", "user_elements", "user_femtojoules", "scalar_instructions", "engine_instructions", "dma_descriptors", "sync_events"]
     assert len(names) == COUNTERS and len(CAUSE_NAMES) == CAUSES
     return names
 
@@ -281,7 +281,7 @@ def mm_ready(dict config, int fmt, int64_t m, int64_t n, int64_t k):
     return [[emu_mm_ready(&c, fmt, m, n, k, i, j) for j in range(n)] for i in range(m)]
 
 
-def relevant_params(dict code, int64_t nparams, int labels):
+def relevant_params(dict code, int64_t nparams, int labels, dict users={}):
     """Indices of the parameters that can matter to a time, or None if a core can learn which one it is or reach another (emu.machine.fold)."""
     cdef emu_machine *m = <emu_machine *>PyMem_Calloc(1, sizeof(emu_machine))
     cdef uint64_t[::1] words
@@ -292,6 +292,7 @@ def relevant_params(dict code, int64_t nparams, int labels):
         raise MemoryError
     try:
         m.nlabels = max(labels, 1)
+        configure(&m.c, users)
         for j in range(EMU_SEMAPHORES):
             m.sem_declared[j] = 1
         for kind, array in code.items():

@@ -14,19 +14,20 @@ __version__ = "0.1.0"
 
 _HOME = {
     "emu.chip": ("chip", "chips", "load_chip"),
+    "emu.extension": ("InstructionSet", "instruction"),
     "emu.errors": ("CacheError", "CapacityError", "ChipError", "EmuError", "ModelError", "ProgramError", "UnsupportedError"),
     "emu.kernels": ("kernel",),
     "emu.machine": ("Machine",),
     "emu.models": ("load_model", "model", "models"),
     "emu.num": ("num",),
-    "emu.study": ("attention", "estimate", "gemm", "infer"),
+    "emu.study": ("Tuning", "attention", "estimate", "gemm", "infer", "tune"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: F822 - found by __getattr__
-    "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
-    "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
-    "num",
+    "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Tuning",
+    "UnsupportedError", "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "instruction", "kernel", "load_chip",
+    "load_model", "model", "models", "num", "tune",
 ]
 
 

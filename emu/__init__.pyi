@@ -9,19 +9,23 @@ from emu.errors import EmuError as EmuError
 from emu.errors import ModelError as ModelError
 from emu.errors import ProgramError as ProgramError
 from emu.errors import UnsupportedError as UnsupportedError
+from emu.extension import InstructionSet as InstructionSet
+from emu.extension import instruction as instruction
 from emu.kernels import kernel as kernel
 from emu.machine import Machine as Machine
 from emu.models import load_model as load_model
 from emu.models import model as model
 from emu.models import models as models
+from emu.study import Tuning as Tuning
 from emu.study import attention as attention
 from emu.study import estimate as estimate
 from emu.study import gemm as gemm
 from emu.study import infer as infer
+from emu.study import tune as tune
 
 __version__: str
 __all__ = [
-    "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
-    "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
-    "num",
+    "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Tuning",
+    "UnsupportedError", "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "instruction", "kernel", "load_chip",
+    "load_model", "model", "models", "num", "tune",
 ]

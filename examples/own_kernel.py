@@ -11,11 +11,9 @@ import emu
 
 
 @emu.kernel
-def softmax_of_sum(k, rows: int, width: int, tile: int) -> None:
+def softmax_of_sum(k, x, bias, y, tile: int) -> None:
     """Core c takes the tiles c, c + cores, ...; the next tile is loaded while this one is computed, because tiles are double-buffered."""
-    x = k.hbm("x", (rows, width), "bf16", "in")
-    bias = k.hbm("bias", (rows, width), "bf16", "in")
-    y = k.hbm("y", (rows, width), "bf16", "out")
+    rows, width = y.shape
     tiles = -(-rows // tile)
     first = k.per_core(list(range(k.cores)))
     count = k.per_core([max(0, -(-(tiles - c) // k.cores)) for c in range(k.cores)])
@@ -38,8 +36,7 @@ def softmax_of_sum(k, rows: int, width: int, tile: int) -> None:
 def main(chip: str = "tiny", rows: int = 50, width: int = 96) -> None:
     draw = np.random.default_rng(0)
     x, bias = (draw.standard_normal((rows, width)).astype(np.float32) for _ in range(2))
-    program = softmax_of_sum.trace(emu.chip(chip), rows=rows, width=width, tile=8)
-    run = emu.Machine(chip).run(program, {"x": x, "bias": bias}, check=True)  # check: also look for races
+    run = softmax_of_sum.run(chip, x=(x, "bf16"), bias=(bias, "bf16"), y=(x.shape, "bf16", "out"), tile=8)  # it also looks for races
     e = np.exp(x + bias - (x + bias).max(-1, keepdims=True))
     error = np.abs(run.outputs["y"].astype(np.float32) - e / e.sum(-1, keepdims=True)).max()
     print(f"{run.cycles} cycles, {run.joules * 1e6:.3g} uJ, {run.instructions} instructions; largest error {error:.1e}")

@@ -11,7 +11,7 @@ from isa.operands import Names, parse_operands
 from isa.program import ROLES, Barrier, Buffer, Program, Semaphore
 from isa.source import Line, Token, lines_of
 from isa.tables import load
-from isa.words import encode, instructions
+from isa.words import MACHINE, InstructionSet
 
 
 class Branch(NamedTuple):
@@ -27,16 +27,18 @@ class Branch(NamedTuple):
 class Assembler:
     """State while the lines of one text are read."""
 
-    def __init__(self) -> None:
-        self.program = Program("")
+    def __init__(self, instructions: InstructionSet) -> None:
+        self.program = Program("", instructions=instructions)
         self.names = Names()
-        self.specs = instructions()
+        self.specs = instructions.specs
         self.stream = ""
         self.places: dict[str, list[int]] = {}
         self.labels: dict[str, dict[str, int]] = {}
         self.branches: list[Branch] = []
         self.params: list[tuple[Token, tuple[int, ...]]] = []
-        directives = (self.program_, self.cores_, self.buffer_, self.sem_, self.barrier_, self.label_, self.param_, self.stream_)
+        directives = (
+            self.program_, self.cores_, self.extension_, self.buffer_, self.sem_, self.barrier_, self.label_, self.param_, self.stream_,
+        )
         self.directives: dict[str, Callable[[Line], None]] = {"." + method.__name__[:-1]: method for method in directives}
 
     def program_(self, line: Line) -> None:
@@ -44,6 +46,15 @@ class Assembler:
 
     def cores_(self, line: Line) -> None:
         self.program.cores = line.next("a number of cores").integer("cores")
+
+    def extension_(self, line: Line) -> None:
+        """A user's instruction that the program needs: its name and, unless any will do, its digest."""
+        name = line.next("the name of a user's instruction")
+        digest = line.next("").text if line.more() else None
+        try:
+            self.program.instructions.resolve(name.text, digest)
+        except IsaError as error:
+            raise error.at(name.line, name.column) from None
 
     def buffer_(self, line: Line) -> None:
         name, space = line.next("a name"), line.next("a space")
@@ -123,7 +134,7 @@ class Assembler:
         values, target = parse_operands(spec, line, self.names)
         words = self.program.streams[self.stream]
         if target is None:
-            words.append(encode(spec.mnemonic, **values))
+            words.append(self.program.instructions.pack(spec.mnemonic, values))
         else:
             self.branches.append(Branch(self.stream, len(words), spec.mnemonic, values, target))
             words.append(0)
@@ -137,7 +148,7 @@ class Assembler:
             if text not in labels:
                 branch.target.fail(f"no label {text!r} in stream {branch.stream}{nearest(text, labels)}")
             try:
-                word = encode(branch.mnemonic, **branch.operands, off=labels[text] - branch.word)
+                word = self.program.instructions.pack(branch.mnemonic, branch.operands | {"off": labels[text] - branch.word})
             except IsaError as error:
                 raise error.at(branch.target.line, branch.target.column) from None
             self.program.streams[branch.stream][branch.word] = word
@@ -149,9 +160,9 @@ class Assembler:
         return self.program
 
 
-def assemble(text: str) -> Program:
-    """The checked program that the text describes."""
-    state = Assembler()
+def assemble(text: str, instructions: InstructionSet | None = None) -> Program:
+    """The checked program that the text describes, with the machine's instructions or those of a set."""
+    state = Assembler(instructions or MACHINE)
     for label, line in lines_of(text):
         if label is not None:
             state.label(label)

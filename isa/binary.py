@@ -8,13 +8,12 @@ Integers are little-endian; a string is u16 length and ASCII. A program has one 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 
 from isa.errors import IsaError
 from isa.program import Barrier, Buffer, Program, Semaphore
-from isa.tables import USER_OPCODES, load
-from isa.words import instructions
+from isa.tables import load
+from isa.words import MACHINE, InstructionSet
 
 MAGIC, VERSION, MAX_BYTES, MAX_PARAMS = b"EMUP", 1, 1 << 26, 1 << 22
 SECTIONS = (b"NAME", b"BUFS", b"SEMS", b"BARS", b"LABL", b"PARM", b"EXTN")
@@ -67,13 +66,6 @@ class Reader:
             raise IsaError(f"{self.what}: {len(self.data) - self.at} bytes too many")
 
 
-def extensions(program: Program) -> dict[str, str]:
-    """Users' instructions that the program holds, with the sha-256 of their table lines."""
-    used = {word >> 56 for words in program.streams.values() for word in words} & set(USER_OPCODES)
-    found = {spec.mnemonic: spec for spec in instructions().values() if spec.opcode in used}
-    return {name: hashlib.sha256(spec.row.encode()).hexdigest() for name, spec in sorted(found.items())}
-
-
 def _sections(program: Program, w: Writer) -> list[tuple[bytes, bytes]]:
     out = []
     w.text(program.name)
@@ -100,9 +92,9 @@ def _sections(program: Program, w: Writer) -> list[tuple[bytes, bytes]]:
         shown = values[:1] if len(set(values)) == 1 else values
         w.number(f"I{len(shown)}q", len(shown), *shown)
     out.append(w.take())
-    for name, digest in extensions(program).items():
+    for name, extension in program.instructions.used(program.streams).items():
         w.text(name)
-        w.text(digest)
+        w.text(extension.digest)
     out.append(w.take())
     return list(zip(SECTIONS, out))
 
@@ -140,9 +132,7 @@ def _entries(program: Program, tag: bytes, r: Reader) -> None:
         program.params.append(values * program.cores if len(values) == 1 else values)
     else:
         name, digest = r.text(), r.text()
-        spec = instructions().get(name)
-        if spec is None or spec.opcode not in USER_OPCODES or hashlib.sha256(spec.row.encode()).hexdigest() != digest:
-            raise IsaError(f"the program needs the user's instruction {name[:40]!r}, which is not known here or differs; declare it first")
+        program.instructions.resolve(name, digest)
 
 
 def _header(r: Reader) -> None:
@@ -156,7 +146,7 @@ def _header(r: Reader) -> None:
         raise IsaError(f"made for another instruction set ({digest[:12]}..., this one is {load().digest[:12]}...); assemble its text again")
 
 
-def from_bytes(data: bytes) -> Program:
+def from_bytes(data: bytes, instructions: InstructionSet | None = None) -> Program:
     """The checked program in the bytes; IsaError for anything else."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise IsaError(f"bytes expected, not {type(data).__name__}")
@@ -165,7 +155,7 @@ def from_bytes(data: bytes) -> Program:
     data = bytes(data)
     file = Reader(data, "program")
     _header(file)
-    program = Program("")
+    program = Program("", instructions=instructions or MACHINE)
     for tag in SECTIONS:
         r = _section(file, tag)
         if tag == b"NAME":

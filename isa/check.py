@@ -11,7 +11,7 @@ from isa.check_sync import check_sync
 from isa.errors import IsaError, nearest
 from isa.program import ROLES, Buffer, Program
 from isa.tables import load
-from isa.words import Instruction, decode
+from isa.words import Instruction
 
 MAX_CORES, MAX_WORDS, MAX_ENTRIES, MAX_NAME = 1 << 16, 1 << 18, 1 << 16, 255
 MAX_ADDRESS, MAX_DIMENSIONS, MAX_COUNT = 1 << 40, 8, 65535
@@ -130,7 +130,7 @@ def check_streams(program: Program, places: Places) -> dict[str, list[Instructio
         code: list[Instruction] = []
         for index, word in enumerate(words):
             try:
-                code.append(decode(word))
+                code.append(program.instructions.decode(word))
             except IsaError as error:
                 places.fail(stream, index, error.message)
         check_operands(program, stream, code, places)

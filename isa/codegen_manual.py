@@ -93,7 +93,7 @@ def manual(tables: Tables) -> str:
     out += [
         "## Users' instructions",
         "",
-        f"Opcodes {USER_OPCODES.start:#x}..{USER_OPCODES.stop - 1:#x} are reserved for users' instructions (`isa.words.extend`). "
+        f"Opcodes {USER_OPCODES.start:#x}..{USER_OPCODES.stop - 1:#x} are reserved for users' instructions (`emu.instruction`). "
         "A program that holds one carries its name and digest, and is refused where that instruction is not known or differs.",
         "",
         f"Sources: {', '.join(f'isa/tables/{name}.tsv' for name in INSTRUCTION_FILES)} and the small tables beside them.",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from isa.operands import NAMED
 from isa.program import Program
 from isa.tables import Operand, load
-from isa.words import Instruction, decode
+from isa.words import MACHINE, Instruction
+
+COLUMN = 56
+"""Where comments begin."""
 
 
 class Printer:
@@ -52,11 +55,12 @@ class Printer:
 
 def show(word: int, program: Program | None = None) -> str:
     """One word as text, for messages and traces."""
-    return Printer(program).show(decode(word))
+    return Printer(program).show((MACHINE if program is None else program.instructions).decode(word))
 
 
 def _header(program: Program) -> list[str]:
     out = [f".program {program.name}", f".cores {program.cores}"]
+    out += [f".extension {name} {extension.digest}" for name, extension in program.instructions.used(program.streams).items()]
     for b in program.buffers:
         shape = f" {b.format} {'x'.join(map(str, b.shape))}" if b.format is not None else ""
         out.append(f".buffer {b.name} {b.space} {b.offset:#x} {b.bytes} {b.role}{shape}")
@@ -69,11 +73,11 @@ def _header(program: Program) -> list[str]:
     return out
 
 
-def to_text(program: Program) -> str:
-    """Canonical text: streams in table order, targets L0, L1, ... in order of address."""
+def to_text(program: Program, source: bool = False) -> str:
+    """Canonical text: streams in table order, targets L0, L1, ... in order of address. `source`: lines of origin as comments."""
     out, printer = _header(program), Printer(program)
     for stream in load().streams:
-        code = [decode(word) for word in program.streams.get(stream, [])]
+        code = [program.instructions.decode(word) for word in program.streams.get(stream, [])]
         if not code:
             continue
         targets = sorted({index + i.operands["off"] for index, i in enumerate(code) if "off" in i.operands})
@@ -83,5 +87,7 @@ def to_text(program: Program) -> str:
             if index in labels:
                 out.append(f"{labels[index]}:")
             target = labels.get(index + instruction.operands["off"]) if "off" in instruction.operands else None
-            out.append("        " + printer.show(instruction, target))
+            text, lines = "        " + printer.show(instruction, target), program.lines.get(stream, ())
+            origin = lines[index].encode("ascii", "replace").decode() if source and index < len(lines) else ""
+            out.append(f"{text:{COLUMN}} ; {origin}" if origin else text)
     return "\n".join(out) + "\n"

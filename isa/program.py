@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from isa.words import MACHINE, InstructionSet
+
 ROLES = ("in", "weight", "index", "inout", "out", "temp")
 
 
@@ -50,6 +52,8 @@ class Program:
     params: list[tuple[int, ...]] = field(default_factory=list)
     streams: dict[str, list[int]] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
+    instructions: InstructionSet = field(default=MACHINE, compare=False, repr=False)
+    """What its words mean: the machine's instructions, or those and a user's."""
 
     def check(self) -> Program:
         """This program, once everything that can be proved without running it holds; else IsaError."""
@@ -58,11 +62,11 @@ class Program:
         check(self)
         return self
 
-    def to_text(self) -> str:
-        """Assembler text that gives this program back."""
+    def to_text(self, source: bool = False) -> str:
+        """Assembler text that gives this program back. `source`: each word with the line it came from, where it is known, as a comment."""
         from isa.disassembler import to_text
 
-        return to_text(self)
+        return to_text(self, source)
 
     def to_bytes(self) -> bytes:
         """The binary form; the same program gives the same bytes everywhere."""
@@ -71,11 +75,12 @@ class Program:
         return to_bytes(self)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Program:
-        """A checked program from its binary form; anything wrong with the bytes is an IsaError."""
+    def from_bytes(cls, data: bytes, instructions: InstructionSet | None = None) -> Program:
+        """A checked program from its binary form; anything wrong with the bytes is an IsaError, and so is a user's instruction that
+        `instructions` does not have or has otherwise."""
         from isa.binary import from_bytes
 
-        return from_bytes(data)
+        return from_bytes(data, instructions)
 
     @property
     def digest(self) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from isa.program import Buffer, Program, Semaphore
 from isa.tables import MAX_LOOPS, Operand, load
-from isa.words import Instruction, encode, instructions
+from isa.words import MACHINE, Instruction, InstructionSet, encode
 
 SCALAR_R = ("add", "sub", "mul", "min", "max", "and", "or", "xor")
 SCALAR_I = ("addi", "muli", "mini", "maxi")
@@ -27,9 +27,9 @@ def operand_values(operand: Operand) -> st.SearchStrategy[int]:
 
 
 @st.composite
-def any_instruction(draw: st.DrawFn, mnemonics: tuple[str, ...] | None = None) -> Instruction:
+def any_instruction(draw: st.DrawFn, mnemonics: tuple[str, ...] | None = None, known: InstructionSet = MACHINE) -> Instruction:
     """Any instruction with any operands its word can hold."""
-    spec = instructions()[draw(st.sampled_from(mnemonics or tuple(instructions())))]
+    spec = known.specs[draw(st.sampled_from(mnemonics or tuple(known.specs)))]
     return Instruction(spec.mnemonic, {operand.name: draw(operand_values(operand)) for operand in spec.operands})
 
 

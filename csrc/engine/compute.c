@@ -133,6 +133,15 @@ static int vec_gather(emu_machine *m, emu_stream *s, emu_insn *i, const emu_oper
   return 0;
 }
 
+static int user_values(emu_machine *m, emu_stream *s, const emu_insn *i, const emu_plan *x, const emu_operand *o) {
+  const emu_user user = emu_user_of(m, i, x);
+  const emu_view d = view(m, &o[0]), a = view(m, &o[1]), b = x->used[2] ? view(m, &o[2]) : (emu_view){0};
+  const int rc = emu_num_user(&user, &d, &a, x->used[2] ? &b : NULL, i->flags, (uint32_t)s->d[i->d2].f[AT_SCALAR], (uint32_t)s->d[i->d0].f[AT_SEED]);
+  if (rc == EMU_NUM_FAILED) return emu_fail(m, s, E_USER, user.fn ? "its function failed or raised an exception" : "it has no compiled function", 0, 0);
+  if (rc == EMU_NUM_NO_MEMORY) return emu_fail(m, s, E_MEMORY, "out of memory", 0, 0);
+  return rc < 0 ? emu_fail(m, s, E_FORMAT, "it reads its destination, which names an element twice or runs backwards", d.fmt, a.fmt) : 0;
+}
+
 static int vec_values(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan *x, const emu_operand *o) {
   if (i->op == EMU_OP_VGATHER) return vec_gather(m, s, i, o);
   if (!x->x[0].elements && !x->elements) return 0;
@@ -141,6 +150,7 @@ static int vec_values(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan
   if (x->used[1]) a = view(m, &o[1]);
   if (x->used[2]) b = view(m, &o[2]);
   m->polled += x->elements >> 8;
+  if (i->op >= EMU_USER_OPCODE_FIRST) return user_values(m, s, i, x, o);
   int rc = emu_num_vec(i->op, &d, &a, &b, i->flags, (uint32_t)third[AT_SCALAR], third[AT_DIAG], third[AT_WINDOW], (uint32_t)s->d[i->d0].f[AT_SEED]);
   return rc < 0 ? emu_fail(m, s, E_FORMAT, "the vector engine does not support this combination of formats", d.fmt, a.fmt) : 0;
 }
@@ -162,23 +172,34 @@ static int vec_access(emu_machine *m, emu_stream *s, emu_insn *i, const emu_plan
   return emu_access(m, s, &o[0], 1);
 }
 
+static void count_work(emu_machine *m, emu_stream *s, const emu_insn *i, const emu_plan *x) {
+  int64_t *c = emu_counters(m, s);
+  if (i->op < EMU_USER_OPCODE_FIRST) c[C_VEC + emu_op_info[i->op].cls] += x->elements;
+  else c[C_USER_ELEMENTS] += x->elements, c[C_USER_FJ] += x->user_fj;
+}
+
+/* Instructions of the vector engine, and users' on either engine. On the matrix engine one begins when all earlier products have drained. */
 int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i) {
   const emu_plan *x = emu_plan_of(m, s, i);
   if (!x) return -m->fail.code;
   emu_operand o[3];
   int rc = vec_access(m, s, i, x, o);
   if (rc < 0) return rc;
-  emu_counters(m, s)[C_VEC + emu_op_info[i->op].cls] += x->elements;
-  const int64_t p = m->c.period_fs, issue = emu_align(m, s->t), start = issue > s->free_at ? issue : s->free_at;
+  count_work(m, s, i, x);
+  const int matrix = s->engine == ENGINE_MM;
+  const int64_t p = m->c.period_fs, issue = emu_align(m, s->t), ready = matrix && s->complete > s->free_at ? s->complete : s->free_at;
+  const int64_t start = issue > ready ? issue : ready, startup = matrix ? 0 : m->c.vec_startup;
   const int64_t plain = x->port - x->bank > x->work ? x->port - x->bank : x->work, waits = x->port > plain ? x->port - plain : 0; /* waits: for banks */
-  s->nature = waits > plain ? CAUSE_BANK : plain > x->work ? CAUSE_PORT : CAUSE_VECTOR;
-  emu_charge(m, s, CAUSE_ISSUE, start, CAUSE_ISSUE);
+  s->nature = waits > plain ? CAUSE_BANK : plain > x->work ? CAUSE_PORT : matrix ? CAUSE_MATRIX : CAUSE_VECTOR;
+  if (matrix) emu_charge(m, s, CAUSE_OPERAND, start, CAUSE_MATRIX);
+  else emu_charge(m, s, CAUSE_ISSUE, start, CAUSE_ISSUE);
   s->last_cause = s->root;
-  emu_busy(m, s, start + (m->c.vec_startup + x->work) * p);
+  emu_busy(m, s, start + (startup + x->work) * p);
   if (plain > x->work) emu_charge(m, s, CAUSE_PORT, s->acct + (plain - x->work) * p, CAUSE_PORT);
   if (waits) emu_charge(m, s, CAUSE_BANK, s->acct + waits * p, CAUSE_BANK);
   s->op_start = start;
-  s->op_data_end = s->free_at = s->complete = start + (m->c.vec_startup + (x->port > x->work ? x->port : x->work)) * p;
+  s->op_data_end = s->free_at = s->complete = start + (startup + (x->port > x->work ? x->port : x->work)) * p;
+  if (matrix) s->last_start = s->free_at; /* the array was in use: the next stationary operand loads from here on */
   s->t = start > s->t ? start : s->t;
   if (m->c.values && (rc = vec_values(m, s, i, x, o)) < 0) return rc;
   return complete(m, s, i, start, s->complete, in_sram(x, 1) + in_sram(x, 2) + (x->reads_d ? in_sram(x, 0) : 0) + (x->x[0].space == EMU_SP_SRAM ? x->x[0].bytes : 0));

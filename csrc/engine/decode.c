@@ -61,10 +61,11 @@ int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count) {
   if (!code) return emu_fail(m, NULL, E_MEMORY, "out of memory", 0, 0);
   m->code[kind] = code;
   m->words[kind] = count;
+  emu_users_declare(m);
   for (int32_t j = 0; j < count; j++) {
     emu_insn *i = &code[j];
     i->op = (uint8_t)emu_op(words[j]);
-    const emu_op_info_t *info = &emu_op_info[i->op];
+    const emu_op_info_t *info = emu_info(m, i->op);
     if (!info->valid || (words[j] & info->must_be_zero)) return refuse(m, kind, j, "illegal word");
     if (info->engine != EMU_ENGINE_ANY && info->engine != emu_stream_engine[kind])
       return refuse(m, kind, j, "instruction of another engine in this stream");

@@ -34,7 +34,7 @@ int emu_forward_prepare(emu_machine *m) {
     if (identity < 0) return -1;
     for (int32_t at = 0; at < m->words[k]; at++) {
       const emu_insn *i = &m->code[k][at];
-      const int format = emu_op_info[i->op].format;
+      const int format = emu_info(m, i->op)->format;
       if (format == EMU_WORD_E || format == EMU_WORD_F) f->used[k] |= UINT32_C(1) << i->d0;
       if (format == EMU_WORD_E) f->used[k] |= UINT32_C(1) << i->d1 | UINT32_C(1) << i->d2;
       if (i->op == EMU_OP_RSIGNAL || i->op == EMU_OP_DMAM || i->op == EMU_OP_LDS || (i->op == EMU_OP_DSET && i->field == AT_SPACE && i->imm == EMU_SP_PEER)) m->c.forward = 0;

@@ -27,13 +27,18 @@ enum emu_cause {
 enum emu_counter {
   C_USEFUL_MACS, C_ARRAY_MACS = C_USEFUL_MACS + EMU_FMT_COUNT, C_VEC = C_ARRAY_MACS + EMU_FMT_COUNT,
   C_STATIONARY_BYTES = C_VEC + EMU_VEC_CLASSES, C_SRAM_READ, C_SRAM_WRITE, C_ACC_READ, C_ACC_WRITE, C_HBM_READ, C_HBM_WRITE, C_HBM_BURST,
-  C_SHARED, C_NOC_BYTE_HOPS, C_SCALAR, C_ENGINE, C_DMA, C_SYNC, COUNTERS
+  C_SHARED, C_NOC_BYTE_HOPS, C_USER_ELEMENTS, C_USER_FJ, C_SCALAR, C_ENGINE, C_DMA, C_SYNC, COUNTERS
 };
 
 enum emu_error {
   E_OK, E_MEMORY, E_BOUNDS, E_UNINIT, E_RACE, E_DEADLOCK, E_LEFTOVER, E_OVERFLOW, E_ILLEGAL, E_FORMAT, E_EXTENT, E_PORT, E_TIME, E_RUNAWAY, E_PC,
-  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES
+  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES, E_USER
 };
+
+/* Users' instructions (user.c): numbers about each opcode, and all their cost expressions one after another. */
+#define EMU_USER_OPCODES (EMU_USER_OPCODE_LAST - EMU_USER_OPCODE_FIRST + 1)
+#define EMU_USER_FIELDS 10
+#define EMU_USER_CODE 4096
 
 /* The configuration, one line per field, so that the border (core.pyx) fills it by name: X(name) for a number, N(name, how many) for an array. */
 #define EMU_CONFIG_FIELDS(X, N) \
@@ -51,6 +56,7 @@ enum emu_error {
   X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
   N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
+  N(user, EMU_USER_OPCODES * EMU_USER_FIELDS) N(user_code, EMU_USER_CODE) \
   N(warm, EMU_WARM) /* first byte and end of ranges that lie in the cache at first */ \
   X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions) X(forward)
 typedef struct {
@@ -142,6 +148,8 @@ typedef struct { int64_t start, end; int32_t core, stream, pc, label; } emu_reco
    whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, -1 the own. A row of a packed format moves as whole bytes:
    n[0] counts them, `row` its elements. */
 typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements, row; int32_t fmt, space, peer, dense; } emu_extent;
+/* What is worked on of it, with masked lanes; elements of a row, whose bytes are row_bytes. */
+typedef struct { int64_t n[4], row_bytes, elements; } emu_worked;
 /* The same at a base: it lies in one buffer. */
 typedef struct { const emu_extent *x; int64_t base, lo, hi; int32_t core, buffer; } emu_operand;
 
@@ -151,6 +159,7 @@ typedef struct {
   int32_t shape[3];
   uint8_t used[3], reads_d;
   emu_extent x[3];           /* dma: destination, source, index */
+  emu_worked worked[3];      /* mm and vec */
   int64_t m, n, k, rep;      /* mm */
   int64_t stream, load, port; /* mm: cycles of one repeat */
   int64_t macs, array_macs, sum_bytes, added_bytes; /* mm: of all repeats; sums written, and those read again among the repeats */
@@ -159,6 +168,7 @@ typedef struct {
   emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
   int64_t block;
   int64_t elements, work;    /* vec */
+  int64_t user_fj;           /* energy of a user's instruction */
   int64_t rows, pitch, bytes, read, write, moved, latency_fs, most; /* dma; rows of a gather or scatter; most: its rate by descriptors */
   int32_t via, cached, indexed;
 } emu_plan;
@@ -189,6 +199,7 @@ typedef struct { int32_t code, core, stream, pc, core2, stream2, pc2, space; int
 
 typedef struct emu_machine {
   emu_config c;
+  emu_op_info_t user_info[EMU_USER_OPCODES];
   int64_t nbuffers, nlabels, nparams;
   emu_buffer *buffers;
   emu_insn *code[EMU_STREAM_COUNT];
@@ -254,7 +265,14 @@ int emu_record_op(emu_machine *m, const emu_stream *s, int64_t start, int64_t en
 int emu_plans_prepare(emu_machine *m);
 void emu_plans_free(emu_machine *m);
 int32_t emu_shape_of(emu_machine *m, emu_desc *d);
+int emu_worked_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, emu_plan *p);
+int emu_vec_ports(emu_machine *m, emu_stream *s, emu_plan *p);
 const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i);
+/* user.c */
+void emu_users_declare(emu_machine *m);
+int emu_plan_user(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p);
+emu_user emu_user_of(const emu_machine *m, const emu_insn *i, const emu_plan *p);
+static inline const emu_op_info_t *emu_info(const emu_machine *m, unsigned op) { return op < EMU_USER_OPCODE_FIRST ? &emu_op_info[op] : &m->user_info[op - EMU_USER_OPCODE_FIRST]; }
 /* operand.c */
 int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const int64_t *n, emu_extent *x);
 int emu_operand_find(emu_machine *m, emu_stream *s, emu_insn *i, int slot, emu_operand *o);
@@ -277,7 +295,7 @@ int emu_race_access(emu_machine *m, emu_stream *s, int space, int core, int64_t 
 uint32_t *emu_clock_of(emu_machine *m, int stream);
 uint32_t *emu_clock_copy(emu_machine *m, const uint32_t *c);
 void emu_clock_join(emu_machine *m, emu_stream *s, const uint32_t *c);
-/* compute.c: time of mm and vec; transfer.c: dma */
+/* compute.c: time of mm, of vec and of users' instructions; transfer.c: dma */
 int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_vec(emu_machine *m, emu_stream *s, emu_insn *i);
 int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i);

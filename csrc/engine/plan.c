@@ -64,8 +64,9 @@ static int port_of(emu_machine *m, emu_stream *s, int space, int write, int64_t 
 }
 
 /* What an instruction of a fixed shape works on: the valid extents, or the whole ones (w0 to w3) they are part of. Nothing if nothing is valid. */
-typedef struct { int64_t n[4], row_bytes, elements; } worked;
-static int worked_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const emu_extent *x, worked *w) {
+int emu_worked_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, emu_plan *p) {
+  const emu_extent *x = &p->x[slot];
+  emu_worked *w = &p->worked[slot];
   const int64_t *f = &d->f[AT_W0], far = INT64_C(1) << 40;
   memcpy(w->n, x->n, sizeof w->n);
   w->n[0] = x->row;
@@ -130,12 +131,12 @@ static int plan_scales(emu_machine *m, emu_stream *s, const emu_insn *i, emu_pla
 }
 
 /* Bytes of one pass over an operand, its scales among them. */
-static int64_t bytes_of(const worked *w, const emu_extent *scale) {
+static int64_t bytes_of(const emu_worked *w, const emu_extent *scale) {
   return w->row_bytes * w->n[1] + (scale->elements ? scale->n[0] * scale->n[1] * emu_fmt_bytes[scale->fmt] : 0);
 }
 
 /* Clocks of one pass at the scratchpad ports; how often operands are read again is counted. */
-static int port_mm(emu_machine *m, emu_stream *s, emu_plan *p, const worked *d, const worked *wa, const worked *wb, int64_t *clocks) {
+static int port_mm(emu_machine *m, emu_stream *s, emu_plan *p, const emu_worked *d, const emu_worked *wa, const emu_worked *wb, int64_t *clocks) {
   const emu_config *c = &m->c;
   const emu_extent *a = &p->x[1], *b = &p->x[2];
   int64_t wide_a, wide_b;
@@ -162,10 +163,10 @@ static void count_sums(emu_plan *p, int64_t elements, int64_t passes) {
    which the repeats share. */
 static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p, const emu_desc *d[3]) {
   const emu_config *c = &m->c;
-  worked w[3];
+  const emu_worked *w = p->worked;
   int rc;
   for (int j = 0; j < 3; j++)
-    if ((rc = worked_of(m, s, j, d[j], &p->x[j], &w[j])) < 0) return rc;
+    if ((rc = emu_worked_of(m, s, j, d[j], p)) < 0) return rc;
   const int64_t rows = w[0].n[1], columns = w[0].n[0], deep = w[1].n[0], passes = w[0].n[2];
   int64_t stream = emu_mm_stream(c, p->x[1].fmt, rows, columns, deep), port;
   if (stream < c->min_interval) stream = c->min_interval;
@@ -200,7 +201,7 @@ static int plan_mm(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p
 }
 
 /* Bytes an engine really fetches: dimensions with stride 0 are broadcast, not read again. */
-static int64_t fetched(const emu_extent *x, const worked *w) {
+static int64_t fetched(const emu_extent *x, const emu_worked *w) {
   if (!x->elements) return 0;
   int64_t n = x->s[0] ? w->row_bytes : emu_fmt_bytes[x->fmt];
   for (int j = 1; j < 4; j++)
@@ -208,7 +209,7 @@ static int64_t fetched(const emu_extent *x, const worked *w) {
   return n;
 }
 
-static int64_t written(const emu_extent *x, const worked *w) {
+static int64_t written(const emu_extent *x, const emu_worked *w) {
   return x->elements ? w->row_bytes * w->n[1] * w->n[2] * w->n[3] : 0;
 }
 
@@ -226,25 +227,25 @@ static void vec_extents(const emu_stream *s, const emu_insn *i, int64_t n[3][4])
   }
 }
 
-static int vec_ports(emu_machine *m, emu_stream *s, emu_plan *p, const worked *w) {
+int emu_vec_ports(emu_machine *m, emu_stream *s, emu_plan *p) {
   int64_t by_space[2 * EMU_SP_COUNT] = {0}, banked[2 * EMU_SP_COUNT] = {0}, plain = 0, wide;
   int rc;
   for (int j = 0; j < 3; j++) {
     if (!p->used[j] || (p->op == EMU_OP_VGATHER && j == 2)) continue;
     if (j || p->reads_d) {
       if ((rc = port_of(m, s, p->x[j].space, 0, &wide)) < 0) return rc;
-      p->fetched[j] = fetched(&p->x[j], &w[j]);
+      p->fetched[j] = fetched(&p->x[j], &p->worked[j]);
       by_space[p->x[j].space * 2] += p->fetched[j];
       banked[p->x[j].space * 2] += p->fetched[j] * emu_bank_conflict(m, &p->x[j], wide);
     }
     if (j) continue;
     if ((rc = port_of(m, s, p->x[0].space, 1, &wide)) < 0) return rc;
-    by_space[p->x[0].space * 2 + 1] += p->written = written(&p->x[0], &w[0]);
+    by_space[p->x[0].space * 2 + 1] += p->written = written(&p->x[0], &p->worked[0]);
     banked[p->x[0].space * 2 + 1] += p->written * emu_bank_conflict(m, &p->x[0], wide);
   }
   for (int j = 0; j < 2 * EMU_SP_COUNT; j++) {
     if (!by_space[j]) continue;
-    const int64_t width = m->c.port[ENGINE_VEC * EMU_SP_COUNT * 2 + j], t = emu_ceil_div(banked[j], width), without = emu_ceil_div(by_space[j], width);
+    const int64_t width = m->c.port[s->engine * EMU_SP_COUNT * 2 + j], t = emu_ceil_div(banked[j], width), without = emu_ceil_div(by_space[j], width);
     if (t > p->port) p->port = t;
     if (without > plain) plain = without;
   }
@@ -256,7 +257,6 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   const emu_op_info_t *info = &emu_op_info[i->op];
   const uint8_t which[3] = {i->d0, i->d1, i->d2};
   int64_t n[3][4];
-  worked w[3] = {0};
   int rc;
   vec_extents(s, i, n);
   p->used[0] = 1;
@@ -264,7 +264,7 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
   p->used[2] = info->kind[2] == EMU_KIND_R && !(i->flags & EMU_FLAG_IMM);
   p->reads_d = info->kind[0] == EMU_KIND_RW;
   for (int j = 0; j < 3; j++)
-    if (p->used[j] && ((rc = emu_extent_of(m, s, j, &s->d[which[j]], n[j], &p->x[j])) < 0 || (rc = worked_of(m, s, j, &s->d[which[j]], &p->x[j], &w[j])) < 0)) return rc;
+    if (p->used[j] && ((rc = emu_extent_of(m, s, j, &s->d[which[j]], n[j], &p->x[j])) < 0 || (rc = emu_worked_of(m, s, j, &s->d[which[j]], p)) < 0)) return rc;
   const int64_t rate = m->c.vec_milli_per_clk[info->cls];
   if (rate <= 0) return emu_fail(m, s, E_FORMAT, "this chip's vector engine lacks this class of operation", info->cls, -1);
   if (i->op == EMU_OP_VGATHER && p->x[1].fmt != EMU_FMT_INT32) return emu_fail(m, s, E_FORMAT, "indices are int32", p->x[1].fmt, -1);
@@ -272,9 +272,9 @@ static int plan_vec(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *
     return emu_fail(m, s, E_FORMAT, "gather and transpose do not convert formats", p->x[0].fmt, p->x[i->op == EMU_OP_VTRANS ? 1 : 2].fmt);
   if (i->op == EMU_OP_VTRANS && emu_fmt_bits[p->x[0].fmt] < 8) return emu_fail(m, s, E_FORMAT, "a transpose moves bytes, and this format is packed", p->x[0].fmt, -1);
   if ((i->flags & EMU_FLAG_SR) && p->x[0].fmt == EMU_FMT_E8M0) return emu_fail(m, s, E_FORMAT, "e8m0 is not rounded stochastically", p->x[0].fmt, -1);
-  p->elements = w[i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX].elements;
+  p->elements = p->worked[i->op == EMU_OP_VRSUM || i->op == EMU_OP_VRMAX].elements;
   p->work = emu_ceil_div(p->elements * 1000, rate);
-  return vec_ports(m, s, p, w);
+  return emu_vec_ports(m, s, p);
 }
 
 static int64_t rounded(const emu_machine *m, const emu_extent *x) {
@@ -363,7 +363,7 @@ const emu_plan *emu_plan_of(emu_machine *m, emu_stream *s, const emu_insn *i) {
   p->op = i->op;
   p->flags = i->flags;
   p->shape[0] = a, p->shape[1] = b, p->shape[2] = c;
-  int rc = s->engine == ENGINE_MM ? plan_mm(m, s, i, p) : s->engine == ENGINE_VEC ? plan_vec(m, s, i, p) : plan_dma(m, s, i, p);
+  int rc = i->op >= EMU_USER_OPCODE_FIRST ? emu_plan_user(m, s, i, p) : s->engine == ENGINE_MM ? plan_mm(m, s, i, p) : s->engine == ENGINE_VEC ? plan_vec(m, s, i, p) : plan_dma(m, s, i, p);
   if (rc >= 0) return p;
   p->op = 0;
   return NULL;

@@ -172,7 +172,7 @@ static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
   int64_t *c = emu_counters(m, s);
   c[C_ENGINE]++;
   s->instructions++;
-  int rc = s->engine == ENGINE_MM ? emu_issue_mm(m, s, i) : s->engine == ENGINE_VEC ? emu_issue_vec(m, s, i) : emu_issue_dma(m, s, i);
+  int rc = i->op == EMU_OP_MM ? emu_issue_mm(m, s, i) : s->engine == ENGINE_DMA ? emu_issue_dma(m, s, i) : emu_issue_vec(m, s, i);
   if (rc < 0) return rc;
   s->t += m->issue_fs;
   if (m->memo) emu_memo_step(m, s, i);

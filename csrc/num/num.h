@@ -34,7 +34,7 @@ typedef struct {
     int64_t block; /* elements of k that share a scale */
 } emu_scales;
 
-enum { EMU_NUM_OK = 0, EMU_NUM_UNSUPPORTED = -1, EMU_NUM_NO_MEMORY = -2, EMU_NUM_BAD_SHAPE = -3 };
+enum { EMU_NUM_OK = 0, EMU_NUM_UNSUPPORTED = -1, EMU_NUM_NO_MEMORY = -2, EMU_NUM_BAD_SHAPE = -3, EMU_NUM_FAILED = -4 };
 
 /* One repeat of mm: acc[m,n] (+)= a[m,k] @ b[k,n] (b is [n,k] when bt). acc must not overlap a or b. m, n, k come from acc.n[1], acc.n[0], a.n[0]. */
 int emu_num_mm(const emu_view *acc, const emu_view *a, const emu_view *b, int bt, int accumulate, const emu_accumulate *rule);
@@ -49,6 +49,14 @@ int emu_num_mm_scaled(const emu_view *acc, const emu_view *a, const emu_view *b,
  * Every source element is read before any destination element is written, so sources may overlap the destination. */
 int emu_num_vec(int opcode, const emu_view *d, const emu_view *s1, const emu_view *s2, int flags, uint32_t scalar, int64_t diag,
                 int64_t window, uint32_t seed);
+
+/* A user's instruction. `fn` is given fp32: out (what d holds, where reads_d), a and, where there is a second source, b; it returns
+ * EMU_USER_DONE, and anything else ends the run. Where `rows`, it is called once a row, each operand with its own n[0]; else with pieces of
+ * a row in which n_out elements stand in a, b and out alike. Sources may overlap d, as in emu_num_vec. */
+#define EMU_USER_DONE 1
+typedef int64_t (*emu_user_fn)(float *out, int64_t n_out, const float *a, int64_t n_a, const float *b, int64_t n_b, float scalar);
+typedef struct { emu_user_fn fn; int rows, reads_d; } emu_user;
+int emu_num_user(const emu_user *user, const emu_view *d, const emu_view *s1, const emu_view *s2, int flags, uint32_t scalar, uint32_t seed);
 
 /* Size of an element in bits, 0 for an unknown format; and in bytes, 1 for a packed format. */
 static inline int emu_num_bits(int fmt) { return fmt >= 0 && fmt < EMU_NUM_FORMATS ? emu_num_format[fmt].bits : 0; }

@@ -77,13 +77,12 @@ struct rows {
     float constant[EMU_CHUNK];
 };
 
-/* The grid on which the numbers of a format lie: see level_dither.h. */
-static void grid(struct rows *rows, int fmt)
+void emu_vec_grid(int fmt, int *steps, int *least)
 {
     const int whole = emu_num_format[fmt].kind == EMU_NUM_KIND_INT, mantissa = emu_num_format[fmt].mantissa;
     const int bias = whole ? 0 : (1 << (emu_num_format[fmt].exponent - 1)) - 1;
-    rows->mantissa = whole ? 23 : mantissa;
-    rows->least = whole ? 0 : 1 - bias - mantissa;
+    *steps = whole ? 23 : mantissa;
+    *least = whole ? 0 : 1 - bias - mantissa;
 }
 
 static void run_chunk(const struct rows *rows, uint8_t *const p[3], const int64_t s[3], int64_t n, int64_t index)
@@ -132,7 +131,7 @@ static int elementwise(int opcode, const emu_view *d, const emu_view *s1, const 
     struct rows rows = {.level = emu_num_current(), .opcode = opcode, .sat = (flags & EMU_NUM_FLAG_SAT) != 0, .seed = seed};
     const emu_view *view[3] = {d, s1, s2};
     rows.random = (flags & EMU_NUM_FLAG_SR) != 0;
-    grid(&rows, d->fmt);
+    emu_vec_grid(d->fmt, &rows.mantissa, &rows.least);
     struct plan plan;
     float value;
     memcpy(&value, &scalar, 4);

@@ -20,8 +20,11 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "hbm": ("hbm_read_bytes", "hbm_write_bytes", "hbm_burst_bytes"),
     "shared": ("shared_bytes",),
     "noc": ("noc_byte_hops",),
+    "user": ("user_femtojoules",),
     "instructions": ("scalar_instructions", "engine_instructions", "dma_descriptors", "sync_events"),
 }
-PRICED_EVENTS = tuple(e for events in EVENTS.values() for e in events)
+OWN_PRICE_PJ = {"user_femtojoules": 0.001}
+"""Events whose price no chip file states: users' instructions say themselves what they draw (emu.instruction)."""
+PRICED_EVENTS = tuple(e for events in EVENTS.values() for e in events if e not in OWN_PRICE_PJ)
 # Useful MACs are a view of array MACs (the part that was not padding), so a price on them would count the same switching twice.
-UNPRICED_EVENTS = tuple(f"useful_macs_{f}" for f in FORMATS)
+UNPRICED_EVENTS = (*(f"useful_macs_{f}" for f in FORMATS), "user_elements")

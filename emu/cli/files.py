@@ -9,7 +9,7 @@ from emu.errors import EmuError, ProgramError
 if TYPE_CHECKING:
     import numpy as np
 
-    from isa import Program
+    from isa import InstructionSet, Program
 
 MAGIC = b"EMUP"
 NPY_MAGIC = b"\x93NUMPY"
@@ -24,15 +24,15 @@ def _size(path: Path) -> int:
     return status.st_size
 
 
-def read_program(path: Path) -> "Program":
-    """Assembly text or a binary program, told apart by the first four bytes."""
+def read_program(path: Path, known: "InstructionSet | None" = None) -> "Program":
+    """Assembly text or a binary program, told apart by the first four bytes; `known`: a set with users' instructions."""
     import isa
 
     if _size(path) > MAX_PROGRAM_BYTES:
         raise ProgramError(f"{path}: larger than {MAX_PROGRAM_BYTES >> 20} MiB, which no program is")
     data = path.read_bytes()
     try:
-        return isa.Program.from_bytes(data) if data.startswith(MAGIC) else isa.assemble(data.decode())
+        return isa.Program.from_bytes(data, known) if data.startswith(MAGIC) else isa.assemble(data.decode(), known)
     except UnicodeDecodeError as error:
         raise ProgramError(f"{path}: neither a binary program (it would begin with {MAGIC.decode()}) nor UTF-8 text") from error
     except isa.IsaError as error:

@@ -15,6 +15,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Run everything anew; keep nothing on disk.")]
 NoFolding = Annotated[bool, typer.Option("--no-folding", help="Simulate every core, also equal ones: slower, the same figures.")]
 NoForward = Annotated[bool, typer.Option("--no-fast-forward", help="Run every turn of every loop: slower, the same figures.")]
+Instructions = Annotated[str | None, typer.Option(metavar="FILE.py:NAME", help="A set with users' instructions; the file is run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Trace = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a timeline that ui.perfetto.dev opens.")]
 Data = Annotated[str, typer.Option(help="For joules: zeros, normal, random.")]

@@ -23,15 +23,17 @@ def run(
     max_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Refuse a run that needs more, as 8GiB.")] = None,
     json: options.Json = False,
     trace: options.Trace = None,
+    instructions: options.Instructions = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Run a program: outputs, cycles, joules, stalls."""
     import emu
+    from emu.cli.extensions import read_set
     from emu.cli.files import read_array, read_program, split_binding, will_write, write_array
     from emu.cli.names import chip_of
 
     limit = _limit(max_memory)
-    loaded = read_program(program)
+    loaded = read_program(program, read_set(instructions))
     inputs = {name: read_array(path, limit or sys.maxsize) for name, path in (split_binding(text, "--in") for text in in_ or [])}
     wanted = dict(split_binding(text, "--out") for text in out or [])
     will_write(trace, "--trace")
@@ -61,11 +63,13 @@ def _limit(text: str | None) -> int | None:
 def asm(
     program: Source,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: the source's name with .bin.")] = None,
+    instructions: options.Instructions = None,
 ) -> None:
     """Assemble text into a binary program."""
+    from emu.cli.extensions import read_set
     from emu.cli.files import read_program
 
-    assembled = read_program(program)
+    assembled = read_program(program, read_set(instructions))
     target = output or program.with_suffix(".bin")
     target.write_bytes(assembled.to_bytes())
     note(f"{target}: {sum(map(len, assembled.streams.values()))} instructions, digest {assembled.digest[:12]}")
@@ -74,11 +78,13 @@ def asm(
 def disasm(
     program: Source,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: standard output.")] = None,
+    instructions: options.Instructions = None,
 ) -> None:
     """Turn a binary program back into text."""
+    from emu.cli.extensions import read_set
     from emu.cli.files import read_program
 
-    text = read_program(program).to_text()
+    text = read_program(program, read_set(instructions)).to_text()
     if output is None:
         write(text)
     else:

@@ -3,9 +3,8 @@
 A kernel is a Python function of a tracer `k`. It is traced once; loops are `k.loop(n)`, and every core runs the same words:
 
     @emu.kernel
-    def double(k, rows):
-        x, y = k.hbm("x", (rows, 64), "bf16", "in"), k.hbm("y", (rows, 64), "bf16", "out")
-        tiles = -(-rows // 8)
+    def double(k, x, y):
+        tiles = -(-x.shape[0] // 8)
         first = k.per_core([tiles * c // k.cores for c in range(k.cores)])
         for i in k.loop(k.per_core([tiles * (c + 1) // k.cores - tiles * c // k.cores for c in range(k.cores)])):
             origin, shape = ((first + i) * 8, 0), (8, 64)
@@ -14,7 +13,7 @@ A kernel is a Python function of a tracer `k`. It is traced once; loops are `k.l
             k.mul(o, t, 2.0)                                             # stream vec
             k.store(y.at(origin, shape), o)                              # stream st0
 
-    program = double.trace(emu.chip("tiny"), rows=100)
+    run = double.run("tiny", x=array, y=((100, 64), "bf16", "out"))       # or .compile(...), with shapes instead of arrays: its .program
 
 Streams, semaphores, descriptors, addresses and on-chip memory are the compiler's business. Several kernels called on one tracer become one
 program with a barrier after each; weights then go through one ring (`k.weight_ring`), filled ahead of the barriers.

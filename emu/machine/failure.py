@@ -77,6 +77,8 @@ def explain(program: Program, info: dict[str, Any]) -> EmuError:
         where, detail = "nobody can go on", waits(program, info["blocked"])
     elif code in ("overflow", "producer"):
         detail += f": {semaphore(program, info['a'])}"
+    elif code == "user":
+        detail = f"this user's instruction: {detail}"
     elif code == "format" and "class of operation" not in detail:
         detail += f" ({', '.join(FORMATS[number] for number in (info['a'], info['b']) if number >= 0)})"
     elif code == "scales":

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from emu import _core
+from emu.extension.table import declared
 from emu.machine.config import ROLES, SPACES, STREAMS
 from emu.machine.fold import Folding, classes_of
 from isa import Program
@@ -26,11 +27,13 @@ class Packed:
         self.barriers = {b.id: sum(1 << STREAMS.index(s) for s in b.streams) for b in program.barriers}
         self.params = [tuple(p) for p in program.params]
         self.labels = max(len(program.labels), 1)
+        self.extensions = program.instructions.used(program.streams)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all of it; streams, semaphores and barriers in the order in which the core is given them."""
         tables = [self.cores, self.buffers, list(self.semaphores.items()), list(self.barriers.items()), self.params, self.labels]
+        tables += [{name: extension.digest for name, extension in self.extensions.items()}] if self.extensions else []
         streams = [(kind, len(words)) for kind, words in self.code.items()]
         hashed = hashlib.sha256(json.dumps([tables, streams], separators=(",", ":")).encode())
         for words in self.code.values():
@@ -40,7 +43,8 @@ class Packed:
     @cached_property
     def classes(self) -> Folding | None:
         """Equal cores, where no time depends on an address (emu.machine.fold)."""
-        return classes_of(self.params, self.cores, _core.relevant_params(self.code, len(self.params), self.labels))
+        relevant = _core.relevant_params(self.code, len(self.params), self.labels, declared(self.extensions))
+        return classes_of(self.params, self.cores, relevant)
 
     def run(
         self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | None, toggles: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 from emu import _core
 from emu.chip.schema import Chip
 from emu.errors import ProgramError, UnsupportedError
+from emu.extension.table import costed
 from emu.machine import kept
 from emu.machine.config import core_config, streams_of
 from emu.machine.failure import explain
@@ -90,6 +91,7 @@ class Machine:
             "order_seed": order_seed,
             "max_instructions": max_instructions,
             "warm": warm_ranges(program, warm),
+            **(costed(image.packed.extensions, self.chip, values) if image.packed.extensions else {}),
         }
         plain = not (values or config["check"] or trace)
         short = plain and folding, plain and fast_forward

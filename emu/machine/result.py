@@ -149,10 +149,9 @@ class Run(Result):
     def records(self) -> list[Any]:
         """One TraceRecord per engine instruction, if the run was made with trace=True."""
         from emu.report.trace import TraceRecord
-        from isa import decode
 
         labels = self.program.labels or [self.program.name]
-        names = {s: [decode(w).mnemonic for w in words] for s, words in self.program.streams.items()}
+        names = {s: [self.program.instructions.decode(w).mnemonic for w in words] for s, words in self.program.streams.items()}
         rows = []
         for core, kind, pc, label, start, end in self.raw["records"]:
             stream = STREAMS[kind]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from emu.chip.vocabulary import EVENTS, PRICED_EVENTS, UNPRICED_EVENTS
+from emu.chip.vocabulary import EVENTS, OWN_PRICE_PJ, PRICED_EVENTS, UNPRICED_EVENTS
 from emu.errors import ChipError, EmuError, did_you_mean
 from emu.power.supply import dynamic_factor, in_core_domain, static_watts
 
@@ -79,7 +79,7 @@ def energy(chip: Chip, counters: Mapping[str, int], seconds: float, activity: Ac
     an error, never zero."""
     _check(chip, counters, seconds)
     price = prices(chip, activity or {})
-    events = {e: counters[e] * price[e] for e in PRICED_EVENTS if counters.get(e)}
+    events = {e: counters[e] * price[e] for e in (*PRICED_EVENTS, *OWN_PRICE_PJ) if counters.get(e)}
     exact = {component: sum(events.get(e, 0) for e in names) for component, names in EVENTS.items()}
     static_w = static_watts(chip)
     exact["static"] = round(Fraction(static_w) * Fraction(seconds) * AJ_PER_J)
@@ -103,18 +103,20 @@ def prices(chip: Chip, activity: Activity) -> dict[str, int]:
         volts = dynamic_factor(chip, component)
         share = Fraction(chip.toggling.get(component, 0.0))  # type: ignore[call-overload]
         for event in names:
-            if event in chip.energy:
+            pj = OWN_PRICE_PJ.get(event, chip.energy.get(event))
+            if pj is not None:
                 factor = volts * (1 + share * (activity.get(event, Fraction(1)) - 1))
-                result[event] = round(_attojoules(chip.energy[event]) * factor) if factor != 1 else _attojoules(chip.energy[event])
+                result[event] = round(_attojoules(pj) * factor) if factor != 1 else _attojoules(pj)
     return result
 
 
 def _check(chip: Chip, counters: Mapping[str, int], seconds: float) -> None:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise EmuError(f"energy: seconds must be finite and >= 0, got {seconds!r}")
-    unknown = sorted({e for e, n in counters.items() if n} - {*PRICED_EVENTS, *UNPRICED_EVENTS})
+    known = {*PRICED_EVENTS, *OWN_PRICE_PJ, *UNPRICED_EVENTS}
+    unknown = sorted({e for e, n in counters.items() if n} - known)
     if unknown:
-        raise EmuError(f"energy: {unknown[0]!r} is no event; {did_you_mean(unknown[0], [*PRICED_EVENTS, *UNPRICED_EVENTS])}")
+        raise EmuError(f"energy: {unknown[0]!r} is no event; {did_you_mean(unknown[0], known)}")
     negative = sorted(e for e, n in counters.items() if n < 0)
     if negative:
         raise EmuError(f"energy: the count of {negative[0]} is negative: {counters[negative[0]]}")

@@ -12,7 +12,7 @@ from fractions import Fraction
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
 
-CORE = ("matrix", "vector", "sram", "acc", "instructions")
+CORE = ("matrix", "vector", "sram", "acc", "user", "instructions")
 """Components of the energy report that are in the core's domain on every chip; `shared` and `noc` are where the chip says so."""
 
 

@@ -92,7 +92,7 @@ class Header(TypedDict):
 
     schema_version: int
     emu_version: str
-    kind: str  # estimate | op | run | infer
+    kind: str  # estimate | op | run | infer | validation | tuning
     chip: str
     hypothetical: bool
     digests: Digests
@@ -173,3 +173,21 @@ class InferDict(Header):
     joules: float
     watts: float
     stalls: dict[str, dict[str, float]]
+
+
+class VariantRow(TypedDict):
+    parameters: dict[str, Any]
+    seconds: list[float]  # one for each shape
+    joules: list[float]
+    cycles: list[int]
+    ratio: float | None  # to the best of each shape, geometric mean; null where it failed
+    failed: str  # empty, or why
+
+
+class TuningDict(Header):
+    kernel: str
+    kernel_digest: str  # of its source
+    by: str  # seconds | joules | cycles
+    shapes: list[str]
+    best: dict[str, Any]
+    variants: list[VariantRow]

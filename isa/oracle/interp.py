@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isa.oracle import engines, scalar
+from isa.oracle import engines, extension, scalar
 from isa.oracle.descriptor import Descriptor
 from isa.oracle.errors import OracleError
 from isa.oracle.formats import dtype, pack, row_bytes, unpack
@@ -22,7 +22,7 @@ from isa.oracle.mm import Accumulate
 from isa.oracle.stream import Pending, Stream
 from isa.program import Buffer, Program
 from isa.tables import load
-from isa.words import Instruction, decode
+from isa.words import Instruction
 
 MAX_TOKENS = 65535
 QUEUE = 4  # engine instructions of a stream that may be under way, with a seed
@@ -39,7 +39,7 @@ class Machine:
         self.counts = [{s.id: s.initial for s in program.semaphores} for _ in range(program.cores)]
         self.participants = {b.id: len(b.streams) * program.cores for b in program.barriers}
         self.arrived: dict[int, list[Stream]] = {b.id: [] for b in program.barriers}
-        code = {name: [decode(word) for word in words] for name, words in program.streams.items()}
+        code = {name: [program.instructions.decode(word) for word in words] for name, words in program.streams.items()}
         engine = {name: stream.what for name, stream in load().streams.items()}
         self.streams = [
             Stream(core, name, code[name], program.lines.get(name, []), engine[name])
@@ -167,6 +167,8 @@ class Machine:
                 return engines.DMA[mnemonic](d)
             if mnemonic == "mm":
                 return lambda: engines.run_mm(d, operands, self.rule)
+            if (added := self.program.instructions.extensions.get(mnemonic)) is not None:
+                return lambda: extension.run(added, d, operands)
             return lambda: engines.run_vec(mnemonic, d, operands)
 
         def done() -> None:

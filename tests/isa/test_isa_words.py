@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import isa
-from isa import build, words
+from isa import build
 from isa.codegen_builders import function_name
 from isa.strategy import any_instruction
 from isa.tables import USER_OPCODES, Spec
@@ -120,23 +120,58 @@ def test_li64_loads_any_value(value: int) -> None:
 def test_users_instructions() -> None:
     row = "vcube 0xc5 E d0:w,d1:r,wait,signal,sat vec mul d0 = d1 * d1 * d1"
     assert USER_OPCODES.start == 0xC0
-    with pytest.raises(isa.IsaError, match="not known here"):
-        isa.decode(0xC5 << 56)
-    words.extend(row)
-    try:
-        word = isa.encode("vcube", d0=1, d1=2, sat=True)
-        assert isa.decode(word).operands["sat"] == 1
-        assert words.extend(row).mnemonic == "vcube"
-        with pytest.raises(isa.IsaError, match="taken by 'vcube'"):
-            words.extend(row.replace("vcube", "vcubic"))
-        program = isa.Program("p", streams={"vec": [word, isa.encode("halt")]})
-        data = program.to_bytes()
-        assert isa.Program.from_bytes(data) == program
-    finally:
-        words.forget("vcube")
-    with pytest.raises(isa.IsaError, match="user's instruction 'vcube'"):
-        isa.Program.from_bytes(data)
+    mine = isa.InstructionSet("mine")
+    with pytest.raises(isa.IsaError, match="'mine' does not have"):
+        mine.decode(0xC5 << 56)
+    added = mine.add(row)
+    word = mine.encode("vcube", d0=1, d1=2, sat=True)
+    assert mine.decode(word).operands["sat"] == 1 and mine.decode(word).spec == added.spec
+    assert mine.add(row) == added
+    for other in (row.replace("vcube", "vcubic"), row.replace("0xc5", "0xc6"), row.replace("0xc5", "0xc6").replace("vcube", "vadd")):
+        with pytest.raises(isa.IsaError, match="is taken by"):
+            mine.add(other)
+    with pytest.raises(isa.IsaError, match="taken by 'vcube'"):
+        mine.add(row, about="another meaning")
     with pytest.raises(isa.IsaError, match="0xc0..0xff"):
-        words.extend(row.replace("0xc5", "0xb0"))
-    with pytest.raises(isa.IsaError, match="not a user's"):
-        words.forget("vadd")
+        mine.add(row.replace("0xc5", "0xb0").replace("vcube", "vcubic"))
+    with pytest.raises(isa.IsaError, match="closed"):
+        isa.words.MACHINE.add(row)
+    with pytest.raises(isa.IsaError, match="unknown opcode 0xc5"):
+        isa.decode(word)  # nothing was remembered elsewhere
+    with pytest.raises(isa.IsaError, match="no instruction 'vcube'"):
+        isa.encode("vcube", d0=1, d1=2)
+
+
+def program_of(mine: isa.InstructionSet) -> isa.Program:
+    return isa.Program("p", streams={"vec": [mine.encode("vcube", d0=1, d1=2), mine.encode("halt")]}, instructions=mine)
+
+
+def test_programs_carry_users_instructions_by_name_and_digest() -> None:
+    row = "vcube 0xc5 E d0:w,d1:r,wait,signal,sat vec mul d0 = d1 * d1 * d1"
+    mine, other, without = (isa.InstructionSet(name) for name in ("mine", "other", "without"))
+    mine.add(row, "one meaning")
+    other.add(row, "another meaning")
+    program = program_of(mine)
+    data, text = program.to_bytes(), program.to_text()
+    assert isa.Program.from_bytes(data, mine) == program and isa.assemble(text, mine) == program
+    assert program.digest != program_of(other).digest
+    for read in (isa.Program.from_bytes, isa.assemble):
+        source = data if read == isa.Program.from_bytes else text
+        with pytest.raises(isa.IsaError, match="needs the user's instruction 'vcube', which the instruction set 'machine' does not have"):
+            read(source)
+        with pytest.raises(isa.IsaError, match="'vcube', which the instruction set 'without' does not have"):
+            read(source, without)
+        with pytest.raises(isa.IsaError, match="'vcube' of the instruction set 'other' is not the one the program was made with"):
+            read(source, other)
+    with pytest.raises(isa.IsaError, match="unknown opcode 0xc5"):
+        isa.Program("p", streams=program.streams).check()
+
+
+def test_every_opcode_of_users_can_be_taken() -> None:
+    mine = isa.InstructionSet()
+    for number in range(len(USER_OPCODES)):
+        mine.add(f"u{number} {mine.free_opcode():#x} E d0:w,d1:r,wait,signal vec user d0 = d1")
+    with pytest.raises(isa.IsaError, match="all 64 opcodes"):
+        mine.free_opcode()
+    for number, opcode in enumerate(USER_OPCODES):
+        assert mine.decode(opcode << 56).mnemonic == f"u{number}"

@@ -91,13 +91,15 @@ class Stream:
 
 
 @st.composite
-def random_loops(draw: st.DrawFn) -> isa.Program:
+def random_loops(
+    draw: st.DrawFn, copies: tuple[str, ...] = ("vmov d0, d1", "vexp d0, d1"), known: isa.InstructionSet | None = None
+) -> isa.Program:
     """ld0 loads what vec copies, `times` times; what each does in a turn is random, and differs between cores through their parameters."""
     cores, times, ahead = draw(st.integers(1, 3)), draw(st.integers(1, 60)), draw(st.integers(1, 4))
     params = [[draw(SMALL)] * cores if draw(st.booleans()) else [draw(SMALL) for _ in range(cores)] for _ in range(4)]
     labels = Labels()
     start = [f"li r{r}, {draw(SMALL)}" for r in range(1, REGISTERS + 1)]
-    load, copy = Stream("dma d0, d1", labels), Stream(draw(st.sampled_from(["vmov d0, d1", "vexp d0, d1"])), labels)
+    load, copy = Stream("dma d0, d1", labels), Stream(draw(st.sampled_from(copies)), labels)
     bodies = [load.block(draw, 2), copy.block(draw, 2)]
     sides = "\n".join(f".param {j} {','.join(map(str, column))}" for j, column in enumerate(params))
     lines = ["\n        ".join([*start, *head, f"loop {times}, {end}", *turn, "nop", f"{end}:", "bar 0", "halt"]) for head, end, turn in (
@@ -122,4 +124,4 @@ def random_loops(draw: st.DrawFn) -> isa.Program:
         {lines[0]}
 .stream vec
         {lines[1]}
-""")
+""", known)

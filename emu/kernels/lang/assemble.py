@@ -59,12 +59,12 @@ class _Assembler:
         barrier_streams = tuple(s for s in self.joining if s in self.busy) if self.has_barrier else ()
         program = Program(
             tracer.name, tracer.cores, self._buffers(), semaphores,
-            [Barrier(BARRIER, barrier_streams)] if barrier_streams else [], list(self.names),
+            [Barrier(BARRIER, barrier_streams)] if barrier_streams else [], list(self.names), instructions=tracer.instructions,
         )
         beside = uniform(c ^ 1 for c in range(tracer.cores))  # the other core of a cluster of two
         for stream in STREAMS:
             if stream in self.busy:
-                emitter = Emitter(stream, self._param, self.numbers.__getitem__, self._rows, beside)
+                emitter = Emitter(stream, self._param, self.numbers.__getitem__, self._rows, beside, tracer.instructions)
                 tables = tables_of(stream, tracer.regions, self.plans, self.cursors)
                 writer = StreamWriter(emitter, tables, self.plans, self.labels, self.has_barrier and stream in self.joining)
                 code = writer.write(tracer.top, self.cursors)

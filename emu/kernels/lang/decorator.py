@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emu.kernels.lang.arguments import bind
+from emu.kernels.lang.source import text_of
 from emu.kernels.lang.tracer import Tracer
 
 if TYPE_CHECKING:
+    from emu.chip.schema import Chip
+    from emu.kernels.lang.limits import Limits
+    from emu.machine import Run
     from isa import Program
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel's program for a chip, and the arrays it was called with."""
+
+    program: Program
+    chip: Any
+    inputs: dict[str, Any]
+    whole: bool
+    """Whether every input has data; without, a run is one of time."""
+
+    def run(self, values: bool | None = None, check: bool = True, fidelity: str = "fast", **how: Any) -> Run:
+        """One run on the machine; `how` as for `emu.Machine.run`. Raises EmuError, of an input by name if `values` want it."""
+        from emu.machine import Machine
+
+        values = self.whole if values is None else values
+        index = {b.name for b in self.program.buffers if b.role == "index"}
+        inputs = {name: array for name, array in self.inputs.items() if values or name in index}
+        return Machine(self.chip, fidelity).run(self.program, inputs, values=values, check=check, **how)
 
 
 class Kernel:
@@ -26,12 +52,28 @@ class Kernel:
         with k.op(self.__name__):
             return self.function(k, *args, **kwargs)
 
-    def trace(self, chip: Any, cores: int | None = None, **args: Any) -> Program:
-        """The program of this kernel alone. The kernel declares its own tensors with k.hbm."""
+    def compile(self, chip: Chip | str | Limits, cores: int | None = None, **args: Any) -> Compiled:
+        """This kernel alone, on a chip, for arrays or shapes (emu.kernels.lang.arguments); tensors that no argument stands for the kernel
+        declares itself with k.hbm. Raises EmuError: what the kernel, the chip or an argument does not allow."""
+        if isinstance(chip, str):
+            from emu.chip import chip as preset
+
+            chip = preset(chip)
         k = Tracer(chip, self.__name__, cores)
-        k.begin_only_op()
-        self.function(k, **args)
-        return k.program()
+        bound, arrays, whole = bind(k, args)
+        code = self.function.__code__
+        k.begin_only_op(text_of(code.co_filename, code.co_firstlineno))
+        self.function(k, **bound)
+        return Compiled(k.program(), chip, arrays, whole)
+
+    def trace(self, chip: Chip | str | Limits, cores: int | None = None, **args: Any) -> Program:
+        """The program of this kernel alone; arguments as for `compile`."""
+        return self.compile(chip, cores, **args).program
+
+    def run(self, chip: Chip | str, cores: int | None = None, **args: Any) -> Run:
+        """This kernel on a chip, in one call, with all checks: `.outputs`, `.cycles`, `.joules`, `.stalls`, `.program`. Where an input is
+        given by its shape alone, only time is run. Raises EmuError."""
+        return self.compile(chip, cores, **args).run()
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

@@ -13,7 +13,7 @@ from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan, Token
 from emu.kernels.lang.tree import Block, Loop, Op, Region, tile_of
 from isa.tables import Operand, load
-from isa.words import encode, instructions, pack
+from isa.words import InstructionSet, encode, instructions, pack
 
 INDEX = 1  # registers: r1..r8 loop indices by depth, r9..r16 loop counts by depth, the rest temporary
 COUNT = 9
@@ -30,7 +30,10 @@ class Code:
         self.lines: list[str] = []
 
     def add(self, line: str, mnemonic: str, **operands: int | str) -> None:
-        self.words.append(pack(mnemonic, operands))
+        self.put(line, pack(mnemonic, operands))
+
+    def put(self, line: str, word: int) -> None:
+        self.words.append(word)
         self.lines.append(line)
 
     def set(self, line: str, place: Place, value: int) -> None:
@@ -51,12 +54,13 @@ class Emitter:
 
     def __init__(
         self, stream: str, param: Callable[[Const], int], number: Callable[[Token], int], table: Callable[[tuple[Const, ...]], int],
-        neighbour: Const,
+        neighbour: Const, instructions: InstructionSet,
     ) -> None:
         self.stream = stream
         self.param = param
         self.rows = table
         self.neighbour = neighbour
+        self.instructions = instructions
         self.number = number
         self.known = _defaults().copy()  # what fields hold
         self._begun: dict[Tile, int] = {}  # the descriptor of the first product into a generation
@@ -72,7 +76,7 @@ class Emitter:
         """Sets what is constant during the operation; fields that already hold their value are left alone."""
         self.plan, self.table = plan, table
         self.inside = _inside(region, self.stream)
-        line = f"{region.name}: descriptors"
+        line = f"{region.line} (descriptors)"
         known = self.known
         for place, value in [(place, value) for place, value in table.start if known[place] != value]:
             known[place] = _UNKNOWN if table.fixed[place] is None else value  # type: ignore[assignment]
@@ -145,7 +149,7 @@ class Emitter:
         operands.update(dict.fromkeys(op.flags, 1))
         operands["wait"] = self.number(waits[-1]) if waits else 0
         operands["signal"] = self.number(signals[0]) if signals else 0
-        code.add(op.line, op.mnemonic, **operands)
+        code.put(op.line, self.instructions.pack(op.mnemonic, operands))
         for cursor, offset, _ in access.moved:
             if offset:
                 code.add(op.line, "dadd", d0=cursor.number, field="base", imm=-offset)

@@ -7,7 +7,9 @@ import os
 import sys
 from types import FrameType
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LANG = os.path.dirname(os.path.abspath(__file__))
+_HERE = (_LANG + os.sep, os.path.join(os.path.dirname(os.path.dirname(_LANG)), "extension") + os.sep)
+"""Where the language itself stands; instructions of a user's own emit themselves."""
 _texts: dict[tuple[str, int], str] = {}
 
 
@@ -18,7 +20,7 @@ def _user_frame() -> FrameType | None:
     return frame
 
 
-def _text(file: str, number: int) -> str:
+def text_of(file: str, number: int) -> str:
     text = _texts.get((file, number))
     if text is None:
         text = f"{os.path.basename(file)}:{number} {linecache.getline(file, number).strip()}"
@@ -29,7 +31,7 @@ def _text(file: str, number: int) -> str:
 def source_line() -> str:
     """`file:line text` of the innermost caller outside the language itself."""
     frame = _user_frame()
-    return "" if frame is None else _text(frame.f_code.co_filename, frame.f_lineno)
+    return "" if frame is None else text_of(frame.f_code.co_filename, frame.f_lineno)
 
 
 def call_site(depth: int = 3) -> tuple[str, tuple[tuple[str, int], ...]]:
@@ -37,7 +39,7 @@ def call_site(depth: int = 3) -> tuple[str, tuple[tuple[str, int], ...]]:
     frame = _user_frame()
     if frame is None:
         return "", ()
-    line = _text(frame.f_code.co_filename, frame.f_lineno)
+    line = text_of(frame.f_code.co_filename, frame.f_lineno)
     chain: list[tuple[str, int]] = []
     at: FrameType | None = frame
     while at is not None and len(chain) < depth:

@@ -17,6 +17,7 @@ from emu.kernels.lang.source import call_site, source_line
 from emu.kernels.lang.transfer import matched, merged
 from emu.kernels.lang.tree import Block, Loop, Op, Region, Scalars, Use, tensor_of, tile_of
 from emu.kernels.lang.vecops import VecOps
+from isa.words import MACHINE, InstructionSet
 
 if TYPE_CHECKING:
     from isa import Program
@@ -38,6 +39,8 @@ class Tracer(VecOps, MatOps):
         self.cores = self.limits.cores if cores is None else cores
         if not 1 <= self.cores <= self.limits.cores:
             raise UnsupportedError(f"{self.cores} cores asked for; {self.limits.name} has {self.limits.cores}")
+        self.instructions = MACHINE
+        """What its words mean: a set of the user's once one of its instructions was used."""
         self.tensors: list[Tensor] = []
         self.regions: list[Region] = []
         self.persistent: list[Ring] = []
@@ -256,11 +259,11 @@ class Tracer(VecOps, MatOps):
         """Whether an operation is open."""
         return self._region is not None
 
-    def begin_only_op(self) -> None:
-        """The whole program is one operation: no barrier, and `program` ends it."""
+    def begin_only_op(self, line: str = "") -> None:
+        """The whole program is one operation: no barrier, and `program` ends it. `line`: where it stands, for the program's line table."""
         if self.regions:
             raise ProgramError("the program has operations already")
-        self.begin_op(self.name)
+        self.begin_op(self.name).line = line or source_line()
         self.implicit = True
 
     def _need_region(self) -> Region:
@@ -292,6 +295,12 @@ class Tracer(VecOps, MatOps):
         self._sites[key] = times = self._sites.get(key, 0) + 1
         if times > MAX_UNROLL:
             raise ProgramError(f"{line}: emitted more than {MAX_UNROLL} times in one block; use k.loop(n) instead of Python's range")
+
+    def adopt(self, known: InstructionSet) -> None:
+        """Words of the program may be of this set from here on."""
+        if self.instructions not in (MACHINE, known):
+            raise ProgramError(f"a program is of one instruction set: this one uses {self.instructions.name!r} and now {known.name!r}")
+        self.instructions = known
 
     def load(self, dst: Operand, src: Operand, queue: str = "ld1") -> None:
         """Copies from device memory to a tile. Queue ld0 runs ahead of barriers and fills the weight ring only."""

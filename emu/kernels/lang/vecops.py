@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from emu.errors import ProgramError
 from emu.kernels.lang.expr import Value
 from emu.kernels.lang.memory import Dim, Operand, View, view_of
 from emu.kernels.lang.tree import Scalars, Use
+
+if TYPE_CHECKING:
+    from emu.extension import UserInstruction
+    from isa import InstructionSet
 
 Second = Operand | float | int
 SATURATING = ("fp8_e4m3", "fp8_e5m2")
@@ -34,6 +39,13 @@ def _broadcast(slot: str, operand: Operand, target: View) -> Use:
     return Use(slot, view, "r", _aligned(view, target))
 
 
+def _row_use(slot: str, operand: Operand, target: View) -> Use:
+    """Rows of their own length, as many as the target has."""
+    view = view_of(operand)
+    rows = _aligned(View(view.buffer, view.offset, view.dims[:-1]), View(target.buffer, target.offset, target.dims[:-1]))
+    return Use(slot, view, "r", (*rows, view.dims[-1]))
+
+
 def _saturation(mnemonic: str, target: View) -> tuple[str, ...]:
     """Values too large for an 8-bit float become its largest one, as quantisation wants; integers always saturate."""
     return ("sat",) if target.fmt in SATURATING and mnemonic in CONVERTING else ()
@@ -47,6 +59,31 @@ class VecOps:
         piece: bool = False,
     ) -> None:
         raise NotImplementedError
+
+    def adopt(self, known: InstructionSet) -> None:
+        raise NotImplementedError
+
+    def emit_user(self, added: UserInstruction, dst: Operand, *sources: Second) -> None:
+        """A user's instruction; in a kernel one calls the instruction itself. Operands as everywhere: sources broadcast to the destination,
+        and where its meaning is one of rows, all their axes but the last."""
+        second, target = added.access.get("d2", ""), view_of(dst)
+        if len(sources) != 1 + bool(second) or isinstance(sources[0], (int, float)):
+            more = " and another one or a number" if second else ""
+            raise ProgramError(f"{added.name} takes a destination, an operand{more}; got {len(sources)} sources")
+        self.adopt(added.set)
+        uses = [Use("d0", target, added.access["d0"])]
+        flags = ("sat",) if "sat" in added.flags and target.fmt in SATURATING else ()
+        scalars = None
+        for slot, source in zip(("d1", "d2"), sources):
+            if isinstance(source, (int, float)):
+                if second != "s" and "imm" not in added.flags:
+                    raise ProgramError(f"{added.name}: d2 is an operand; declare it with the flag imm to give a number in its place")
+                scalars, flags = Scalars(float_bits(source)), (*flags, *(["imm"] if second == "r" else []))
+            elif slot == "d2" and second == "s":
+                raise ProgramError(f"{added.name}: d2 is a number, not an operand in memory")
+            else:
+                uses.append(_row_use(slot, source, target) if added.per == "row" else _broadcast(slot, source, target))
+        self._emit(added.extension.spec.engine, added.name, tuple(uses), scalars, flags)
 
     def _unary(self, mnemonic: str, dst: Operand, src: Operand) -> None:
         target = view_of(dst)
