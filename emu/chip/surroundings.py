@@ -223,8 +223,6 @@ class AttentionKernels(Section):
     """Whether a prefill's block issues products and softmax one after the other, as warps do whose matrix instructions are synchronous."""
     packed: bool = True
     """Whether a block of a prefill takes all query heads that share keys together, or one head of queries."""
-    looks_ahead: bool = False
-    """Whether a block of a prefill looks up while the one before it runs: then only a core's first one waits for that."""
     ascending: bool = False
     """Whether a prefill's blocks are handed out head by head, from the first query on; else the longest first."""
     together: Bytes | None = None

@@ -47,8 +47,6 @@ class PrefillTiling:
     """Heads of the shape that have the same keys, one after another: query heads that a library does not take together (if dealt)."""
     scanned: int = 0
     """Sequences it passes with one more such read on its way from one of its tiles to the next; 0: with none."""
-    looks_ahead: bool = False
-    """Whether only a core's first one does, because the others look up while the one before them runs."""
     turned: bool = False
     """Whether the queue that loads values also transposes them on chip."""
     in_place: bool = False
@@ -178,11 +176,9 @@ def attention_prefill(
     if t.in_place and q.tensor.fmt == "int8":
         raise UnsupportedError("attention in place takes floating-point formats: sums of int8 products are no fp32 numbers")
     rings = _Rings(k, q, keys, values, s, t)
-    if table is not None and t.looks_ahead:
-        look_up(k, table, 0, t.lookups)
     for b, h, shared, q0, span, passed in _dealt(k, s, t) if t.dealt else _work(k, s, t):
         if table is not None:
-            look_up(k, table, b, passed if t.looks_ahead else t.lookups + passed)
+            look_up(k, table, b, t.lookups + passed)
         valid, many = _valid(k, s, q0, t.tile_q), s.group * t.tile_q
         depth, space = (1, "sram") if t.in_place else (2, "work")
         tile = k.fetch(_of_group(q, b, h, s, q0, t.tile_q, valid), depth, name="q", space=space)

@@ -112,7 +112,7 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     op = replace(op, kv_heads=op.kv_heads * sharing)
     tile, in_place = tile_of(kernels, op, call.kv_fmt), chip.core.acc.work and call.kv_fmt != "int8"
     found = prefill_block_tiling(chip, area, op, call.fmt, call.kv_fmt, in_place, (tile.rows, tile.keys), tile.turn_bytes_per_clk is not None)
-    how: dict[str, Any] = {name: getattr(kernels, name) for name in ("resident", "lookups", "looks_ahead", "in_order", "ascending")}
+    how: dict[str, Any] = {name: getattr(kernels, name) for name in ("resident", "lookups", "in_order", "ascending")}
     how["scanned"] = _scanned(op, kernels)
     if kernels.together is not None:
         head = 2 * op.kv_len * op.head_dim * format_bytes(call.kv_fmt)
