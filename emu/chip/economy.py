@@ -10,6 +10,7 @@ from pydantic import Field
 
 from emu.chip.fields import (
     Count,
+    CountOrNone,
     Dollars,
     DollarsPerGigabyte,
     DollarsPerHour,
@@ -27,9 +28,7 @@ from emu.chip.fields import (
     SquareMillimetres,
     Watts,
 )  # fmt: skip
-
-Component = Literal["matrix", "vector", "operands", "sram", "acc", "levels", "noc", "memory", "links", "host", "control"]
-"""Of a die, in the order of the report."""
+from emu.chip.matrix import Format
 
 
 class Server(Section):
@@ -79,18 +78,22 @@ class Area(Section):
     """How much larger a register file's bit is than scratchpad's."""
     mac: Number | None = None
     """Transistors of one bf16 multiply and fp32 add with its registers."""
+    formats: dict[Format, Number] = {}
+    """A MAC of other formats over one of bf16; an array that has several is as large as the one that needs most."""
     lane: Number | None = None
-    """Transistors of one fp32 vector lane with its share of control."""
-    operand_byte: Number | None = None
+    """A lane of the vector engine (one fp32 multiply and add per clock) over a bf16 MAC."""
+    operand_byte: CountOrNone | None = None
     """Transistors that bring one byte per clock from a core's memories to its engines, instruction issue included."""
     noc_byte: Number | None = None
     """The same for the network on chip: a core's port, per byte and clock."""
     memory_interface_mm2: SquareMillimetres | None = None
-    """Interface and controller of one memory site."""
+    """Interface and controller of one memory site (`hbm.stacks`)."""
+    stack_mm2: SquareMillimetres | None = None
+    """Footprint of a memory stack on the package; 0 where memory stands on the board."""
     link: Number | None = None
     """mm2 per GB/s and direction of links and host interface."""
     control: Share | None = None
-    """Share of a die that is none of the above: control, test, spares, media, gaps."""
+    """Share of a die that is none of the above: test, management, media, spares, gaps."""
 
 
 class Cost(Section):

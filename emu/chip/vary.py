@@ -10,7 +10,7 @@ from emu.chip.schema import Chip
 from emu.errors import did_you_mean
 
 # Tables that a description may leave out, so that a key in them may be new.
-OPTIONAL = ("cost", "area", "stack", "published", "accumulate", "toggling")
+OPTIONAL = ("cost", "area", "stack", "published", "accumulate", "toggling", "formats")
 SECTIONS = (
     "core", "core.sram", "core.acc", "core.matrix", "core.vector", "core.dma", "hbm", "noc", "sync", "power", "power.dvfs",
     "process", "cost", "area", "server",

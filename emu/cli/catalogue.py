@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emu.cli import options
+from emu.cli import options, trade
 from emu.cli.output import write
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ def show_chip(name: Annotated[str, typer.Argument(help="A preset or a chip file,
 
     chip = chip_of(name)
     _show(chip.to_dict() if json else chip_page(chip))
+
+
+chips.command()(trade.area)
+chips.command()(trade.cost)
 
 
 def models(json: options.Json = False) -> None:
