@@ -36,7 +36,7 @@ enum emu_error {
 #define EMU_CONFIG_FIELDS(X, N) \
   X(cores) X(period_fs) X(issue_cycles) \
   X(quantum_m) X(quantum_n) X(quantum_k) X(max_m) X(max_n) X(max_k) X(load_rows_per_clk) X(shadow) \
-  X(fill_cycles) X(drain_overlap) X(skew_m) X(skew_n) X(skew_cycles) X(streamed) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
+  X(fill_cycles) X(staged_bytes) X(drain_overlap) X(skew_m) X(skew_n) X(skew_cycles) X(streamed) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
   X(accumulate_order) X(accumulate_block_k) X(accumulate_last) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
@@ -146,7 +146,7 @@ typedef struct {
   uint8_t used[3], reads_d;
   emu_extent x[3];           /* dma: destination, source, index */
   int64_t m, n, k, rep;      /* mm */
-  int64_t stream, load, port, macs, padded;
+  int64_t stream, load, port, ahead, macs, padded; /* ahead: mm, cycles until the stream of a repeat has its first rows of a */
   int64_t fetched[3];        /* vec and mm: bytes over the ports */
   emu_extent scale[2];       /* mm: scales of a and b, if `block` elements of k share one and the extent has elements */
   int64_t block;

@@ -131,6 +131,7 @@ static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
     int64_t pa = emu_ceil_div(bytes_a, wide_a), pb = emu_ceil_div(bytes_b, wide_b);
     p->port = pa > pb ? pa : pb;
   }
+  p->ahead = a->space == EMU_SP_SRAM ? emu_ceil_div(p->m * c->staged_bytes, wide_a) : 0;
   p->fetched[1] = bytes_a * p->rep;
   p->fetched[2] = bytes_b * p->rep;
   return 0;

@@ -66,7 +66,8 @@ def _decades(s: Result) -> tuple[list[str], list[list[str]]]:
 
 
 def _value(s: Result, value: float) -> str:
-    return units.watts(value) if s["kind"] == "power" else units.seconds(value)
+    shown = {"power": units.watts, "instruction": lambda clocks: f"{clocks:g} clk"}
+    return shown.get(s["kind"], units.seconds)(value)
 
 
 def _worst(s: Result) -> tuple[list[str], list[list[str]]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from emu.errors import EmuError
 from emu.study.op import OpResult, attention, gemm
+from emu.study.validate.instruction import clocks
 from emu.study.validate.mechanisms import Setting
 from emu.study.validate.rows import Row, spans
 from emu.study.validate.statistics import Outcome
@@ -34,6 +35,11 @@ def _board_watts(r: OpResult) -> float:
     return (r.joules + r.energy_report.static_w * pause) / (r.seconds + pause)
 
 
+def _clocks(row: Row, how: Setting) -> float:
+    m, n, k = (row.whole(a) for a in "mnk")
+    return clocks(how.chip(row.chip), m, n, k, str(row["dtype"]), str(row["a_space"]), str(row["quantity"]))
+
+
 RUN: dict[str, Callable[[Row, Setting], OpResult]] = {"gemm": _gemm, "power": _gemm, "attention": _attention}
 READ: dict[str, Callable[[OpResult], float]] = {
     "gemm": lambda r: r.seconds, "attention": lambda r: r.seconds, "power": _board_watts,
@@ -45,8 +51,11 @@ def predict(task: tuple[Row, Setting]) -> Outcome:
     row, how = task
     start = time.process_time()
     try:
-        result = RUN[row.kind](row, how)
-        value, detail = READ[row.kind](result), _mapped(result)
+        if row.kind == "instruction":
+            value, detail = _clocks(row, how), ""
+        else:
+            result = RUN[row.kind](row, how)
+            value, detail = READ[row.kind](result), _mapped(result)
     except EmuError as error:
         return Outcome(row, 0.0, cpu_s=time.process_time() - start, failure=str(error).split("\n")[0][:300])
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:  # a bug; other rows go on

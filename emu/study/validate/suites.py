@@ -30,6 +30,8 @@ class Suite:
     chip: str
     holds: Callable[[Row], bool]
     bound: Bound
+    count: int = COUNT
+    """Rows that are packaged."""
 
     def rows(self, rows: Iterable[Row]) -> list[Row]:
         """Those that belong to it."""
@@ -67,6 +69,9 @@ SUITES = {
             lambda r: bool(r.limit_w) and r.measured >= AT_CAP * r.limit_w, Bound(0.04),
         ),
         Suite("power-all-h200", "board power, all rows, H200", "power", "h200", lambda r: True, Bound(0.27)),
+        Suite("instruction-b200", "matrix instructions of one SM, B200", "instruction", "b200", lambda r: True, Bound(0.03), 96),
+        Suite("instruction-trainium1", "matrix instructions of a NeuronCore, Trainium1", "instruction", "trainium1", lambda r: True,
+              Bound(0.0), 80),
     )
 }  # fmt: skip
 
@@ -91,6 +96,6 @@ def packaged(suite: Suite) -> list[Row]:
     return suite.rows(read(DATA / f"{suite.name}.csv"))
 
 
-def drawn(suite: Suite, rows: Iterable[Row], count: int = COUNT) -> list[Row]:
+def drawn(suite: Suite, rows: Iterable[Row]) -> list[Row]:
     """The rows to package of full tables."""
-    return sample(suite.rows(rows), count)
+    return sample(suite.rows(rows), suite.count)
