@@ -21,9 +21,9 @@ B200 = """\
 # memory), 120 (m = 64) or 136 (m = 128).
 """
 NEURON = """\
-# Clocks between nc_matmul instructions of a NeuronCore-v2 as documented: max(64, rows that move) for 64 and more stationary columns, fp32
-# four times that (aws-neuron-sdk 2.26, nki.isa; nki_perf_guide.rst); written by benchmarks/draw_laws.py. m moves, n is stationary. Not
-# here, because the machine has one floor for all formats and widths: fewer than 64 stationary columns, and fewer than 64 rows in fp32.
+# Clocks between nc_matmul instructions of a NeuronCore-v2 as documented: max(min(64, stationary columns), rows that move), fp32 four times
+# that (aws-neuron-sdk 2.26, nki.isa; nki_perf_guide.rst); written by benchmarks/draw_laws.py. m moves, n is stationary.
+# Not here: up to 32 stationary columns, because the machine loads a tile by its rows, 128 / 4 clk and the issue, however few its columns.
 """
 RATE = {"bf16": 8192, "fp8": 16384, "fp4": 32768}  # FLOP per clock and SM
 DEPTH = {"bf16": 16, "fp8": 32, "fp4": 64}  # k of one instruction: 32 bytes of each row
@@ -45,10 +45,9 @@ def b200() -> Iterator[str]:
 
 def trainium1() -> Iterator[str]:
     for dtype, passes in (("bf16", 1), ("fp8", 1), ("fp32", 4)):
-        for n in (64, 128):
+        for n in (40, 63, 64, 128):
             for m in MOVING:
-                if dtype != "fp32" or m >= 64:
-                    yield f"trainium1,{dtype},{m},{n},128,sram,interval,{passes * max(64, m)}"
+                yield f"trainium1,{dtype},{m},{n},128,sram,interval,{passes * max(min(64, n), m)}"
 
 
 FILES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {"instruction-b200": (B200, b200), "instruction-trainium1": (NEURON, trainium1)}

@@ -36,7 +36,7 @@ enum emu_error {
 #define EMU_CONFIG_FIELDS(X, N) \
   X(cores) X(period_fs) X(issue_cycles) \
   X(quantum_m) X(quantum_n) X(quantum_k) X(max_m) X(max_n) X(max_k) X(load_rows_per_clk) X(shadow) \
-  X(fill_cycles) X(staged_bytes) X(drain_overlap) X(skew_m) X(skew_n) X(skew_cycles) X(streamed) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
+  X(fill_cycles) X(staged_bytes) X(min_rows) X(drain_overlap) X(skew_m) X(skew_n) X(skew_cycles) X(streamed) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
   X(accumulate_order) X(accumulate_block_k) X(accumulate_last) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \

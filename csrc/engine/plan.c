@@ -118,7 +118,8 @@ static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p) {
   const emu_config *c = &m->c;
   const emu_extent *a = &p->x[1], *b = &p->x[2];
   p->padded = emu_mm_padded(c, p->m, p->n, p->k);
-  p->stream = emu_mm_stream(c, a->fmt, p->m, p->n, p->k);
+  const int64_t floor = c->min_rows < p->n ? c->min_rows : p->n; /* rows in which a stationary tile of so many columns is taken over */
+  p->stream = emu_mm_stream(c, a->fmt, p->m > floor ? p->m : floor, p->n, p->k);
   if (p->stream < c->min_interval) p->stream = c->min_interval;
   p->load = c->load_rows_per_clk > 0 ? emu_ceil_div(p->k, c->load_rows_per_clk) : 0;
   int64_t wide_a, wide_b;

@@ -69,6 +69,22 @@ def test_staged_bytes_delay_a_result_and_not_the_next_repeat() -> None:
             assert both(staged, rows, "acc") == both(0, rows, "acc")
 
 
+@pytest.mark.parametrize("rows", [1, 3, 8, 20, 64])
+@pytest.mark.parametrize("columns", [1, 4, 8])
+def test_few_rows_take_as_long_as_the_floor(rows: int, columns: int) -> None:
+    """Two clocks at least issue an instruction and close its loop."""
+    tiny = emu.chip("tiny").vary({"core.ports.0.read": "4096 B/clk", "core.matrix.load_rows_per_clk": 8})
+    floored = tiny.vary({"core.matrix.min_rows": 20})
+    for dtype, share in (("bf16", 1), ("fp32", 2)):
+        assert clocks(tiny, rows, columns, 8, dtype, "sram", "interval") == max(2, share * rows)
+        assert clocks(floored, rows, columns, 8, dtype, "sram", "interval") == max(2, share * max(rows, min(20, columns)))
+
+
+def test_a_floor_of_rows_is_for_arrays_that_rows_stream_past() -> None:
+    with pytest.raises(emu.ChipError, match="min_rows: only a weight-stationary array"):
+        emu.chip("h100").vary({"core.matrix.min_rows": 64})
+
+
 def test_a_wrong_table_names_its_cell(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("chip,dtype,m,n,k,a_space,quantity,cycles\nb200,bf16,64,64,16,smem,interval,32\n")

@@ -71,7 +71,7 @@ SUITES = {
         Suite("power-all-h200", "board power, all rows, H200", "power", "h200", lambda r: True, Bound(0.27)),
         Suite("instruction-b200", "matrix instructions of one SM, B200", "instruction", "b200", lambda r: True, Bound(0.03), 96),
         Suite("instruction-trainium1", "matrix instructions of a NeuronCore, Trainium1", "instruction", "trainium1", lambda r: True,
-              Bound(0.0), 80),
+              Bound(0.0), 180),
     )
 }  # fmt: skip
 
