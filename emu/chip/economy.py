@@ -4,7 +4,7 @@ Figures of `[area]` and `[cost]` that a file leaves out are those of emu/chip/co
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -50,7 +50,7 @@ class OtherDie(Section):
 
     name: str
     node_nm: Nanometres
-    die_area_mm2: SquareMillimetres
+    die_area_mm2: SquareMillimetres = Field(gt=0)
     count: Count = 1
     holds: list[Literal["levels", "noc", "memory", "links", "host"]]
     """Components that lie on it and not on the compute die; of `levels`, those of scope chip."""
@@ -92,7 +92,7 @@ class Area(Section):
     """Footprint of a memory stack on the package; 0 where memory stands on the board."""
     link: Number | None = None
     """mm2 per GB/s and direction of links and host interface."""
-    control: Share | None = None
+    control: Annotated[Share, Field(lt=1)] | None = None
     """Share of a die that is none of the above: test, management, media, spares, gaps."""
 
 

@@ -46,7 +46,7 @@ class Process(Section):
 
     name: str = ""
     node_nm: Nanometres
-    die_area_mm2: SquareMillimetres
+    die_area_mm2: SquareMillimetres = Field(gt=0)
     """Of one compute die."""
     dies: Count = 1
     transistors_billion: Number | None = None

@@ -13,7 +13,7 @@ from typing import Any
 from emu.chip import document, explain
 from emu.chip.provenance import is_figure
 from emu.chip.schema import SCHEMA_VERSION, Chip
-from emu.errors import ChipError, EmuError
+from emu.errors import ChipError, EmuError, did_you_mean
 
 WIDTH = 138
 STARTING_POINTS = ("core_count", "core.clock", "core.sram.capacity", "core.matrix.rows", "core.matrix.cols", "core.matrix.units",
@@ -30,6 +30,8 @@ def new_chip(path: Path, like: Chip, base: str, complete: bool = False) -> str:
     and source and what it means, nothing left elsewhere. Both load as they stand; nothing that is published of the base is claimed."""
     if path.suffix != ".toml" or not _NAME.match(path.stem):
         raise EmuError(f"{path}: a chip file is NAME.toml, NAME of letters, digits, dots, dashes")
+    if not base.endswith(".toml") and base not in document.preset_names():
+        raise EmuError(f"{base}: a file to start from must be named NAME.toml; else {did_you_mean(base, document.preset_names())}")
     text = _complete(path.stem, like, base) if complete else _short(path, like, base)
     try:
         document.parse(text.encode(), str(path))

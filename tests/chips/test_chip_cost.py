@@ -222,6 +222,30 @@ def test_tokens_of_another_chip_or_of_no_estimate_are_refused(llama: dict[str, o
         ChipCost(no_price).capital_usd_per_hour("price")
 
 
+def test_no_figure_takes_for_ever_or_divides_by_zero() -> None:
+    with pytest.raises(emu.UnsupportedError, match="not counted"):
+        dies_per_wafer(1e-9, 300, 3, 0)
+    with pytest.raises(emu.UnsupportedError, match="not counted"):
+        dies_per_wafer(800, 1e15, 3, 0.1)
+    with pytest.raises(emu.UnsupportedError, match="more than this sum goes to"):
+        die_yield(900, 1e9, 3)
+    with pytest.raises(emu.UnsupportedError, match="more than this sum goes to"):
+        die_yield(900, 1000, 3, 65536, 1, 0.9)
+    assert die_yield(100, 0.5, 1e17) == pytest.approx(math.exp(-0.5))  # no clusters: Poisson's law
+    for change in ({"area.control": 1}, {"process.die_area": "0 mm2"}):
+        with pytest.raises(emu.ChipError):
+            H100.vary(change)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 0, -1.0, "x", None])
+def test_estimates_with_odd_numbers_are_refused(llama: dict[str, object], wrong: object) -> None:
+    phases = {"decode": {"seconds": wrong, "watts": 1.0}}
+    with pytest.raises(emu.EmuError, match="no whole estimate"):
+        per_token(H100, {**llama, "phases": phases})
+    with pytest.raises(emu.EmuError):
+        per_token(H100, {**llama, "chips": 0})
+
+
 def test_pages_say_hypothetical_and_escape() -> None:
     result = cost(emu.chip("jalapeno-max").vary({"name": "<b>x</b>"}))
     assert "hypothetical" in str(result)

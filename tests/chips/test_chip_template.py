@@ -79,6 +79,11 @@ def test_odd_names_are_refused(name: str) -> None:
         new_chip(Path(name), emu.chip("tiny"), "tiny")
 
 
+def test_what_nothing_could_extend_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(emu.EmuError, match="must be named NAME.toml"):
+        new_chip(tmp_path / "mine.toml", emu.chip("tiny"), "some/tiny")
+
+
 def test_differences_see_meaning_not_spelling() -> None:
     h100 = emu.chip("h100")
     assert differences(h100, h100) == []

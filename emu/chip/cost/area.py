@@ -88,23 +88,24 @@ def _predicted(chip: Chip) -> float:
 
 
 def _with_control(parts: dict[str, float], base: Ground) -> dict[str, float]:
-    share = _of(base.area.control)
+    share = given(base.area.control)
     return {**parts, "control": sum(parts.values()) * share / (1 - share)}
 
 
-def _of(value: float | None) -> float:
-    assert value is not None  # ground() has no gaps
+def given(value: float | None) -> float:
+    """A figure of a `Ground`, whose sections have no gaps."""
+    assert value is not None
     return value
 
 
 def logic_mm2(transistors: float, base: Ground) -> float:
     """Area of so much placed logic."""
-    return transistors / (_of(base.area.logic) * 1e6 * _of(base.area.placed))
+    return transistors / (given(base.area.logic) * 1e6 * given(base.area.placed))
 
 
 def memory_mm2(capacity_bytes: float, base: Ground) -> float:
     """Area of so much single-ported SRAM."""
-    return 8 * capacity_bytes * _of(base.area.bit) * 1e-6 / _of(base.area.array)
+    return 8 * capacity_bytes * given(base.area.bit) * 1e-6 / given(base.area.array)
 
 
 def mac_equivalents(chip: Chip, base: Ground) -> float:
@@ -119,14 +120,14 @@ def port_bytes(chip: Chip) -> int:
 
 
 def _cores(chip: Chip, base: Ground, cores: int) -> dict[str, float]:
-    core, mac = chip.core, _of(base.area.mac)
+    core, mac = chip.core, given(base.area.mac)
     lanes = max(core.vector.lanes, core.vector.per_clk["mul"])
     return {
         "matrix": cores * logic_mm2(mac * mac_equivalents(chip, base), base),
-        "vector": cores * logic_mm2(mac * _of(base.area.lane) * lanes, base),
-        "operands": cores * logic_mm2(_of(base.area.operand_byte) * port_bytes(chip), base),
+        "vector": cores * logic_mm2(mac * given(base.area.lane) * lanes, base),
+        "operands": cores * logic_mm2(given(base.area.operand_byte) * port_bytes(chip), base),
         "sram": cores * memory_mm2(core.sram.capacity_bytes, base),
-        "acc": cores * memory_mm2(core.acc.capacity_bytes, base) * _of(base.area.ports),
+        "acc": cores * memory_mm2(core.acc.capacity_bytes, base) * given(base.area.ports),
     }
 
 
@@ -143,11 +144,11 @@ def _uncore(chip: Chip, base: Ground, elsewhere: Collection[str], count: int) ->
 def _elsewhere(chip: Chip, base: Ground) -> dict[str, float]:
     """Parts of the whole chip that may lie on dies of their own."""
     whole = sum(level.capacity_bytes for level in chip.levels if level.scope == "chip") * (chip.area.level_made or 1)
-    link = _of(base.area.link) / 1e9
+    link = given(base.area.link) / 1e9
     parts = {
         "levels": memory_mm2(whole, base),
-        "noc": logic_mm2(_of(base.area.noc_byte) * cores_made(chip) * chip.noc.bytes_per_clk, base),
-        "memory": (chip.area.memory_sites or chip.hbm.stacks) * _of(base.area.memory_interface_mm2),
+        "noc": logic_mm2(given(base.area.noc_byte) * cores_made(chip) * chip.noc.bytes_per_clk, base),
+        "memory": (chip.area.memory_sites or chip.hbm.stacks) * given(base.area.memory_interface_mm2),
         "links": link * sum(joined.total_bytes_per_s for joined in chip.links),
         "host": link * chip.host_bytes_per_s,
     }

@@ -52,6 +52,7 @@ def ground(chip: Chip, node_nm: float | None = None) -> Ground:
     if node_nm is not None and node_nm != chip.process.node_nm:  # what the file says of its own node is not true of another
         own = {"area": {k: v for k, v in own["area"].items() if k not in ("logic", "bit")},
                "cost": {k: v for k, v in own["cost"].items() if k not in ("wafer", "defects")}}
+    # The tables name HBM3E before HBM3, so that the first name that fits is the longest.
     memory = next((name for name in values["memories"] if chip.hbm.kind.upper().startswith(name)), "")
     layers = [("", values), (f"nodes.{node}.", values["nodes"].get(node, {})), (f"memories.{memory}.", values["memories"].get(memory, {}))]
     merged: dict[str, dict[str, Any]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emu.chip.cost.area import RETICLE_MM2, DieArea, _of, dies
+from emu.chip.cost.area import RETICLE_MM2, DieArea, dies, given
 from emu.chip.cost.silicon import die_yield, dies_per_wafer
 from emu.chip.provenance import Figure
 from emu.chip.schema import Chip
@@ -49,12 +49,12 @@ class ChipCost(Result):
         self.parts_usd = {
             "compute dies": self.dies[0].usd * self.dies[0].area.count,
             "other dies": sum(die.usd * die.area.count for die in self.dies[1:]),
-            "memory": chip.hbm.capacity_bytes / 1e9 * _of(cost.memory_usd_per_gb),
-            "package": _on_package(chip, self.dies) * _of(cost.package_usd_per_mm2),
+            "memory": chip.hbm.capacity_bytes / 1e9 * given(cost.memory_usd_per_gb),
+            "package": _on_package(chip, self.dies) * given(cost.package_usd_per_mm2),
         }
-        self.parts_usd["lost in assembly"] = sum(self.parts_usd.values()) * (1 / _of(cost.assembly) - 1)
-        self.parts_usd["test"] = _of(cost.test_usd)
-        self.parts_usd["board"] = _of(cost.board_usd_per_w) * chip.power.tdp_w
+        self.parts_usd["lost in assembly"] = sum(self.parts_usd.values()) * (1 / given(cost.assembly) - 1)
+        self.parts_usd["test"] = given(cost.test_usd)
+        self.parts_usd["board"] = given(cost.board_usd_per_w) * chip.power.tdp_w
 
     @property
     def made_usd(self) -> float:
@@ -64,7 +64,7 @@ class ChipCost(Result):
     @property
     def installed_usd(self) -> float:
         """With its share of a server."""
-        return self.made_usd + _of(self.ground.cost.server_usd)
+        return self.made_usd + given(self.ground.cost.server_usd)
 
     def capital_usd_per_hour(self, basis: str) -> float:
         """What one chip costs for an hour in which it works: as made, as bought (`cost.price`), or as rented (`cost.rental`)."""
@@ -72,9 +72,9 @@ class ChipCost(Result):
             raise UnsupportedError(f"basis {basis!r} of cost: {did_you_mean(basis, BASES)}")
         cost = self.ground.cost
         if basis == "rental":
-            return self._stated("rental", cost.rental_usd_per_hour) / _of(cost.utilisation)
+            return self._stated("rental", cost.rental_usd_per_hour) / given(cost.utilisation)
         bought = self.made_usd if basis == "made" else self._stated("price", cost.price_usd)
-        return (bought + _of(cost.server_usd)) / (_of(cost.years) * HOURS_PER_YEAR * _of(cost.utilisation))
+        return (bought + given(cost.server_usd)) / (given(cost.years) * HOURS_PER_YEAR * given(cost.utilisation))
 
     def _stated(self, key: str, value: float | None) -> float:
         if value is None:
@@ -112,20 +112,20 @@ def _assumption(figure: Figure) -> dict[str, str]:
 
 def _die_cost(chip: Chip, die: DieArea) -> DieCost:
     cost = die.ground.cost
-    per_wafer = dies_per_wafer(die.mm2, _of(cost.wafer_mm), _of(cost.edge_mm), _of(cost.scribe_mm))
+    per_wafer = dies_per_wafer(die.mm2, given(cost.wafer_mm), given(cost.edge_mm), given(cost.scribe_mm))
     if not per_wafer:
         raise UnsupportedError(f"{chip.name}: a die of {die.mm2:.4g} mm2 does not fit a wafer; make it smaller, or several (process.dies)")
-    defects, alpha = _of(cost.defects_per_cm2), _of(cost.clustering)
+    defects, alpha = given(cost.defects_per_cm2), given(cost.clustering)
     needed = chip.core_count // die.count if die.cores else 0
     whole = die_yield(die.mm2, defects, alpha)
     sold = die_yield(die.mm2, defects, alpha, die.cores, needed, die.core_share) if die.cores else whole
-    return DieCost(die, per_wafer, whole, sold, _of(cost.wafer_usd) / (per_wafer * sold))
+    return DieCost(die, per_wafer, whole, sold, given(cost.wafer_usd) / (per_wafer * sold))
 
 
 def _on_package(chip: Chip, found: list[DieCost]) -> float:
     """mm2 that the package carries: dies beside each other (compute dies stacked on others lie on these) and memory."""
     silicon = sum(die.area.mm2 * die.area.count for die in (found[1:] or found))
-    return silicon + chip.hbm.stacks * _of(found[0].area.ground.area.stack_mm2)
+    return silicon + chip.hbm.stacks * given(found[0].area.ground.area.stack_mm2)
 
 
 def cost(chip: Chip) -> ChipCost:
@@ -140,7 +140,7 @@ def per_token(chip: Chip, estimate: Mapping[str, Any], basis: str = "made") -> d
     chips, phases = _read(chip, estimate)
     made = ChipCost(chip)
     capital = made.capital_usd_per_hour(basis) * chips
-    kwh_usd = made.overhead * _of(made.ground.cost.energy_usd_per_kwh) if basis != "rental" else 0.0
+    kwh_usd = made.overhead * given(made.ground.cost.energy_usd_per_kwh) if basis != "rental" else 0.0
     result: dict[str, float | str] = {"basis": basis, "capital_usd_per_hour": capital}
     for name, (tokens, seconds, watts) in phases.items():
         hours, energy = seconds / 3600, watts / 1000 * kwh_usd
@@ -159,6 +159,8 @@ def _read(chip: Chip, estimate: Mapping[str, Any]) -> tuple[int, dict[str, tuple
         tokens = {"prefill": batch * prompt, "encode": batch * prompt, "decode": batch * made}  # the first one comes from prefill
         phases = {k: (tokens[k], float(p["seconds"]), float(p["watts"])) for k, p in estimate["phases"].items()}
         chips = int(estimate["chips"])
+        if chips < 1 or not all(n > 0 and 0 < seconds < 1e12 and 0 <= watts < 1e12 for n, seconds, watts in phases.values()):
+            raise ValueError("chips, tokens, seconds and watts must be positive")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EmuError(f"cost: this is no whole estimate ({type(error).__name__}: {error}); use what emu estimate --json prints") from error
     if name != chip.name or digest != chip.digest:

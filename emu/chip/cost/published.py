@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emu.chip.cost.area import DieArea, _of, dies
+from emu.chip.cost.area import DieArea, dies, given
 from emu.chip.load import chip, chips
 
 FITTED = ("a100", "h100", "mi300x", "mi355x", "mtia-v2", "maia-200", "tpu-v1", "tpu-v3")
@@ -48,10 +48,10 @@ class _Row:
 def _row(name: str) -> _Row:
     die = dies(chip(name))[0]
     area = die.ground.area
-    whole = 1 / (1 - _of(area.control))  # control is a share of all the rest
+    whole = 1 / (1 - given(area.control))  # control is a share of all the rest
     logic, operands = die.parts["matrix"] + die.parts["vector"], die.parts["operands"]
     rest = sum(mm2 for part, mm2 in die.parts.items() if part not in ("matrix", "vector", "operands", "control"))
-    return _Row(die, logic * whole / _of(area.mac), operands * whole / _of(area.operand_byte), rest * whole)
+    return _Row(die, logic * whole / given(area.mac), operands * whole / given(area.operand_byte), rest * whole)
 
 
 def fit(names: Sequence[str] = FITTED) -> tuple[float, float]:

@@ -11,12 +11,16 @@ import math
 from emu.errors import UnsupportedError
 
 MAX_DEFECTS = 20_000  # terms of a sum; so many on one die is no process
+MAX_WORK = 20_000_000  # terms times spare cores
+MAX_ROWS = 20_000  # of dies on a wafer
 REST = 1e-12  # of the dies, whose number of defects is not looked at
 
 
 def dies_per_wafer(die_mm2: float, diameter_mm: float, edge_mm: float, scribe_mm: float) -> int:
     """Whole square dies in the usable circle, by the best of four ways to lay the grid over its centre."""
     pitch, radius = math.sqrt(die_mm2) + scribe_mm, diameter_mm / 2 - edge_mm
+    if radius > MAX_ROWS / 2 * pitch:
+        raise UnsupportedError(f"dies of {die_mm2:.3g} mm2 on a wafer of {diameter_mm:.4g} mm: over {MAX_ROWS} in a row are not counted")
     return max(_on_grid(pitch, radius, x, y) for x in (0.0, 0.5) for y in (0.0, 0.5))
 
 
@@ -40,7 +44,9 @@ def die_yield(die_mm2: float, defects_per_cm2: float, clustering: float, cores: 
     mean = die_mm2 / 100 * defects_per_cm2
     each = core_share / cores if cores else 0.0
     spare = cores - needed if cores else 0
-    so_many = (1 + mean / clustering) ** -clustering  # of dies that have k defects, here none
+    if mean > MAX_DEFECTS or mean * (spare + 1) > MAX_WORK:
+        raise UnsupportedError(f"cost.defects: {mean:.3g} defects on a die of {die_mm2:.4g} mm2 are more than this sum goes to")
+    so_many = math.exp(-clustering * math.log1p(mean / clustering))  # of dies that have k defects, here none
     bad = [1.0] + [0.0] * spare  # probability that k defects hit j different cores and nothing else
     good, seen, k = so_many, so_many, 0
     while 1 - seen > REST and sum(bad) > REST:
