@@ -15,6 +15,7 @@ from emu.chip.cost import ChipCost, cost, die_yield, dies, dies_per_wafer, groun
 from emu.chip.cost.published import BESIDE, FITTED, fit, published
 
 H100 = emu.chip("h100")
+TINY_LLAMA = Path(__file__).parents[2] / "examples" / "models" / "tiny-llama"
 REAL = sorted(set(emu.chips()) - {"tiny"})
 AREA = st.floats(1, 1000)
 DEFECTS = st.floats(0.001, 2)
@@ -183,7 +184,7 @@ def test_published_dies_are_predicted_without_themselves() -> None:
 
 @pytest.fixture(scope="module")
 def llama() -> dict[str, object]:
-    model = emu.load_model(Path(__file__).parents[2] / "examples" / "models" / "tiny-llama")
+    model = emu.load_model(TINY_LLAMA)
     return emu.estimate(model, H100, prompt=64, generate=9, batch=4).to_dict()
 
 
@@ -194,6 +195,8 @@ def test_tokens_cost_chip_hours_and_energy(llama: dict[str, object]) -> None:
     energy = phase["watts"] / 1000 * 1730 / 700 * 0.08
     assert found["decode_usd_per_million_tokens"] == pytest.approx(phase["seconds"] / 3600 * (chip_hour + energy) / (4 * 8) * 1e6)
     assert found["decode_energy_share"] == pytest.approx(energy / (chip_hour + energy))
+    again = emu.estimate(emu.load_model(TINY_LLAMA), H100, prompt=64, generate=9, batch=4)
+    assert per_token(H100, again) == found
     rented = per_token(H100, llama, "rental")
     assert rented["capital_usd_per_hour"] == pytest.approx(2.35 / 0.6) and rented["decode_energy_share"] == 0
     assert per_token(H100, llama, "price")["capital_usd_per_hour"] == pytest.approx(36000 / (4 * 8766 * 0.6))

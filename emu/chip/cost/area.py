@@ -134,8 +134,9 @@ def _cores(chip: Chip, base: Ground, cores: int) -> dict[str, float]:
 def _uncore(chip: Chip, base: Ground, elsewhere: Collection[str], count: int) -> dict[str, float]:
     """Parts outside the cores on each of `count` compute dies; levels of a die or smaller are always there."""
     parts = {name: mm2 / count for name, mm2 in _elsewhere(chip, base).items() if name not in elsewhere}
-    instances = {"core": cores_made(chip), **{str(scope.name): scope.count for scope in chip.scopes}}
-    inner = sum(level.capacity_bytes * instances.get(level.scope, 1) for level in chip.levels if level.scope != "chip")
+    instances = {str(scope.name): scope.count for scope in chip.scopes}
+    # A core's own cache is small, and on many chips the same memory as its scratchpad: counted there.
+    inner = sum(level.capacity_bytes * instances.get(level.scope, 1) for level in chip.levels if level.scope not in ("chip", "core"))
     if inner:
         parts["levels"] = parts.get("levels", 0.0) + memory_mm2(inner * (chip.area.level_made or 1), base) / count
     return parts

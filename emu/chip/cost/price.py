@@ -133,11 +133,11 @@ def cost(chip: Chip) -> ChipCost:
     return ChipCost(chip)
 
 
-def per_token(chip: Chip, estimate: Mapping[str, Any], basis: str = "made") -> dict[str, float | str]:
-    """US dollars for a million tokens, from an estimate's dict (`Estimate.to_dict()`, `emu estimate --json`) on this chip.
+def per_token(chip: Chip, estimate: Mapping[str, Any] | Result, basis: str = "made") -> dict[str, float | str]:
+    """US dollars for a million tokens, from an `Estimate` on this chip or its dict (`emu estimate --json`).
 
     Chips are paid for the hours they work; energy is the phase's mean watts, times what server, network and cooling draw beside it."""
-    chips, phases = _read(chip, estimate)
+    chips, phases = _read(chip, estimate.to_dict() if isinstance(estimate, Result) else estimate)
     made = ChipCost(chip)
     capital = made.capital_usd_per_hour(basis) * chips
     kwh_usd = made.overhead * given(made.ground.cost.energy_usd_per_kwh) if basis != "rental" else 0.0
