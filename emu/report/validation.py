@@ -65,9 +65,12 @@ def _decades(s: Result) -> tuple[list[str], list[list[str]]]:
     return ["FLOP", "rows", "MAPE", "median", "90th"], rows
 
 
+def _clocks(value: float) -> str:
+    return f"{value:g} clk"
+
+
 def _value(s: Result, value: float) -> str:
-    shown = {"power": units.watts, "instruction": lambda clocks: f"{clocks:g} clk"}
-    return shown.get(s["kind"], units.seconds)(value)
+    return {"power": units.watts, "instruction": _clocks}.get(s["kind"], units.seconds)(value)
 
 
 def _worst(s: Result) -> tuple[list[str], list[list[str]]]:

@@ -35,15 +35,25 @@ def _board_watts(r: OpResult) -> float:
     return (r.joules + r.energy_report.static_w * pause) / (r.seconds + pause)
 
 
-def _clocks(row: Row, how: Setting) -> float:
+def _instruction(row: Row, how: Setting) -> tuple[float, str]:
+    """Clocks of one instruction on the bare machine, whatever the stack."""
     m, n, k = (row.whole(a) for a in "mnk")
-    return clocks(how.chip(row.chip), m, n, k, str(row["dtype"]), str(row["a_space"]), str(row["quantity"]))
+    return clocks(how.chip(row.chip), m, n, k, str(row["dtype"]), str(row["a_space"]), str(row["quantity"])), ""
 
 
-RUN: dict[str, Callable[[Row, Setting], OpResult]] = {"gemm": _gemm, "power": _gemm, "attention": _attention}
-READ: dict[str, Callable[[OpResult], float]] = {
-    "gemm": lambda r: r.seconds, "attention": lambda r: r.seconds, "power": _board_watts,
+def _op(run: Callable[[Row, Setting], OpResult], read: Callable[[OpResult], float]) -> Callable[[Row, Setting], tuple[float, str]]:
+    def answer(row: Row, how: Setting) -> tuple[float, str]:
+        result = run(row, how)
+        return read(result), _mapped(result)
+
+    return answer
+
+
+RUN: dict[str, Callable[[Row, Setting], tuple[float, str]]] = {
+    "gemm": _op(_gemm, lambda r: r.seconds), "attention": _op(_attention, lambda r: r.seconds), "power": _op(_gemm, _board_watts),
+    "instruction": _instruction,
 }  # fmt: skip
+"""Of each kind of row: what is predicted, and how it came about."""
 
 
 def predict(task: tuple[Row, Setting]) -> Outcome:
@@ -51,11 +61,7 @@ def predict(task: tuple[Row, Setting]) -> Outcome:
     row, how = task
     start = time.process_time()
     try:
-        if row.kind == "instruction":
-            value, detail = _clocks(row, how), ""
-        else:
-            result = RUN[row.kind](row, how)
-            value, detail = READ[row.kind](result), _mapped(result)
+        value, detail = RUN[row.kind](row, how)
     except EmuError as error:
         return Outcome(row, 0.0, cpu_s=time.process_time() - start, failure=str(error).split("\n")[0][:300])
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:  # a bug; other rows go on

@@ -84,6 +84,6 @@ MODELS = {"gemm": roofline, "attention": roofline, "power": linear_power}
 
 
 def reference(rows: Sequence[Row]) -> tuple[float, dict[str, float]]:
-    """Mean error of the plain model of these rows' kind, and its constants; of fewer rows than constants nothing can be said."""
-    model = MODELS.get(rows[0].kind)  # the laws of single instructions are no less plain than a model of them
-    return model(rows) if model and len(rows) > 3 else (float("nan"), {})
+    """Mean error of the plain model of these rows' kind, and its constants. Nothing can be said of fewer rows than constants, and of
+    kinds whose laws are themselves plain."""
+    return MODELS[rows[0].kind](rows) if len(rows) > 3 and rows[0].kind in MODELS else (float("nan"), {})

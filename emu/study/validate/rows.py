@@ -32,7 +32,8 @@ class TableError(EmuError):
 
 @dataclass(frozen=True)
 class Row:
-    """One measured operation. `key` says which, `measured` is seconds, watts or clocks; `seconds` is the measured time, 0 beside clocks."""
+    """One measured operation. `key` says which, `measured` is seconds, watts or clocks; `seconds` is the measured time where there is
+    one."""
 
     kind: str
     chip: str
@@ -136,11 +137,13 @@ class Kind:
     bytes: Callable[[Row], int]
     text: Callable[[Row], str]
     renamed: Mapping[str, str]
+    per_unit: float = 1.0
+    """What is measured over this is seconds, watts or clocks."""
 
     def row(self, kind: str, cells: Mapping[str, Value]) -> Row:
         """A row of cells that were read."""
-        seconds = float(cells["latency_ms"]) / 1e3 if "latency_ms" in cells else 0.0
-        value = seconds if self.measured == "latency_ms" else float(cells[self.measured])
+        value = float(cells[self.measured]) / self.per_unit
+        seconds = float(cells["latency_ms"]) / 1e3 if "latency_ms" in cells else value
         apart = {"chip", "latency_ms", self.measured, "power_limit_w"}
         key = tuple((self.renamed.get(name, name), cells[name]) for name in self.columns if name not in apart)
         return Row(kind, str(cells["chip"]), key, value, seconds, float(cells.get("power_limit_w", 0.0)))
@@ -211,8 +214,8 @@ _NAMES = {
 }
 KINDS: dict[str, Kind] = {
     "power": Kind(_POWER, "board_power_w", _gemm_flops, _gemm_bytes, _gemm_text, {}),
-    "gemm": Kind(_GEMM, "latency_ms", _gemm_flops, _gemm_bytes, _gemm_text, {}),
-    "attention": Kind(_ATTENTION, "latency_ms", _attention_flops, _attention_bytes, _attention_text, _NAMES),
+    "gemm": Kind(_GEMM, "latency_ms", _gemm_flops, _gemm_bytes, _gemm_text, {}, 1e3),
+    "attention": Kind(_ATTENTION, "latency_ms", _attention_flops, _attention_bytes, _attention_text, _NAMES, 1e3),
     "instruction": Kind(_INSTRUCTION, "cycles", _gemm_flops, _gemm_bytes, _instruction_text, {}),
 }
 """By the columns that a table must have; the first kind whose columns are all there is the table's."""
