@@ -108,7 +108,9 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
   s->last_start = last;
   s->free_at = free_at;
   s->t = start > s->t ? start : s->t;
-  if (end + drain * p > s->complete) s->complete = end + drain * p;
+  /* What is fetched ahead of a stream delays its result and not the next repeat; it is part of what the port carries. */
+  const int64_t late = x->stream + x->ahead > busy && reps ? x->stream + x->ahead - busy : 0, done = end + (late + drain) * p;
+  if (done > s->complete) s->complete = done;
   s->op_data_end = s->complete;
   if (m->c.values && x->x[0].elements && (rc = mm_values(m, s, x, o, (i->flags & EMU_FLAG_BT) != 0, accumulate)) < 0) return rc;
   return complete(m, s, i, start, end, in_sram(x, 1) + in_sram(x, 2));

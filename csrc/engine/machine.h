@@ -44,7 +44,7 @@ enum emu_error {
 #define EMU_CONFIG_FIELDS(X, N) \
   X(cores) X(period_fs) X(issue_cycles) \
   X(quantum_m) X(quantum_n) X(quantum_k) X(max_m) X(max_n) X(max_k) X(load_rows_per_clk) X(shadow) \
-  X(fill_cycles) X(drain_overlap) X(skew_m) X(skew_n) X(skew_cycles) X(streamed) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
+  X(fill_cycles) X(staged_bytes) X(min_rows) X(drain_overlap) X(skew_m) X(skew_n) X(skew_cycles) X(streamed) X(min_interval) X(fragment_m) X(fragment_n) N(macs_per_clk, EMU_FMT_COUNT) \
   X(accumulate_order) X(accumulate_block_k) X(accumulate_last) \
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
@@ -161,7 +161,7 @@ typedef struct {
   emu_extent x[3];           /* dma: destination, source, index */
   emu_worked worked[3];      /* mm and vec */
   int64_t m, n, k, rep;      /* mm */
-  int64_t stream, load, port; /* mm: cycles of one repeat */
+  int64_t stream, load, port, ahead; /* mm: cycles of one repeat; ahead: until its stream has its first rows of a */
   int64_t macs, array_macs, sum_bytes, added_bytes; /* mm: of all repeats; sums written, and those read again among the repeats */
   int64_t fetched[3], written; /* vec and mm: bytes over the ports; written: of vec */
   int64_t bank;              /* vec: clocks of `port` that conflicts of banks cost */

@@ -151,6 +151,7 @@ static int port_mm(emu_machine *m, emu_stream *s, emu_plan *p, const emu_worked 
   }
   p->fetched[1] = bytes_a;
   p->fetched[2] = bytes_b;
+  p->ahead = a->space == EMU_SP_SRAM ? emu_ceil_div(d->n[1] * c->staged_bytes, wide_a) : 0;
   return 0;
 }
 
@@ -168,7 +169,8 @@ static int time_mm(emu_machine *m, emu_stream *s, emu_plan *p, const emu_desc *d
   for (int j = 0; j < 3; j++)
     if ((rc = emu_worked_of(m, s, j, d[j], p)) < 0) return rc;
   const int64_t rows = w[0].n[1], columns = w[0].n[0], deep = w[1].n[0], passes = w[0].n[2];
-  int64_t stream = emu_mm_stream(c, p->x[1].fmt, rows, columns, deep), port;
+  const int64_t floor = c->min_rows < columns ? c->min_rows : columns; /* rows in which a stationary tile of so many columns is taken over */
+  int64_t stream = emu_mm_stream(c, p->x[1].fmt, rows > floor ? rows : floor, columns, deep), port;
   if (stream < c->min_interval) stream = c->min_interval;
   if ((rc = port_mm(m, s, p, &w[0], &w[1], &w[2], &port)) < 0) return rc;
   p->stream = emu_ceil_div(stream * passes, p->rep);

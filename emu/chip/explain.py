@@ -44,8 +44,8 @@ def _sentence(e: Mapping[str, Any], root: type[BaseModel], loc: Loc) -> str:
     if kind == "extra_forbidden":
         return f"unknown key; {did_you_mean(str(loc[-1]), keys(root, loc[:-1]))}"
     if kind == "missing":
-        described = _described(root, loc)
-        return f"missing; this key is needed{': ' + described if described else ''}"
+        words = described(root, loc)
+        return f"missing; this key is needed{': ' + words if words else ''}"
     if kind == "literal_error":
         names = _literals(e)
         return f"{_short(value)} is not valid here; {did_you_mean(str(value), names)} (valid: {', '.join(names)})"
@@ -80,7 +80,8 @@ def keys(root: type[BaseModel], loc: Loc) -> list[str]:
     return [f.alias or name for name, f in model.model_fields.items()] if model else []
 
 
-def _described(root: type[BaseModel], loc: Loc) -> str:
+def described(root: type[BaseModel], loc: Loc) -> str:
+    """What the schema says of the key at this place; empty where it says nothing."""
     model = _model_at(root, loc[:-1])
     field = next((f for n, f in model.model_fields.items() if (f.alias or n) == loc[-1]), None) if model else None
     return " ".join((field.description or "").split()) if field else ""

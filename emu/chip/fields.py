@@ -12,7 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from emu.chip import units
 
-_SUFFIX = re.compile(r"(?<=.)_(bytes_per_s|bytes_per_clk|bytes|hz|s|w|v|degc|cycles|mm2|nm|bits|usd|usd_per_hour)\Z")
+_UNITS = "bytes_per_s|bytes_per_clk|bytes|hz|s|w|v|degc|cycles|mm2|um2|nm|mm|bits|per_cm2"
+_MONEY = "usd|usd_per_hour|usd_per_gb|usd_per_mm2|usd_per_w|usd_per_kwh"
+_SUFFIX = re.compile(rf"(?<=.)_({_UNITS}|{_MONEY})\Z")
 
 
 def toml_key(attribute: str) -> str:
@@ -50,10 +52,17 @@ Picojoules = Annotated[float, _quantity("pj")]
 Watts = Annotated[float, _quantity("w")]
 Nanometres = Annotated[float, _quantity("nm")]
 SquareMillimetres = Annotated[float, _quantity("mm2")]
+SquareMicrometres = Annotated[float, _quantity("um2")]
+Millimetres = Annotated[float, _quantity("mm")]
+PerSquareCentimetre = Annotated[float, _quantity("per_cm2")]
 Bits = Annotated[int, _quantity("bits")]
 Flops = Annotated[float, _quantity("flops")]
 Dollars = Annotated[float, _quantity("usd")]
 DollarsPerHour = Annotated[float, _quantity("usd_per_hour")]
+DollarsPerGigabyte = Annotated[float, _quantity("usd_per_gb")]
+DollarsPerSquareMillimetre = Annotated[float, _quantity("usd_per_mm2")]
+DollarsPerWatt = Annotated[float, _quantity("usd_per_w")]
+DollarsPerKilowattHour = Annotated[float, _quantity("usd_per_kwh")]
 Volts = Annotated[float, _quantity("v")]
 Celsius = Annotated[float, _quantity("degc")]
 Count = Annotated[int, BeforeValidator(partial(units.plain, whole=True)), Field(ge=1, le=1 << 40)]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from emu.chip.fields import Bits, Count, CountOrNone, Cycles, Number, Section
+from emu.chip.fields import Bits, Bytes, Count, CountOrNone, Cycles, Number, Section
 
 Format = Literal["fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4"]
 
@@ -70,6 +70,12 @@ class Matrix(Section):
     """The same for a partial sum on its way down the summation (registers per row); as `hop` unless given."""
     fill_cycles: Cycles = -1  # -1 is replaced by what the geometry says
     """From the end of the stream to the last result in the accumulators; derived from rows, cols and the hops unless given."""
+    staged_bytes: Bytes = 0
+    """Bytes of each row of a that must have come from the scratchpad before a repeat's stream begins; they delay its result, not the next
+    repeat. 0: the first ones stream at once."""
+    min_rows: CountOrNone = 0
+    """A stream takes as long as one of so many rows, or of as many as the stationary tile has columns, if that is less; 0: as its own. Only
+    where m streams."""
     drain_overlap: bool = True
     """Whether the next tile may enter while the last results of this one are still on their way out."""
     min_interval_cycles: Cycles = Field(default=1, ge=1)
@@ -89,6 +95,8 @@ class Matrix(Section):
 
     @model_validator(mode="after")
     def _follow(self) -> Matrix:
+        if self.min_rows and self.dataflow != "weight_stationary":
+            raise ValueError("min_rows: only a weight-stationary array streams rows past a tile of columns; leave it out")
         if self.fuse == "square" and math.isqrt(self.units) ** 2 != self.units:
             raise ValueError(f"fuse: {self.units} units make no square; use columns or rows")
         if (self.rate is None) == (not self.macs_per_clk):

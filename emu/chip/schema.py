@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from emu.chip.core import Core
-from emu.chip.fields import Count, Dollars, DollarsPerHour, Flops, Nanometres, Number, Picojoules, Rate, Section, Share, SquareMillimetres
+from emu.chip.economy import Area, Cost, Server
+from emu.chip.fields import Count, Flops, Nanometres, Number, Picojoules, Rate, Section, Share, SquareMillimetres
 from emu.chip.matrix import Format
 from emu.chip.provenance import Figure, leaves, lookup
 from emu.chip.supply import Component, Power
@@ -45,17 +46,10 @@ class Process(Section):
 
     name: str = ""
     node_nm: Nanometres
-    die_area_mm2: SquareMillimetres
+    die_area_mm2: SquareMillimetres = Field(gt=0)
     """Of one compute die."""
     dies: Count = 1
     transistors_billion: Number | None = None
-
-
-class Cost(Section):
-    """Money."""
-
-    price_usd: Dollars | None = None
-    rental_usd_per_hour: DollarsPerHour | None = Field(default=None, alias="rental")
 
 
 class Conflict(Section):
@@ -91,6 +85,8 @@ class Chip(Section):
     links: list[Link] = []
     host_bytes_per_s: Rate = Field(default=0, alias="host_bandwidth")
     """To the host, one direction."""
+    server: Server | None = None
+    area: Area = Area()
     cost: Cost = Cost()
     stack: dict[str, Stack] = {}
     published: dict[Format, Flops] = {}
@@ -121,6 +117,12 @@ class Chip(Section):
             sharers = self.sharers(level)
             if not level.bandwidth_bytes_per_s:
                 level._derive(bandwidth_bytes_per_s=int(level.busy_slices(sharers) * level.slice_bytes_per_clk * self.core.clock_hz))
+        joined = [link.name for link in self.links]
+        for name in self.server.links if self.server else []:
+            if name not in joined:
+                raise ValueError(f"server.links: {name!r} is no link of this chip; {did_you_mean(name, joined)}")
+        if self.area.cores_made is not None and self.area.cores_made < self.core_count:
+            raise ValueError(f"area.cores_made: {self.area.cores_made} is below core_count, {self.core_count}")
         follows = [] if self.power.dvfs is None else self.power.dvfs.with_core
         there = [*(level.name for level in self.levels), "noc"]
         for name in follows:
@@ -183,8 +185,9 @@ class Chip(Section):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over every resolved value that a run can depend on; names, provenance, prices and published peaks do not count."""
-        words = self.model_dump(exclude={"title", "vendor", "status", "note", "name", "cost", "published", "published_conflict"})
+        """SHA-256 over every resolved value that a run can depend on; names, provenance, trade and published peaks do not count."""
+        apart = {"title", "vendor", "status", "note", "name", "server", "area", "cost", "published", "published_conflict"}
+        words = self.model_dump(exclude=apart)
         return hashlib.sha256(json.dumps(words, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from emu.chip.provenance import is_figure, leaves
 from emu.chip.schema import Chip
 from emu.errors import did_you_mean
 
-OPTIONAL = ("cost", "stack", "published", "accumulate", "toggling")  # a description may leave these out, so that a key in them may be new
+# Tables that a description may leave out, so that a key in them may be new.
+OPTIONAL = ("cost", "area", "stack", "published", "accumulate", "toggling", "formats")
 SECTIONS = (
     "core", "core.sram", "core.acc", "core.matrix", "core.vector", "core.dma", "hbm", "noc", "sync", "power", "power.dvfs",
-    "process", "cost",
+    "process", "cost", "area", "server",
 )
 
 

@@ -2,7 +2,7 @@
 
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emu.errors import EmuError, ProgramError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MAGIC = b"EMUP"
 NPY_MAGIC = b"\x93NUMPY"
 MAX_PROGRAM_BYTES = 256 << 20
+MAX_RESULT_BYTES = 64 << 20
 
 
 def _size(path: Path) -> int:
@@ -37,6 +38,21 @@ def read_program(path: Path, known: "InstructionSet | None" = None) -> "Program"
         raise ProgramError(f"{path}: neither a binary program (it would begin with {MAGIC.decode()}) nor UTF-8 text") from error
     except isa.IsaError as error:
         raise ProgramError(f"{path}: {error}") from error
+
+
+def read_result(path: Path, option: str) -> dict[str, Any]:
+    """What a command printed with ``--json``."""
+    import json
+
+    if _size(path) > MAX_RESULT_BYTES:
+        raise EmuError(f"{option} {path}: larger than {MAX_RESULT_BYTES >> 20} MiB, which no result is")
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise EmuError(f"{option} {path}: not the JSON of a result ({error})") from error
+    if not isinstance(found, dict):
+        raise EmuError(f"{option} {path}: expected the JSON of a result, an object")
+    return found
 
 
 def split_binding(text: str, option: str) -> tuple[str, Path]:

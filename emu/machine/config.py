@@ -72,6 +72,8 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
         "load_rows_per_clk": matrix.load_rows_per_clk,
         "shadow": int(matrix.shadow),
         "fill_cycles": matrix.fill_cycles,
+        "staged_bytes": matrix.staged_bytes,
+        "min_rows": matrix.min_rows,
         "drain_overlap": int(matrix.drain_overlap),
         **_lanes(matrix),
         "min_interval": matrix.min_interval_cycles,

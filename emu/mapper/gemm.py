@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emu import _map
+from emu.chip.matrix import Matrix
 from emu.chip.schema import Chip
 from emu.errors import CapacityError
 from emu.kernels.gemm import GemmTiling
@@ -53,7 +54,7 @@ def chip_numbers(chip: Chip, area: Area, fmt: str) -> dict[str, float]:
         "block": area.block, "slot": area.slot_bytes, "slots": area.slots, "free": area.free_bytes, "acc": area.acc_bytes,
         "macs": matrix.macs_per_clk[fmt],  # type: ignore[index]
         "load": -(-matrix.max_k // matrix.load_rows_per_clk) if matrix.load_rows_per_clk else 0,
-        "interval": matrix.min_interval_cycles,
+        "interval": max(matrix.min_interval_cycles, _floor(matrix, fmt)),
         "mm_port": core.port_bytes_per_clk("mm", "sram", "read"),
         "queue": min(dma.bytes_per_clk, dma.inflight_bytes / latency) if latency else dma.bytes_per_clk,
         "dma": dma.bytes_per_clk,
@@ -62,6 +63,11 @@ def chip_numbers(chip: Chip, area: Area, fmt: str) -> dict[str, float]:
         "startup": core.vector.startup_cycles, "add": core.vector.per_clk["add"], "barrier": chip.sync.barrier_cycles,
         "cache": cache.capacity_bytes if cache else 0, "shared": cache.bandwidth_bytes_per_s / core.clock_hz if cache else 1.0,
     }  # fmt: skip
+
+
+def _floor(matrix: Matrix, fmt: str) -> float:
+    """Clocks that `min_rows` makes of an instruction with few rows."""
+    return min(matrix.min_rows, matrix.max_n) * matrix.max_n * matrix.max_k / matrix.macs_per_clk[fmt]  # type: ignore[index]
 
 
 def shape_numbers(chip: Chip, shape: GemmShape) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from emu.report.page import Note, Page, Pairs, Table
+from emu.report.page import Drawing, Note, Page, Pairs, Part
 from emu.report.pages import page
 
 
@@ -17,7 +17,9 @@ def repr_html(result: Mapping[str, Any]) -> str:
     return render(page(result))
 
 
-def _drawn(part: Pairs | Table | Note) -> str:
+def _drawn(part: Part) -> str:
+    if isinstance(part, Drawing):
+        return f"<pre>{escape(part.text)}</pre>"
     if isinstance(part, Note):
         text = escape(part.text)
         return f"<p>&#9888; <b>{text}</b></p>" if part.warn else f"<p><small>{text}</small></p>"

@@ -38,12 +38,22 @@ class Note:
     warn: bool = False
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """Lines of characters that only make sense as they stand."""
+
+    text: str
+
+
+Part = Pairs | Table | Note | Drawing
+
+
 @dataclass
 class Page:
     title: str
-    parts: list[Pairs | Table | Note] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
-    def add(self, *parts: Pairs | Table | Note) -> None:
+    def add(self, *parts: Part) -> None:
         self.parts.extend(parts)
 
 

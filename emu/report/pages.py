@@ -5,6 +5,7 @@ from typing import Any
 
 from emu.report import parts, units
 from emu.report.page import Note, Page, Pairs, Table, clean, dropping_empty
+from emu.report.trade import cost_page
 from emu.report.tuning import tuning_page
 from emu.report.validation import validation_page
 
@@ -133,7 +134,7 @@ def _cost_rows(d: Result) -> list[tuple[str, str]]:
 
 _PAGES: dict[str, Callable[[Result], Page]] = {
     "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "validation": validation_page,
-    "tuning": tuning_page,
+    "tuning": tuning_page, "cost": cost_page,
 }
 
 

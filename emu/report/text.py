@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from emu.report.page import Note, Page, Pairs, Table
+from emu.report.page import Drawing, Note, Page, Pairs, Part
 from emu.report.pages import page
 
 WIDTH = 100
@@ -41,7 +41,10 @@ def render_result(result: Mapping[str, Any], stream: TextIO | None = None) -> st
     return render(page(result), stream)
 
 
-def _drawn(part: Pairs | Table | Note, roomy: bool) -> RenderableType:
+def _drawn(part: Part, roomy: bool) -> RenderableType:
+    if isinstance(part, Drawing):
+        words = part.text if roomy else f"(a terminal of {WIDTH} columns shows a diagram here)"
+        return Padding(Text(words, style="" if roomy else "dim", no_wrap=roomy), (0, 0, 1, 0))
     if isinstance(part, Note):
         return Padding(Text(part.text, style="yellow" if part.warn else "dim"), (0, 0, 1, 0))
     if isinstance(part, Pairs):

@@ -74,8 +74,12 @@ def _bandwidth(value: float) -> str:
     return units.si(value, "B/s")
 
 
+def _clocks(value: float) -> str:
+    return f"{value:g} clk"
+
+
 def _value(s: Result, value: float) -> str:
-    return {"power": units.watts, "memory-rate": _bandwidth}.get(s["kind"], units.seconds)(value)
+    return {"power": units.watts, "memory-rate": _bandwidth, "instruction": _clocks}.get(s["kind"], units.seconds)(value)
 
 
 def _worst(s: Result) -> tuple[list[str], list[list[str]]]:

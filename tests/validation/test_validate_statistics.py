@@ -83,4 +83,5 @@ def test_the_bounds_that_are_promised() -> None:
         "prefill-a100": (0.09, 0.03, 0.18), "prefill-h100": (0.09, 0.03, 0.18), "decode-a100": (0.10, 0.03, 0.20),
         "decode-h100": (0.09, 0.03, 0.20), "decode-fp8kv-h100": (0.13, None, None), "prefill-fp8kv-h100": (0.18, None, None),
         "power-h200": (0.10, None, None), "power-cap-h200": (0.04, None, None), "power-all-h200": (0.27, None, None),
+        "instruction-b200": (0.03, None, None), "instruction-trainium1": (0.0, None, None),
     }  # fmt: skip

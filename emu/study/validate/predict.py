@@ -9,6 +9,7 @@ from emu.errors import EmuError
 from emu.power.supply import at_clock
 from emu.study import memory
 from emu.study.op import OpResult, attention, gemm
+from emu.study.validate.instruction import clocks
 from emu.study.validate.mechanisms import Setting
 from emu.study.validate.rows import Row, spans
 from emu.study.validate.statistics import Outcome
@@ -42,6 +43,12 @@ def _probe(row: Row, how: Setting) -> tuple[float, str]:
     return memory.PROBES[str(row["probe"])](chip, row.whole("bytes")), ""
 
 
+def _instruction(row: Row, how: Setting) -> tuple[float, str]:
+    """Clocks of one instruction on the bare machine, whatever the stack."""
+    m, n, k = (row.whole(a) for a in "mnk")
+    return clocks(how.chip(row.chip), m, n, k, str(row["dtype"]), str(row["a_space"]), str(row["quantity"])), ""
+
+
 def _op(run: Callable[[Row, Setting], OpResult], read: Callable[[OpResult], float]) -> Callable[[Row, Setting], tuple[float, str]]:
     def answer(row: Row, how: Setting) -> tuple[float, str]:
         result = run(row, how)
@@ -52,7 +59,7 @@ def _op(run: Callable[[Row, Setting], OpResult], read: Callable[[OpResult], floa
 
 RUN: dict[str, Callable[[Row, Setting], tuple[float, str]]] = {
     "gemm": _op(_gemm, lambda r: r.seconds), "attention": _op(_attention, lambda r: r.seconds), "power": _op(_gemm, _board_watts),
-    "memory-time": _probe, "memory-rate": _probe,
+    "memory-time": _probe, "memory-rate": _probe, "instruction": _instruction,
 }  # fmt: skip
 """Of each kind of row: what is predicted, and how it came about."""
 

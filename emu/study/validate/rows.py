@@ -1,7 +1,7 @@
 """Measured rows: what a row of each kind of table is, how much work it does, and how tables written by anybody are read.
 
 Kinds of table are told apart by their columns: times of GEMM kernels, board power under them, times of attention calls, times and rates of
-programs that ask a memory one question (`emu/study/memory.py`)."""
+programs that ask a memory one question (`emu/study/memory.py`), clocks of single matrix instructions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from emu.errors import EmuError, did_you_mean
 from emu.kernels.lang import format_bytes
+from emu.study.validate.instruction import FORMATS as INSTRUCTION_FORMATS
 
 MAX_BYTES = 64 << 20
 MAX_ROWS = 200_000
@@ -31,8 +32,8 @@ class TableError(EmuError):
 
 @dataclass(frozen=True)
 class Row:
-    """One measured operation. `key` says which, `measured` is seconds, watts or bytes per second; `seconds` is the measured time of an
-    operation of any kind that has one."""
+    """One measured operation. `key` says which, `measured` is seconds, watts, bytes per second or clocks; `seconds` is the measured time of
+    an operation of any kind that has one."""
 
     kind: str
     chip: str
@@ -111,6 +112,15 @@ def _phase(text: str) -> str:
     return names[text]
 
 
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read_name(text: str) -> str:
+        if text not in names:
+            raise ValueError(did_you_mean(text, names))
+        return text
+
+    return read_name
+
+
 def _name(text: str) -> str:
     if not (0 < len(text) <= 64 and text.isprintable()):
         raise ValueError("expected the name of a chip")
@@ -128,7 +138,7 @@ class Kind:
     text: Callable[[Row], str]
     renamed: Mapping[str, str]
     per_unit: float = 1.0
-    """What is measured over this is seconds, watts or bytes per second."""
+    """What is measured over this is seconds, watts, bytes per second or clocks."""
 
     def row(self, kind: str, cells: Mapping[str, Value]) -> Row:
         """A row of cells that were read."""
@@ -150,6 +160,10 @@ def _gemm_bytes(r: Row) -> int:
 
 def _gemm_text(r: Row) -> str:
     return f"{r['m']} x {r['n']} x {r['k']} {r['dtype']}"
+
+
+def _instruction_text(r: Row) -> str:
+    return f"{r['quantity']} of {_gemm_text(r)}, a in {r['a_space']}"
 
 
 def spans(r: Row) -> tuple[int, int]:
@@ -214,6 +228,10 @@ _ATTENTION: dict[str, Callable[[str], Value]] = {
     "head_dim": _count, "attn_dtype": _format, "kv_cache_dtype": _format, "kv_len_before": _whole, "window_size": _optional,
     "latency_ms": _positive,
 }
+_INSTRUCTION: dict[str, Callable[[str], Value]] = {
+    "chip": _name, "dtype": _one_of(*INSTRUCTION_FORMATS), "m": _count, "n": _count, "k": _count, "a_space": _one_of("sram", "acc"),
+    "quantity": _one_of("interval", "latency"), "cycles": _positive,
+}
 _NAMES = {
     "batch_size": "batch", "input_len": "q_len", "num_heads": "q_heads", "num_key_value_heads": "kv_heads", "attn_dtype": "dtype",
     "kv_cache_dtype": "kv_dtype", "kv_len_before": "past", "window_size": "window",
@@ -226,6 +244,7 @@ KINDS: dict[str, Kind] = {
     "attention": Kind(_ATTENTION, "latency_ms", _attention_flops, _attention_bytes, _attention_text, _NAMES, 1e3),
     "memory-time": Kind(_TIME, "latency_ns", _probe_bytes, _probe_bytes, _probe_text, {}, 1e9),
     "memory-rate": Kind(_RATE, "gbytes_per_s", _probe_bytes, _probe_bytes, _probe_text, {}, 1e-9),
+    "instruction": Kind(_INSTRUCTION, "cycles", _gemm_flops, _gemm_bytes, _instruction_text, {}),
 }
 """By the columns that a table must have; the first kind whose columns are all there is the table's."""
 

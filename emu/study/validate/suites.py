@@ -30,6 +30,8 @@ class Suite:
     chip: str
     holds: Callable[[Row], bool]
     bound: Bound
+    count: int = COUNT
+    """Rows that are packaged."""
 
     def rows(self, rows: Iterable[Row]) -> list[Row]:
         """Those that belong to it."""
@@ -90,6 +92,9 @@ SUITES = {
         Suite("dma-b200", "TMA by bytes in flight, B200", "memory-rate", "b200", _probes("window"), Bound(0.06, p90=0.10)),
         Suite("dma-trainium2", "DMA of a NeuronCore, Trainium2", "memory-time", "trainium2", _probes("block", "start", "issue"), Bound(0.05, p90=0.10)),
         Suite("dma-rate-trainium2", "sustained DMA of a NeuronCore, Trainium2", "memory-rate", "trainium2", _probes("partitions"), Bound(0.05, p90=0.10)),
+        Suite("instruction-b200", "matrix instructions of one SM, B200", "instruction", "b200", lambda r: True, Bound(0.03), 96),
+        Suite("instruction-trainium1", "matrix instructions of a NeuronCore, Trainium1", "instruction", "trainium1", lambda r: True,
+              Bound(0.0), 180),
     )
 }  # fmt: skip
 
@@ -114,6 +119,6 @@ def packaged(suite: Suite) -> list[Row]:
     return suite.rows(read(DATA / f"{suite.name}.csv"))
 
 
-def drawn(suite: Suite, rows: Iterable[Row], count: int = COUNT) -> list[Row]:
+def drawn(suite: Suite, rows: Iterable[Row]) -> list[Row]:
     """The rows to package of full tables."""
-    return sample(suite.rows(rows), count)
+    return sample(suite.rows(rows), suite.count)
