@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """Base of Run, Estimate, OpResult and InferResult: they define `to_dict`; drawing is the report's business, asked for when needed."""
+    """Base of all results (Run, Estimate, OpResult, StudyResult ...): they define `to_dict`; drawing is the report's business."""
 
     def to_dict(self) -> Mapping[str, Any]:
         """The result as `--json` prints it; keys carry units (emu.report.schema documents them)."""
@@ -20,6 +20,18 @@ class Result:
         from emu.report.json import dumps
 
         return dumps(self.to_dict(), indent)
+
+    def to_csv(self) -> str:
+        """The main table (operations, points ...) as CSV, raw values under the dict's keys."""
+        from emu.report.flat import dumps
+
+        return dumps(self.to_dict())
+
+    def to_markdown(self) -> str:
+        """What a terminal shows, as Markdown."""
+        from emu.report.markdown import dumps
+
+        return dumps(self.to_dict())
 
     def __str__(self) -> str:
         from emu.report.text import render_result

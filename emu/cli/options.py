@@ -12,6 +12,7 @@ KvDType = Annotated[str | None, typer.Option(help="Format of the KV cache; as --
 Fidelity = Annotated[str, typer.Option(help="ideal (no contention) or fast (fair share).")]
 Stack = Annotated[str, typer.Option(help="Software around the chip: bare, or a stack of the chip's file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Format = Annotated[str, typer.Option(help="text, json, csv or markdown.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Run everything anew; keep nothing on disk.")]
 NoFolding = Annotated[bool, typer.Option("--no-folding", help="Simulate every core, also equal ones: slower, the same figures.")]
 NoForward = Annotated[bool, typer.Option("--no-fast-forward", help="Run every turn of every loop: slower, the same figures.")]

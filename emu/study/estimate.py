@@ -9,12 +9,12 @@ from typing import Any
 from emu.chip.schema import Chip
 from emu.errors import CapacityError, UnsupportedError, did_you_mean
 from emu.machine.config import core_config
-from emu.mapper import choose
 from emu.models import Graph, Model
 from emu.models.graph import FORMAT_BYTES
 from emu.power import Data, at_clock, expected_watts, settle
 from emu.result import Result, header
 from emu.study.decode import decode_phase
+from emu.study.mapping import Mappings, chosen
 from emu.study.phase import Phase, Weighted
 from emu.study.result import assumed, check_formats
 from emu.study.sample import Progress, Sample, sample
@@ -91,6 +91,11 @@ class Estimate(Result):
             "memory": self.memory,
         }
 
+    @property
+    def mapping(self) -> dict[str, dict[str, Any]]:
+        """The tiling of every operation by phase: what `estimate(mapping=)` takes to run the same mapping again."""
+        return {name: dict(phase.passes[0].sample.lowered.tilings) for name, phase in self.phases.items()}
+
     def trace(self, path: str | Path) -> int:
         """Write the timeline of each phase's first pass, a few layers of it, one marked as repeating. Returns the slices written."""
         from emu.study.timeline import write
@@ -137,7 +142,8 @@ def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes
 def estimate(
     model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
     kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0,
-    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", progress: Progress = None,
+    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", mapping: Mappings | None = None,
+    progress: Progress = None,
 ) -> Estimate:
     """Run a transformer on one chip.
 
@@ -145,7 +151,8 @@ def estimate(
     and activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled
     programs. Each phase runs at the clock that the power cap leaves it, unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is
     "short" (emu.power.settle). `data` is the declared class of all tensors or of each kind (activations, weights, kv): zeros, normal or
-    random, on which joules depend. Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    random, on which joules depend. `mapping` fixes tilings, or single fields of them, by phase and operation (emu.study.mapping); the
+    mapper chooses the others. Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
     from emu.chip import chip as preset
     from emu.models import model as known
@@ -163,7 +170,7 @@ def estimate(
 
     def settled(first: Graph, phase: Callable[[Pass], Phase]) -> Phase:
         """The phase at the clock it may run at, with one mapping for all of it, chosen at full clock."""
-        choice = choose(first, chip, say)
+        choice = chosen(first, chip, mapping, say)
 
         def at(hz: int) -> Phase:
             slower = at_clock(chip, hz)

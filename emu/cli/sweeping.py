@@ -1,0 +1,61 @@
+"""emu sweep: many points of a design space, as a table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emu.cli import options
+from emu.cli.output import bar, format_of, note, show
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="What to vary; docs/studies.md shows the form.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores if left out.")]
+
+
+def sweep(
+    study: StudyFile,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the table: .parquet, .csv, .json or .md.")] = None,
+    jobs: Jobs = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Draw so many of the points.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the draw, and of the estimates.")] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Finished rows; STUDY.rows.jsonl if left out.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget rows of an earlier run.")] = False,
+    json: options.Json = False,
+    format: options.Format = "text",
+    no_cache: options.NoCache = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run a study: every combination, or a sample; goes on where it was interrupted."""
+    from emu.cli.files import will_write
+    from emu.errors import EmuError
+    from emu.study.sweep import load_study
+    from emu.study.sweep.table import writer_of
+
+    format_of(format)
+    will_write(out, "--out")
+    if out is not None:
+        writer_of(out)
+    wanted = load_study(study, **{k: v for k, v in {"sample": sample, "seed": seed}.items() if v is not None})
+    rows = journal or study.with_suffix(".rows.jsonl")
+    with bar(quiet, study.name) as shown:
+        state = {"done": 0, "of": 0}
+
+        def heard(done: int, of: int, row: Mapping[str, Any]) -> None:
+            state.update(done=done, of=of)
+            if shown is not None:
+                shown(done, of)
+
+        try:
+            result = wanted.run(jobs=jobs, journal=rows, fresh=fresh, cache=not no_cache, done=heard)
+        except KeyboardInterrupt:
+            note(f"interrupted: {state['done']} of {state['of']} points are kept in {rows}; the same command goes on from there")
+            raise
+    if result.failed:
+        note(f"{len(result.failed)} of {len(result.rows)} points failed; the column error says why", quiet)
+    if out is not None:
+        result.write(out)
+        note(f"table written to {out}", quiet)
+    show(result.to_dict(), json, format)
+    if len(result.failed) == len(result.rows):
+        raise EmuError(f"no point has figures; the first one: {result.rows[0]['error']}")
