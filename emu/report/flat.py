@@ -25,9 +25,17 @@ def _listed(key: str) -> Callable[[Mapping[str, Any]], Rows]:
     return lambda d: [{k: v for k, v in row.items() if not isinstance(v, (dict, list))} for row in d[key]]
 
 
+def _gains(d: Mapping[str, Any]) -> Rows:
+    rows = []
+    for row in d["rows"]:
+        flat = {name: value for name, value in row.items() if not isinstance(value, dict)}
+        rows.append(flat | {f"{output}_{mapping}": g for mapping in ("frozen", "remapped") for output, g in row.get(mapping, {}).items()})
+    return rows
+
+
 _ROWS: dict[str, Callable[[Mapping[str, Any]], Rows]] = {
     "estimate": _phases, "op": _single, "infer": _single, "run": _listed("labels"), "validation": _listed("suites"),
-    "study": _listed("rows"),
+    "study": _listed("rows"), "roofline": _listed("rows"), "sensitivity": _gains,
 }  # fmt: skip
 
 

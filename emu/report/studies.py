@@ -82,6 +82,59 @@ def point_table(rows: Sequence[Result], axes: Sequence[str]) -> Table:
     return Table(columns, lines, "points", frozenset(heads) & set(columns))
 
 
+GAINS = {"ttft": "first token", "tokens_per_s": "tokens/s", "joules_per_token": "J/token", "watts": "power", "joules": "energy",
+         "sequences_per_s": "sequences/s"}  # fmt: skip
+LEAST_GAIN = 5e-4
+"""Gains below this are no line of the page."""
+
+
+def sensitivity_page(d: Result) -> Page:
+    """What 1 % more of a figure gives, the largest first; then what gives nothing, and what could not be changed."""
+    order = d["ordered_by"]
+    page = Page(f"What {100 * d['step_fraction']:g} % more of a figure gives: {clean(d['model'])} on {clean(d['chip'])}")
+    told = [row for row in d["rows"] if "remapped" in row]
+    moving = [row for row in told if any(abs(g) >= LEAST_GAIN for m in ("frozen", "remapped") for g in row.get(m, {}).values())]
+    lines = []
+    for row in moving:
+        frozen, anew = row.get("frozen", {}), row["remapped"]
+        kept = units.DASH if order not in frozen or not row["new_mapping"] else _gain(frozen[order])
+        step = f"{100 * row['step_fraction']:+.3g} %"
+        lines.append([row["figure"], clean(row["value"]), step, *(_gain(anew[o]) for o in d["outputs"]), kept])
+    heads = [GAINS[o] for o in d["outputs"]]
+    columns, lines = dropping_empty(["figure", "value", "step", *heads, f"{GAINS[order]}, old mapping"], lines)
+    page.add(*parts.hypothetical_note(d), Table(columns, lines, "change of a result for 1 % more of the figure", frozenset({"value"})))
+    still = len(told) - len(moving)
+    page.add(Note(f"{still} figures change nothing here; counts move by at least one, and their change is scaled to 1 %"))
+    page.add(*(Note(f"{row['figure']}: {clean(row['error'])}", warn=True) for row in d["rows"] if row.get("error")))
+    page.add(*assumed_notes(d), parts.provenance_note(d))
+    return page
+
+
+def _gain(elasticity: float) -> str:
+    return f"{elasticity:+.3f} %" if abs(elasticity) >= LEAST_GAIN else "0"
+
+
+def roofline_page(d: Result) -> Page:
+    """Every operation beside what compute and memory would let it do."""
+    page = Page(f"Roofline of {clean(d['chip'])}: {clean(d['model'])}, batch {d['batch']}")
+    peaks = [(f"peak {fmt}", units.si(peak, "FLOP/s")) for fmt, peak in d["peak_flops_per_s"].items()]
+    bandwidth = d["bandwidth_bytes_per_s"]
+    ridge = [(f"ridge {fmt}", f"{units.digits(peak / bandwidth, 3)} FLOP/B") for fmt, peak in d["peak_flops_per_s"].items()]
+    page.add(*parts.hypothetical_note(d), Pairs([*peaks, ("bandwidth", units.si(bandwidth, "B/s")), *ridge]))
+    for phase in dict.fromkeys(row["phase"] for row in d["rows"]):
+        lines = []
+        for row in (r for r in d["rows"] if r["phase"] == phase):
+            intensity = units.DASH if row["flops_per_byte"] is None else units.digits(row["flops_per_byte"], 3)
+            rates = [units.si(row["flops_per_s"] or None, "FLOP/s"), units.si(row["bytes_per_s"] or None, "B/s")]
+            name, share, roof = clean(row["name"] or "whole phase"), units.percent(row["share"]), units.percent(row["roof_share"])
+            lines.append([name, units.seconds(row["seconds"]), share, intensity, *rates, row["bound_by"], roof])
+        columns = ["operation", "time", "share", "FLOP/B", "does", "moves", "roof", "of it"]
+        page.add(Table(columns, lines, phase, frozenset({"roof"})))
+    page.add(Note("above 100 %: weights came while another operation ran; bytes are those that must cross the pins in the whole pass"))
+    page.add(*assumed_notes(d), parts.provenance_note(d))
+    return page
+
+
 def failures(rows: Sequence[Result]) -> list[Note]:
     """Why points failed, each reason once, with how many it stopped."""
     reasons: dict[str, int] = {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emu.chip.schema import Chip
 from emu.errors import CapacityError, UnsupportedError, did_you_mean
@@ -18,6 +18,10 @@ from emu.study.mapping import Mappings, chosen
 from emu.study.phase import Phase, Weighted
 from emu.study.result import assumed, check_formats
 from emu.study.sample import Progress, Sample, sample
+
+if TYPE_CHECKING:
+    from emu.study.roofline import Roofline
+    from emu.study.sensitivity import Sensitivity
 
 Pass = Callable[[Graph], Sample]
 
@@ -96,6 +100,25 @@ class Estimate(Result):
         """The tiling of every operation by phase: what `estimate(mapping=)` takes to run the same mapping again."""
         return {name: dict(phase.passes[0].sample.lowered.tilings) for name, phase in self.phases.items()}
 
+    @property
+    def call(self) -> dict[str, Any]:
+        """What it was asked with, beside model, chip and mapping: `estimate(model, chip, **call)` is the same again."""
+        from emu.study.sweep.settings import arguments
+
+        return {name: self.asked[name] for name in arguments() if name in self.asked} | {"data": self.asked["kinds"]}
+
+    def sensitivity(self, figures: Iterable[str] | None = None, step: float = 0.01, **how: Any) -> Sensitivity:
+        """What 1 % more of every figure of the chip gives, with this mapping and with a new one (emu.study.sensitivity)."""
+        from emu.study.sensitivity import sensitivity
+
+        return sensitivity(self, figures, step, **how)
+
+    def roofline(self) -> Roofline:
+        """Every operation beside the chip's roofline (emu.study.roofline)."""
+        from emu.study.roofline import roofline
+
+        return roofline(self)
+
     def trace(self, path: str | Path) -> int:
         """Write the timeline of each phase's first pass, a few layers of it, one marked as repeating. Returns the slices written."""
         from emu.study.timeline import write
@@ -164,7 +187,7 @@ def estimate(
     _check(chip, (dtype, kv_dtype or dtype), fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {
         "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
-        "fidelity": fidelity, "seed": seed, "data": kinds.text(),
+        "fidelity": fidelity, "seed": seed, "data": kinds.text(), "kinds": kinds, "clock": clock, "regime": regime, "chips": chips,
     }  # fmt: skip
     say = progress or (lambda text: None)
 

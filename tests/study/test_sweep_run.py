@@ -15,7 +15,8 @@ import study_support as support
 
 import emu
 from emu.study.sweep import journal as journals
-from emu.study.sweep import point, runner
+from emu.study.sweep import point
+from emu.study.sweep import study as studies
 
 SMALL = {"model": support.llama(), "chip": "tiny", "prompt": 8, "generate": 2}
 AXES = {"batch": [1, 2, 3], "chip.hbm.bandwidth": ["16 GB/s", "64 GB/s"]}
@@ -140,7 +141,7 @@ def deadly(task):
 
 
 def test_a_process_that_dies_is_a_row(study, monkeypatch):
-    monkeypatch.setattr(runner, "run_point", deadly)
+    monkeypatch.setattr(studies, "run_point", deadly)
     rows = study.run(jobs=2).rows
     assert [r.get("figure") for r in rows] == [1, 1, None, None, 3, 3] and all("died" in r["error"] for r in rows if r["batch"] == 2)
 

@@ -15,7 +15,6 @@ from queue import SimpleQueue
 from typing import Any
 
 from emu.errors import EmuError
-from emu.study.sweep.point import Task, run_point
 
 Row = dict[str, Any]
 AHEAD = 2
@@ -25,27 +24,29 @@ AHEAD_ELSEWHERE = 4096
 DIED = {"error": "the process that ran this point died (out of memory?)", "error_kind": "died"}
 
 
-def rows(tasks: Sequence[Task], executor: Executor | None = None, jobs: int | None = None) -> Iterator[tuple[int, Row]]:
-    """(index, row) of every task, as they come. `jobs` processes (as many as there are cores); 1: in this one.
+def rows(
+    work: Callable[[Any], Row], tasks: Sequence[Any], executor: Executor | None = None, jobs: int | None = None
+) -> Iterator[tuple[int, Row]]:
+    """(index, work(task)) of every task, as they come. `jobs` processes (as many as there are cores); 1: in this one.
 
-    Raises EmuError if processes cannot be started at all."""
+    `work` is a function of a module, and raises nothing. Raises EmuError if processes cannot be started at all."""
     if executor is not None:
-        yield from _answers(executor, list(enumerate(tasks)), AHEAD_ELSEWHERE, lambda j: (j, dict(DIED)))
+        yield from _answers(executor, work, list(enumerate(tasks)), AHEAD_ELSEWHERE, lambda j: (j, dict(DIED)))
         return
     count = min(jobs or os.cpu_count() or 1, len(tasks))
     if count <= 1:
-        yield from ((j, run_point(task)) for j, task in enumerate(tasks))
+        yield from ((j, work(task)) for j, task in enumerate(tasks))
         return
-    yield from _here(tasks, count)
+    yield from _here(work, tasks, count)
 
 
-def _here(tasks: Sequence[Task], count: int) -> Iterator[tuple[int, Row]]:
+def _here(work: Callable[[Any], Row], tasks: Sequence[Any], count: int) -> Iterator[tuple[int, Row]]:
     """In processes of this machine, started anew when one has died."""
     left = dict(enumerate(tasks))
     while left:
         broken: list[int] = []
         with _Processes(count) as pool:
-            for j, row in _answers(pool, list(left.items()), AHEAD * count, lambda j: (j, None)):
+            for j, row in _answers(pool, work, list(left.items()), AHEAD * count, lambda j: (j, None)):
                 if row is None:
                     broken.append(j)
                 else:
@@ -58,7 +59,7 @@ def _here(tasks: Sequence[Task], count: int) -> Iterator[tuple[int, Row]]:
             )
         for j in broken:
             with _Processes(1) as pool:
-                yield from _answers(pool, [(j, left.pop(j))], 1, lambda j: (j, dict(DIED)))
+                yield from _answers(pool, work, [(j, left.pop(j))], 1, lambda j: (j, dict(DIED)))
 
 
 class _Processes(ProcessPoolExecutor):
@@ -76,7 +77,7 @@ class _Processes(ProcessPoolExecutor):
 
 
 def _answers(
-    executor: Executor, tasks: list[tuple[int, Task]], ahead: int, lost: Callable[[int], tuple[int, Any]]
+    executor: Executor, work: Callable[[Any], Row], tasks: list[tuple[int, Any]], ahead: int, lost: Callable[[int], tuple[int, Any]]
 ) -> Iterator[tuple[int, Any]]:
     """Rows as they come; `lost` says what to make of a task whose executor broke. What is not begun is cancelled if nobody listens."""
     done: SimpleQueue[tuple[int, Future[Row]]] = SimpleQueue()
@@ -86,7 +87,7 @@ def _answers(
             while waiting and len(under_way) < ahead:
                 j, task = waiting.popleft()
                 try:
-                    under_way[j] = executor.submit(run_point, task)
+                    under_way[j] = executor.submit(work, task)
                 except BrokenExecutor:
                     waiting.clear()
                     if not under_way:

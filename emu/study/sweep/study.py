@@ -19,7 +19,7 @@ from emu.models import Model
 from emu.study.sweep import settings
 from emu.study.sweep.axes import values_of
 from emu.study.sweep.journal import Journal, build, key_of
-from emu.study.sweep.point import Task
+from emu.study.sweep.point import Task, run_point
 from emu.study.sweep.runner import DIED, rows
 from emu.study.sweep.settings import check_key, chip_of, model_of, name_of, taken_apart, value_of
 from emu.study.sweep.table import StudyResult, plain
@@ -166,7 +166,7 @@ class Study:
         hear = done or (lambda number, of, row: None)
         if found:
             hear(len(found), len(tasks), {})
-        for j, row in rows([tasks[j] for j in left], executor, jobs):
+        for j, row in rows(run_point, [tasks[j] for j in left], executor, jobs):
             found[left[j]] = row
             if journal is not None and row.get("error_kind") not in LASTING:
                 journal.write(keys[left[j]], row)
