@@ -20,13 +20,14 @@ _HOME = {
     "emu.models": ("load_model", "model", "models"),
     "emu.num": ("num",),
     "emu.study": ("attention", "estimate", "gemm", "infer"),
+    "emu.study.compare": ("compare",),
     "emu.study.sweep": ("Study", "load_study"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: F822 - found by __getattr__
     "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "Study", "UnsupportedError",
-    "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "load_study",
+    "__version__", "attention", "chip", "chips", "compare", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "load_study",
     "model", "models", "num",
 ]
 

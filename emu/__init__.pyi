@@ -18,12 +18,13 @@ from emu.study import attention as attention
 from emu.study import estimate as estimate
 from emu.study import gemm as gemm
 from emu.study import infer as infer
+from emu.study.compare import compare as compare
 from emu.study.sweep import Study as Study
 from emu.study.sweep import load_study as load_study
 
 __version__: str
 __all__ = [
     "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "Study", "UnsupportedError",
-    "__version__", "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "load_study",
+    "__version__", "attention", "chip", "chips", "compare", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "load_study",
     "model", "models", "num",
 ]

@@ -75,6 +75,7 @@ class Phase(Clocked):
     above_tdp: bool
     energy: dict[str, float]  # component -> joules; sums to ``joules``
     counters: dict[str, int]
+    stall_shares: dict[str, dict[str, float]]  # engine stream -> cause -> share of its time
     ops: list[OpRow]
     layer_period_s: float | None
     knots: list[Knot]

@@ -135,6 +135,39 @@ def roofline_page(d: Result) -> Page:
     return page
 
 
+def comparison_page(d: Result) -> Page:
+    """Chips side by side, a table a model, each figure as it is and beside the first chip's."""
+    page = Page(clean(d["question"]) or f"{clean(d['chip'])} on {clean(d['model'])}")
+    page.add(*parts.hypothetical_note(d), Pairs([("same for all", ", ".join(f"{k} {clean(v)}" for k, v in d["fixed"].items()))]))
+    for model in dict.fromkeys(row["model"] for row in d["rows"]):
+        page.add(_side_by_side([row for row in d["rows"] if row["model"] == model], d["axes"], model))
+    page.add(Note(f"in brackets: times the figure of {clean(d['base'])}"), *(Note(clean(text), warn=True) for text in d["not_told"]))
+    page.add(*failures(d["rows"]), *assumed_notes(d), parts.provenance_note(d))
+    return page
+
+
+WORTH = {
+    "tokens_per_s_per_chip": "tokens/s", "sequences_per_s_per_chip": "sequences/s", "tokens_per_joule": "tokens/J",
+    "sequences_per_joule": "sequences/J", "tokens_per_s_per_usd": "per USD", "sequences_per_s_per_usd": "per USD",
+    "tokens_per_s_per_mm2": "per mm2", "sequences_per_s_per_mm2": "per mm2",
+}  # fmt: skip
+
+
+def _side_by_side(rows: Sequence[Result], axes: Sequence[str], model: str) -> Table:
+    axes = [axis for axis in axes if axis != "model"]
+    shown = [name for name in WORTH if any(row.get(name) is not None for row in rows)]
+    lines = []
+    for row in rows:
+        cells = [units.seconds(row.get("ttft_s")), units.seconds(row.get("tpot_s"))]
+        for name in shown:
+            times = row.get(f"{name}_to_base")
+            beside = f" ({times:.2f})" if times is not None else ""
+            cells.append(units.DASH if row.get(name) is None else units.digits(row[name], 3) + beside)
+        lines.append([*(setting(axis, row.get(axis)) for axis in axes), *cells])
+    columns = [*map(short, axes), "first token", "per token", *(WORTH[name] for name in shown)]
+    return Table(*dropping_empty(columns, lines), clean(model), frozenset(map(short, axes)))
+
+
 def failures(rows: Sequence[Result]) -> list[Note]:
     """Why points failed, each reason once, with how many it stopped."""
     reasons: dict[str, int] = {}

@@ -30,6 +30,7 @@ def phase(seconds, **more):
     return {
         "seconds": seconds, "cycles": int(seconds * 1.5e9), "watts": 412.0, "joules": 412.0 * seconds, "mfu": 0.61, "mbu": 0.32,
         "bound_s": seconds / 1.2, "bound_by": "compute", "above_tdp": False, "energy": ENERGY, "counters": COUNTERS, "ops": ops,
+        "stall_shares": {"mm": {"busy": 0.7, "dram_bandwidth": 0.2, "barrier": 0.1}, "ld0": {"busy": 0.9, "finished": 0.1}},
         "layer_period_s": seconds / 32, "knots": [], "skipped_fraction": 0.0,
     } | SUPPLY | more
 
