@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class Result:
         from emu.report.markdown import dumps
 
         return dumps(self.to_dict())
+
+    def report(self, path: str | Path, question: str = "", command: str = "") -> None:
+        """Write one HTML file that stands by itself: tables, plots, assumptions with sources, and `command`, which repeats it."""
+        from emu.report.document import write_report
+
+        write_report(path, [self.to_dict()], question=question, command=command)
 
     def __str__(self) -> str:
         from emu.report.text import render_result

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from emu import __version__
-from emu.cli import catalogue, programs, studies, sweeping, validating
+from emu.cli import catalogue, programs, reporting, studies, sweeping, validating
 
 app = typer.Typer(
     add_completion=False,
@@ -36,6 +36,8 @@ app.command()(studies.estimate)
 app.command()(studies.infer)
 app.add_typer(studies.op, name="op")
 app.command()(sweeping.sweep)
+app.command()(reporting.report)
+app.command()(reporting.trace)
 app.command()(validating.validate)
 app.add_typer(catalogue.chips, name="chips")
 app.command()(catalogue.models)

@@ -119,6 +119,20 @@ class Estimate(Result):
 
         return roofline(self)
 
+    def report(self, path: str | Path, question: str = "", command: str = "") -> None:
+        """Write one HTML file with tables, roofline, plots, a timeline that zooms, assumptions with sources and what repeats it."""
+        from emu.report.document import write_report
+        from emu.study.timeline import recorded
+
+        results = [self.to_dict(), self.roofline().to_dict()]
+        write_report(path, results, question=question, command=command or self.command(), timeline=recorded(self))
+
+    def command(self) -> str:
+        """Python that asks the same again."""
+        chip = f"emu.chip({self.chip.name!r})" + (f".vary({self.chip.varied!r})" if self.chip.varied else "")
+        call = {name: value for name, value in self.call.items() if name != "data"} | {"data": vars(self.asked["kinds"])}
+        return f"emu.estimate({self.model.name!r}, {chip}, {', '.join(f'{k}={v!r}' for k, v in call.items())})"
+
     def trace(self, path: str | Path) -> int:
         """Write the timeline of each phase's first pass, a few layers of it, one marked as repeating. Returns the slices written."""
         from emu.study.timeline import write
