@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from emu.chip.schema import Chip
 
 
@@ -33,6 +35,20 @@ class Result:
         from emu.report.markdown import dumps
 
         return dumps(self.to_dict())
+
+    def pictures(self) -> list[tuple[str, Figure]]:
+        """(name, matplotlib figure) of each plot that goes with this kind of result; an EmuError if matplotlib is missing."""
+        from emu.report.pictures import pictures_of
+
+        return pictures_of(self.to_dict())
+
+    def plot(self, path: str | Path, name: str = "") -> None:
+        """Draw one of `pictures`, the first if no name is given, as SVG, PNG or PDF by the file's ending."""
+        from emu.report.draw import check_ending, save
+        from emu.report.pictures import named
+
+        check_ending(path)
+        save(named(self.pictures(), name), path)
 
     def report(self, path: str | Path, question: str = "", command: str = "") -> None:
         """Write one HTML file that stands by itself: tables, plots, assumptions with sources, and `command`, which repeats it."""

@@ -16,6 +16,7 @@ Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; as many as the
 def sweep(
     study: StudyFile,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the table: .parquet, .csv, .json or .md.")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw what goes with it, as SVG.")] = None,
     jobs: Jobs = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Draw so many of the points.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the draw, and of the estimates.")] = None,
@@ -29,6 +30,7 @@ def sweep(
     """Run a study: every combination, or a sample; goes on where it was interrupted."""
     from emu.cli.files import will_write
     from emu.errors import EmuError
+    from emu.report.draw import needs_matplotlib, save
     from emu.study.sweep import load_study
     from emu.study.sweep.table import writer_of
 
@@ -36,6 +38,10 @@ def sweep(
     will_write(out, "--out")
     if out is not None:
         writer_of(out)
+    if plots is not None:
+        needs_matplotlib()
+        if not plots.is_dir():
+            raise EmuError(f"--plots {plots}: there is no such folder")
     wanted = load_study(study, **{k: v for k, v in {"sample": sample, "seed": seed}.items() if v is not None})
     rows = journal or study.with_suffix(".rows.jsonl")
     with bar(quiet, study.name) as shown:
@@ -56,6 +62,10 @@ def sweep(
     if out is not None:
         result.write(out)
         note(f"table written to {out}", quiet)
+    if plots is not None:
+        for name, figure in result.pictures():
+            save(figure, plots / f"{name}.svg")
+            note(f"drawn: {plots / name}.svg", quiet)
     show(result.to_dict(), json, format)
     if len(result.failed) == len(result.rows):
         raise EmuError(f"no point has figures; the first one: {result.rows[0]['error']}")

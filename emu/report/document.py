@@ -95,12 +95,12 @@ def _timeline(t: Timeline) -> str:
 
 
 def timeline_data(t: Timeline) -> dict[str, Any]:
-    """What report.js draws: slices of the first core by stream, nanoseconds, texts by number."""
-    from emu.report.trace import STREAM_ORDER
+    """What report.js draws: slices of one core by stream, nanoseconds, texts by number."""
+    from emu.report.trace import in_order
 
-    core = min((r.core for r in t.records), default=0)
+    core = t.core
     own = sorted((r for r in t.records if r.core == core), key=lambda r: r.start_fs)
-    streams = sorted({r.stream for r in own}, key=lambda s: (STREAM_ORDER.index(s) if s in STREAM_ORDER else len(STREAM_ORDER), s))
+    streams = in_order({r.stream for r in own})
     shown = own[:MOST_SLICES]
     names, ops, lines = (dict[str, int]() for _ in range(3))
     slices = []

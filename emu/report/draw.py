@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from emu.study.timeline import Timeline
+
 Result = Mapping[str, Any]
 BLUE, ORANGE, GREY, RED = "#1f5fa8", "#d9822b", "#8c8c8c", "#b03a3a"
 COLOURS = (BLUE, ORANGE, "#3a8f5c", RED, "#7a5aa6", "#2f9aa0", "#a8763e", "#c2569b", "#6b7d2c", "#4c5b73", "#93b5e1", "#f2c48d")
@@ -146,6 +148,32 @@ def tornado(d: Result, output: str, most: int = 14) -> Figure:
     axes.set_xlabel(f"change of {output} in %, for 1 % more of the figure")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     title(axes, d, "Sensitivity")
+    return figure
+
+
+def layer_timeline(d: Result, t: Timeline, phase: str) -> Figure:
+    """One layer in the middle of a phase: what each engine stream of one core did when, a colour an operation."""
+    from emu.report.trace import in_order
+
+    drawn = [layer for layer in t.layers if layer[0] == phase]
+    if not drawn:
+        raise EmuError(f"{phase}: no such phase; {did_you_mean(phase, [name for name, _, _ in t.phases])}")
+    _, number, begin, end = drawn[len(drawn) // 2]
+    core = t.core
+    own = [r for r in t.records if r.core == core and r.start_fs < end and r.end_fs > begin]
+    streams = in_order({r.stream for r in t.records if r.core == core})
+    ops = colours([r.op_name for r in sorted(own, key=lambda r: r.start_fs)])
+    figure, axes = blank(9.5, 1.4 + 0.34 * len(streams))
+    for op, colour in ops.items():
+        for y, stream in enumerate(streams):
+            bars = [(r.start_fs, min(r.end_fs, end)) for r in own if r.stream == stream and r.op_name == op]
+            spans = [((max(a, begin) - begin) / 1e9, (b - max(a, begin)) / 1e9) for a, b in bars]
+            axes.broken_barh(spans, (y - 0.38, 0.76), color=colour, linewidth=0, label=clean(op.partition(": ")[2]) if y == 0 else None)
+    axes.set_yticks(range(len(streams)), streams)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, (end - begin) / 1e9), xlabel=f"us since layer {number} began")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    title(axes, d, f"One layer of {phase} on core {core}")
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from emu.errors import EmuError, did_you_mean
 from emu.report import draw, draw_studies
 
 if TYPE_CHECKING:
@@ -17,7 +18,18 @@ MOST_CELLS = 400
 
 def pictures_of(d: Result) -> list[tuple[str, Figure]]:
     """(name, figure) of each plot of a result; none for a kind without."""
+    draw.needs_matplotlib()
     return list(_KINDS.get(d["kind"], lambda d: iter(()))(d))
+
+
+def named(pictures: list[tuple[str, Figure]], name: str) -> Figure:
+    """One of them by name, or the first."""
+    if not pictures:
+        raise EmuError("there is nothing to draw of this result")
+    found = dict(pictures)
+    if name and name not in found:
+        raise EmuError(f"no picture is called {name!r}; {did_you_mean(name, found)}")
+    return found[name or pictures[0][0]]
 
 
 def _estimate(d: Result) -> Iterator[tuple[str, Figure]]:

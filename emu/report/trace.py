@@ -106,6 +106,11 @@ def _events(
     yield from sorted(timed, key=lambda e: (e["ts"], -e.get("dur", 0.0)))
 
 
+def in_order(streams: Iterable[str]) -> list[str]:
+    """Streams as data passes through a core."""
+    return sorted(streams, key=lambda s: (_rank(s), s))
+
+
 def _rank(stream: str) -> int:
     return STREAM_ORDER.index(stream) if stream in STREAM_ORDER else len(STREAM_ORDER)
 

@@ -20,6 +20,8 @@ from emu.study.result import assumed, check_formats
 from emu.study.sample import Progress, Sample, sample
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from emu.study.roofline import Roofline
     from emu.study.sensitivity import Sensitivity
 
@@ -126,6 +128,15 @@ class Estimate(Result):
 
         results = [self.to_dict(), self.roofline().to_dict()]
         write_report(path, results, question=question, command=command or self.command(), timeline=recorded(self))
+
+    def pictures(self) -> list[tuple[str, Figure]]:
+        """Stalls, energy, the roofline, and one layer of each phase on the engines of one core."""
+        from emu.report.draw import layer_timeline
+        from emu.study.timeline import recorded
+
+        t = recorded(self)
+        layers = [(f"layer-{phase}", layer_timeline(self.to_dict(), t, phase)) for phase, _, _ in t.phases]
+        return [*super().pictures(), *self.roofline().pictures(), *layers]
 
     def command(self) -> str:
         """Python that asks the same again."""

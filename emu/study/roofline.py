@@ -9,7 +9,6 @@ would allow: its `roof_share` may be above 1. A whole phase's never is, and its 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emu.chip.schema import Chip
@@ -41,12 +40,6 @@ class Roofline(Result):
             "rows": self.rows,
             "assumed": assumed(e.chip),
         }
-
-    def plot(self, path: str | Path) -> None:
-        """Operations as points under the roof, log-log."""
-        from emu.report.draw import roofline, save
-
-        save(roofline(self.to_dict()), path)
 
 
 def roofline(estimate: Estimate) -> Roofline:

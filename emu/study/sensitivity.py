@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emu.chip import units
@@ -82,12 +81,6 @@ class Sensitivity(Result):
             "rows": self.rows,
             "assumed": assumed(e.chip),
         }
-
-    def plot(self, path: str | Path, output: str | None = None) -> None:
-        """A tornado of the largest gains, frozen beside remapped."""
-        from emu.report.draw import save, tornado
-
-        save(tornado(self.to_dict(), output or self.order), path)
 
 
 def _largest(row: dict[str, Any], order: str) -> float:

@@ -33,6 +33,14 @@ class Timeline:
     """Phase, number, first and last femtosecond of the layers that were drawn."""
     unrecorded: int = 0
 
+    @property
+    def core(self) -> int:
+        """The core that is shown where one stands for all: that with the most operations, the first of equals."""
+        ops: dict[int, set[str]] = {}
+        for r in self.records:
+            ops.setdefault(r.core, set()).add(r.op_name)
+        return min(ops, key=lambda core: (-len(ops[core]), core), default=0)
+
 
 def recorded(estimate: Estimate) -> Timeline:
     """Run a few layers of each phase again, every instruction recorded."""

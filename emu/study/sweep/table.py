@@ -66,6 +66,20 @@ class StudyResult(Result):
     def to_dict(self) -> dict[str, Any]:
         return {**self.about, "axes": self.axes, "columns": self.columns, "rows": self.rows}
 
+    def heat_map(self, path: str | Path, x: str, y: str, value: str) -> None:
+        """Draw a figure over two settings, the best where others vary too."""
+        from emu.report.draw import save
+        from emu.report.draw_studies import heat_map
+
+        save(heat_map(self.to_dict(), x, y, value), path)
+
+    def pareto(self, path: str | Path, x: str, y: str) -> None:
+        """Draw every point by two figures, and the front of those that no other beats in both."""
+        from emu.report.draw import save
+        from emu.report.draw_studies import pareto
+
+        save(pareto(self.to_dict(), x, y), path)
+
     def write(self, path: str | Path) -> None:
         """Write the table; .parquet carries the study's description in the file's metadata."""
         place = Path(path)
