@@ -80,6 +80,10 @@ class Expression:
             raise ExpressionError(f"{self.text!r} is {_shown(found)}, not a condition; compare it with something")
         return found
 
+    def excess(self, lookup: Lookup) -> float:
+        """By how much a condition fails, relative to what it is compared with: above 0 if it does not hold, the more the worse."""
+        return _excess(self.root, lookup, self.text)
+
 
 def parse(text: str) -> Expression:
     """Read a text. ExpressionError says where it stops making sense."""
@@ -231,6 +235,18 @@ def _value(node: Node, lookup: Lookup, text: str) -> Any:
         return (_COMPARISON.get(node.kind) or _ARITHMETIC[node.kind])(*values)
     except ZeroDivisionError:
         raise ExpressionError(f"{text!r}: division by zero") from None
+
+
+def _excess(node: Node, lookup: Lookup, text: str) -> float:
+    if node.kind in ("and", "or"):
+        parts = [_excess(part, lookup, text) for part in node.of]
+        return max(parts) if node.kind == "and" else min(parts)
+    holds = _truth(_value(node, lookup, text), text)
+    if node.kind not in ("<", "<=", ">", ">="):
+        return -1.0 if holds else 1.0
+    left, right = (float(_value(part, lookup, text)) for part in node.of)
+    apart = (left - right if node.kind[0] == "<" else right - left) / (abs(right) or 1.0)
+    return max(apart, 1e-12) if not holds else min(apart, 0.0)
 
 
 def _truth(value: Any, text: str) -> bool:

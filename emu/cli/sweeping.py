@@ -1,4 +1,4 @@
-"""emu sweep: many points of a design space, as a table."""
+"""emu sweep, emu search: many points of a design space, as a table or for the best of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,3 +69,40 @@ def sweep(
     show(result.to_dict(), json, format)
     if len(result.failed) == len(result.rows):
         raise EmuError(f"no point has figures; the first one: {result.rows[0]['error']}")
+
+
+def search(
+    study: StudyFile,
+    trials: Annotated[int | None, typer.Option(min=1, help="Run until there are so many; 100, or as the file says.")] = None,
+    storage: Annotated[str | None, typer.Option(metavar="FILE", help="Trials, for Optuna and its dashboard; STUDY.trials.db.")] = None,
+    jobs: Jobs = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the draws, and of the estimates.")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the front, as SVG.")] = None,
+    json: options.Json = False,
+    format: options.Format = "text",
+    quiet: options.Quiet = False,
+) -> None:
+    """The best points of a study within limits, by Optuna."""
+    from emu.errors import EmuError
+    from emu.report.draw import needs_matplotlib, save
+    from emu.study.search import search as run
+    from emu.study.sweep import load_search
+
+    format_of(format)
+    if plots is not None:
+        needs_matplotlib()
+        if not plots.is_dir():
+            raise EmuError(f"--plots {plots}: there is no such folder")
+    wanted, how = load_search(study, **({} if seed is None else {"seed": seed}))
+    how |= {} if trials is None else {"trials": trials}
+    kept = storage or str(study.with_suffix(".trials.db"))
+    with bar(quiet, study.name) as shown:
+        try:
+            result = run(wanted, storage=kept, jobs=jobs, done=shown and (lambda n, of, _: shown(n, of)), **how)
+        except KeyboardInterrupt:
+            note(f"interrupted: finished trials are kept in {kept}; the same command goes on from there")
+            raise
+    if plots is not None:
+        for name, figure in result.pictures():
+            save(figure, plots / f"{name}.svg")
+    show(result.to_dict(), json, format)

@@ -110,9 +110,10 @@ def _ordered(values: set[Any]) -> list[Any]:
     return sorted(values, key=lambda v: (isinstance(v, str), v if _is_number(v) else 0, str(v)))
 
 
-def front(rows: Sequence[Row], x: str, y: str) -> list[Row]:
-    """The rows that no other one beats in both figures, from the best x on. Of equal ones the first stays."""
-    signs = [1 if lower_is_better(name) else -1 for name in (x, y)]
+def front(rows: Sequence[Row], x: str, y: str, lower: Mapping[str, bool] | None = None) -> list[Row]:
+    """The rows that no other one beats in both figures, from the best x on. Of equal ones the first stays. `lower` says of which figures
+    less is better, where their names do not."""
+    signs = [1 if (lower or {}).get(name, lower_is_better(name)) else -1 for name in (x, y)]
     ordered = sorted(rows, key=lambda row: (signs[0] * row[x], signs[1] * row[y]))
     found: list[Row] = []
     for row in ordered:
@@ -121,10 +122,10 @@ def front(rows: Sequence[Row], x: str, y: str) -> list[Row]:
     return found
 
 
-def pareto(d: Row, x: str, y: str) -> Figure:
+def pareto(d: Row, x: str, y: str, lower: Mapping[str, bool] | None = None) -> Figure:
     """Every point, and the front of those that no other beats in both figures."""
     rows = numbers(d["rows"], x, y)
-    best = front(rows, x, y)
+    best = front(rows, x, y, lower)
     figure, axes = blank()
     by_group = groups(d, rows, [axis for axis in d["axes"] if axis not in ("chip", "model", "dtype")])
     found = colours(list(by_group))
@@ -132,7 +133,7 @@ def pareto(d: Row, x: str, y: str) -> Figure:
         at = [r[x] for r in members], [r[y] for r in members]
         axes.scatter(*at, s=18, color=found[name] if name else BLUE, label=name or None, alpha=0.75)
     edge = [r[x] for r in best], [r[y] for r in best]
-    axes.step(*edge, where="post" if lower_is_better(x) else "pre", color=GREY, linewidth=1.2, zorder=1)
+    axes.step(*edge, where="post" if (lower or {}).get(x, lower_is_better(x)) else "pre", color=GREY, linewidth=1.2, zorder=1)
     axes.scatter(*edge, s=52, facecolor="none", edgecolor="black", linewidth=0.9, label="not beaten in both")
     axes.set(xlabel=NAMES.get(x, x), ylabel=NAMES.get(y, y))
     for scale, name in (("x", x), ("y", y)):

@@ -35,7 +35,7 @@ def _gains(d: Mapping[str, Any]) -> Rows:
 
 _ROWS: dict[str, Callable[[Mapping[str, Any]], Rows]] = {
     "estimate": _phases, "op": _single, "infer": _single, "run": _listed("labels"), "validation": _listed("suites"),
-    "study": _listed("rows"), "roofline": _listed("rows"), "sensitivity": _gains, "comparison": _listed("rows"),
+    "study": _listed("rows"), "roofline": _listed("rows"), "sensitivity": _gains, "comparison": _listed("rows"), "search": _listed("rows"),
 }  # fmt: skip
 
 

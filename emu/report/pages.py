@@ -5,7 +5,7 @@ from typing import Any
 
 from emu.report import parts, units
 from emu.report.page import Note, Page, Pairs, Table, clean, dropping_empty
-from emu.report.studies import comparison_page, roofline_page, sensitivity_page, study_page
+from emu.report.studies import comparison_page, roofline_page, search_page, sensitivity_page, study_page
 from emu.report.validation import validation_page
 
 Result = Mapping[str, Any]
@@ -134,7 +134,7 @@ def _cost_rows(d: Result) -> list[tuple[str, str]]:
 _PAGES: dict[str, Callable[[Result], Page]] = {
     "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "validation": validation_page,
     "study": study_page, "sensitivity": sensitivity_page, "roofline": roofline_page,
-    "comparison": comparison_page,
+    "comparison": comparison_page, "search": search_page,
 }
 
 

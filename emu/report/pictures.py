@@ -48,6 +48,13 @@ def _sensitivity(d: Result) -> Iterator[tuple[str, Figure]]:
             yield f"sensitivity-{output}", draw.tornado(d, output)
 
 
+def _search(d: Result) -> Iterator[tuple[str, Figure]]:
+    texts = [o["text"] for o in d["objectives"]]
+    if len(texts) > 1 and any(row["feasible"] for row in d["rows"]):
+        signs = {o["text"]: not o["maximize"] for o in d["objectives"]}
+        yield "pareto", draw_studies.pareto({**d, "rows": [r for r in d["rows"] if r["feasible"]], "axes": []}, texts[0], texts[1], signs)
+
+
 def _study(d: Result) -> Iterator[tuple[str, Figure]]:
     rows = [row for row in d["rows"] if not row.get("error")]
     value = next((name for name in ("tokens_per_s", "sequences_per_s", "ttft_s") if any(row.get(name) is not None for row in rows)), None)
@@ -66,5 +73,5 @@ def _study(d: Result) -> Iterator[tuple[str, Figure]]:
 
 _KINDS = {
     "estimate": _estimate, "op": _op, "roofline": lambda d: iter([("roofline", draw.roofline(d))]), "sensitivity": _sensitivity,
-    "study": _study, "comparison": _study, "search": _study,
+    "study": _study, "comparison": _study, "search": _search,
 }  # fmt: skip

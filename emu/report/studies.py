@@ -60,10 +60,14 @@ def assumed_notes(d: Result) -> list[Note]:
     return [Note(f"{count} figures of {clean(d['chip'])} are assumed; emu chips show NAME prints each with its source")] if count else []
 
 
-def _described(d: Result) -> list[tuple[str, str]]:
+def _described_same(d: Result) -> list[tuple[str, str]]:
     rows = [("same for all", ", ".join(f"{k} {clean(v)}" for k, v in d["fixed"].items() if k != "seed"))]
     rows += [("follows", f"{k} = {clean(text)}") for k, text in d["set"].items()]
-    rows += [("condition", clean(text)) for text in d["where"]]
+    return rows + [("condition", clean(text)) for text in d["where"]]
+
+
+def _described(d: Result) -> list[tuple[str, str]]:
+    rows = _described_same(d)
     drawn = f", {d['sample']} drawn with seed {d['seed']}" if d["sample"] else ""
     return [*rows, ("points", f"{len(d['rows'])} of {d['combinations']} combinations{drawn}")]
 
@@ -166,6 +170,30 @@ def _side_by_side(rows: Sequence[Result], axes: Sequence[str], model: str) -> Ta
         lines.append([*(setting(axis, row.get(axis)) for axis in axes), *cells])
     columns = [*map(short, axes), "first token", "per token", *(WORTH[name] for name in shown)]
     return Table(*dropping_empty(columns, lines), clean(model), frozenset(map(short, axes)))
+
+
+def search_page(d: Result) -> Page:
+    """What was asked, and the trials that no other beats."""
+    page = Page(clean(d["question"]) or f"Search: {clean(d['model'])}, {len(d['rows'])} trials")
+    goals = ", ".join(f"{'maximize' if o['maximize'] else 'minimize'} {clean(o['text'])}" for o in d["objectives"])
+    limits = [("limit", clean(text)) for text in d["limits"]]
+    base = [("base", clean(d["base"]))] if d["base"] else []
+    good = [row for row in d["rows"] if row["feasible"]]
+    counts = f"{len(d['rows'])}, {len(good)} within the limits, {sum(bool(row['error']) for row in d['rows'])} without figures"
+    page.add(*parts.hypothetical_note(d), Pairs([("goal", goals), *limits, *base, *_described_same(d), ("trials", counts)]))
+    texts = [o["text"] for o in d["objectives"]]
+    best = sorted((row for row in d["rows"] if row["best"]), key=lambda row: row[texts[0]])
+    axes = [axis for axis in d["axes"] if any(axis in row for row in best)]
+    lines = [[str(r["trial"]), *(setting(a, r[a]) for a in axes), *(_figure(t, r[t]) for t in texts)] for r in best[:SHOWN]]
+    page.add(Table(["trial", *map(short, axes), *map(clean, texts)], lines, "not beaten", frozenset(map(short, axes))))
+    if not best:
+        page.add(Note("no trial is within all limits", warn=True))
+    page.add(*failures(d["rows"]), *assumed_notes(d), parts.provenance_note(d))
+    return page
+
+
+def _figure(name: str, value: float) -> str:
+    return FIGURES[name][1](value) if name in FIGURES else units.digits(value)
 
 
 def failures(rows: Sequence[Result]) -> list[Note]:

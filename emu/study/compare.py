@@ -23,7 +23,7 @@ class Comparison(Result):
 
     def __init__(self, table: StudyResult, base: str, worth: Mapping[str, Mapping[str, float]], not_told: Sequence[str]) -> None:
         self.table, self.base, self.not_told = table, base, list(not_told)
-        self.rows = [row | _normalised(row, worth.get(row["chip"], {})) for row in table.rows]
+        self.rows = [row | normalised(row, worth.get(row["chip"], {})) for row in table.rows]
         by_place = {self._place(row): row for row in self.rows if row["chip"] == base}
         for row in self.rows:
             row |= _beside(row, by_place.get(self._place(row), {}))
@@ -36,7 +36,8 @@ class Comparison(Result):
                 "columns": list(dict.fromkeys(name for row in self.rows for name in row))}  # fmt: skip
 
 
-def _normalised(row: Mapping[str, Any], worth: Mapping[str, float]) -> dict[str, float | None]:
+def normalised(row: Mapping[str, Any], worth: Mapping[str, float]) -> dict[str, float | None]:
+    """What a study's row says per chip, per joule and, where `worth` holds them, per dollar and per mm2."""
     found: dict[str, float | None] = dict(worth)
     for output in OUTPUTS:
         rate = row.get(f"{output}_per_s")

@@ -129,7 +129,7 @@ def test_from_a_file(tmp_path):
     ("modle = 'x'", "did you mean 'model'"), ("seed = 'x'", "expected a whole number"), ("seed = true", "expected a whole number"),
     ("model = 'gpt-2'\nchip = 'tiny'\n[vary]\nbatch = 3", "expected a list"), ("[workload]\nchip = 'x'\n", "study.toml"),
     ("x = [", "not valid TOML"), ("cases = [3]\nmodel='gpt-2'\nchip='tiny'", "cases"),
-    ("model = 'gpt-2'\nchip = 'tiny'\n[set]\nbatch = 3", "set and where hold formulas"),
+    ("model = 'gpt-2'\nchip = 'tiny'\n[set]\nbatch = 3", "expected formulas"),
     ("model = 'gpt-2'\nchip = 'tiny'\n[workload]\nseed = 3\n", "workload"),
 ])
 def test_mistakes_in_a_file(tmp_path, text, wanted):

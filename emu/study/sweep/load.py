@@ -26,25 +26,48 @@ from emu.study.sweep.study import Study
 
 PLAIN = {
     "question": str, "model": str, "chip": str, "where": (str, list), "sample": int, "seed": int, "vary": dict, "set": dict, "cases": list,
-    "workload": dict,
+    "workload": dict, "search": dict,
 }  # fmt: skip
+
+
+SEARCH = {"minimize": (str, list), "maximize": (str, list), "limits": (str, list), "base": str, "trials": int}
 
 
 def load_study(path: str | os.PathLike[str], **changes: Any) -> Study:
     """Read a study; `changes` are arguments of Study that stand above the file's. EmuError names the file and the key."""
+    return _study(Path(path), read(Path(path)), changes)
+
+
+def load_search(path: str | os.PathLike[str], **changes: Any) -> tuple[Study, dict[str, Any]]:
+    """Read a study and the arguments of `search` in its [search] table."""
     place = Path(path)
     found = read(place)
+    if not isinstance(found.get("search"), dict):
+        raise EmuError(f"{place}: no [search] table; it names what to minimize or maximize, and limits")
+    _check(place, found["search"], SEARCH, "search.")
+    return _study(place, found, changes), found["search"]
+
+
+def _check(place: Path, found: Mapping[str, Any], known: Mapping[str, Any], under: str = "") -> None:
     for key, value in found.items():
-        if key not in PLAIN:
-            raise EmuError(f"{place}: {key}: unknown key; {did_you_mean(key, PLAIN)}")
-        if not isinstance(value, PLAIN[key]) or isinstance(value, bool):  # type: ignore[arg-type]
-            raise EmuError(f"{place}: {key} = {value!r:.60}: expected {_kind(PLAIN[key])}")
+        if key not in known:
+            raise EmuError(f"{place}: {under}{key}: unknown key; {did_you_mean(key, known)}")
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise EmuError(f"{place}: {under}{key} = {value!r:.60}: expected {_kind(known[key])}")
+        if isinstance(value, list) and key != "cases" and not all(isinstance(text, str) for text in value):
+            raise EmuError(f"{place}: {under}{key}: expected texts")
+
+
+def _study(place: Path, document: Mapping[str, Any], changes: Mapping[str, Any]) -> Study:
+    found = dict(document)
+    _check(place, found, PLAIN)
+    found.pop("search", None)
     workload = found.pop("workload", {})
     for key in sorted(workload.keys() & PLAIN.keys()):
         raise EmuError(f"{place}: workload.{key}: belongs above, outside [workload]")
     found |= {key: _joined(found.get(key, {})) for key in ("vary", "set")}
-    if not all(isinstance(text, str) for text in (*found["set"].values(), *(w for w in found.get("where", []) if w))):
-        raise EmuError(f"{place}: set and where hold formulas: texts")
+    if not all(isinstance(text, str) for text in found["set"].values()):
+        raise EmuError(f"{place}: set: expected formulas: texts")
     if not all(isinstance(case, dict) for case in found.get("cases", [])):
         raise EmuError(f"{place}: cases: expected tables: [[cases]]")
     found["cases"] = [_joined(case) for case in found.get("cases", [])]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emu.chip.schema import Chip
 from emu.errors import EmuError
@@ -23,6 +23,9 @@ from emu.study.sweep.point import Task, run_point
 from emu.study.sweep.runner import DIED, rows
 from emu.study.sweep.settings import check_key, chip_of, model_of, name_of, taken_apart, value_of
 from emu.study.sweep.table import StudyResult, plain
+
+if TYPE_CHECKING:
+    from emu.study.search import SearchResult
 
 MOST_POINTS = 1_000_000
 LASTING = ("died", "bug", "MemoryError")
@@ -101,7 +104,7 @@ class Study:
         found: list[tuple[int, Point]] = []
         for number in self._order():
             point = self._point(number)
-            if self._meets(point):
+            if self.meets(point):
                 found.append((number, point))
                 if len(found) == self.sample:
                     break
@@ -123,7 +126,10 @@ class Study:
             number, at = divmod(number, len(values))
             varied[key] = values[at]
         case = self.cases[number] if self.cases else {}
-        point = {**self.fixed, **case, **{key: varied[key] for key in self.vary}}
+        return self.with_formulas({**self.fixed, **case, **{key: varied[key] for key in self.vary}})
+
+    def with_formulas(self, point: Point) -> Point:
+        """The point with the settings that follow from its others."""
         for key, formula in self.set.items():
             point[key] = self._value(formula, point)
         return point
@@ -132,7 +138,8 @@ class Study:
         chip, model = self._chips[name_of(point["chip"])], self._models[name_of(point["model"])]
         return formula.value(lambda name: value_of(name, point, chip, model))
 
-    def _meets(self, point: Point) -> bool:
+    def meets(self, point: Point) -> bool:
+        """Whether all conditions hold."""
         chip, model = self._chips[name_of(point["chip"])], self._models[name_of(point["model"])]
         return all(condition.holds(lambda name: value_of(name, point, chip, model)) for condition in self.where)
 
@@ -172,6 +179,12 @@ class Study:
                 journal.write(keys[left[j]], row)
             hear(len(found), len(tasks), row)
         return {j: found.get(j, DIED) for j in range(len(tasks))}
+
+    def search(self, **how: Any) -> SearchResult:
+        """The best points with Optuna, in one or several figures, within limits (emu.study.search)."""
+        from emu.study.search import search
+
+        return search(self, **how)
 
     def _columns(self) -> list[str]:
         return [*(name for name in ("chip", "model") if name not in self.axes), *self.axes]
