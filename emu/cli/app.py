@@ -9,7 +9,6 @@ from emu import __version__
 from emu.cli import catalogue, programs, reporting, studies, sweeping, validating
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: half the lines, and no import of rich
     pretty_exceptions_enable=False,

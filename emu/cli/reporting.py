@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from emu.study import Estimate
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A model, a study (STUDY.toml) or a result (--json's output in a file).")]
-Chip = Annotated[str | None, typer.Option(help="For a model: a preset (see emu chips) or a chip file, my.toml.")]
-Prompt = Annotated[int, typer.Option(min=1, help="Tokens of prompt in each sequence.")]
-Generate = Annotated[int, typer.Option(min=1, help="Tokens to generate in each sequence.")]
+Chip = Annotated[str | None, typer.Option(autocompletion=options.chip_names, help="For a model: a preset or a chip file, my.toml.")]
+Prompt = Annotated[int, typer.Option(min=1, help="Tokens of prompt.")]
+Generate = Annotated[int, typer.Option(min=1, help="Tokens to generate.")]
 MAX_RESULT_BYTES = 64 << 20
 
 

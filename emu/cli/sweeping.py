@@ -27,7 +27,7 @@ def sweep(
     no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run a study: every combination, or a sample; goes on where it was interrupted."""
+    """Run a study: all its combinations or a sample."""
     from emu.cli.files import will_write
     from emu.errors import EmuError
     from emu.report.draw import needs_matplotlib, save

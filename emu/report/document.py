@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from emu.errors import EmuError
 from emu.report import html
 from emu.report.json import dumps
-from emu.report.page import Note, Page, Table, clean
+from emu.report.page import Note, Page, Pairs, Table, clean
 from emu.report.pages import page
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ MOST_DATA_BYTES = 8 << 20
 
 
 def document(
-    results: Sequence[Mapping[str, Any]], *, question: str = "", command: str = "", timeline: Timeline | None = None, plots: bool = True
+    results: Sequence[Mapping[str, Any]], *, question: str = "", command: str = "", timeline: Timeline | None = None, plots: bool = True,
+    answer: Sequence[Pairs | Table | Note] = (),
 ) -> str:
-    """The whole file. `results` are dicts of emu.report.schema, the first one the answer; `command` repeats it."""
+    """The whole file. `results` are dicts of emu.report.schema, the first one the answer unless there is a shorter one: `answer` stands
+    above it. `command` repeats it."""
     first = page(results[0])
     heading = clean(question) or first.title
     parts = [f"<h1>{escape(heading)}</h1>", f"<p>{escape(first.title)}</p>" if heading != first.title else ""]
+    parts += [html.render(Page("", list(answer)))] if answer else []
     parts += [html.render(_without_assumed(first))]
     parts += [f"<h2>{escape(p.title)}</h2>{html.render(_without_assumed(p))}" for p in (page(d) for d in results[1:])]
     parts += [_pictures(results)] if plots else []
