@@ -93,7 +93,7 @@ class Header(TypedDict):
 
     schema_version: int
     emu_version: str
-    kind: str  # estimate | op | run | infer
+    kind: str  # estimate | op | run | infer | sensitivity | roofline
     chip: str
     hypothetical: bool
     digests: Digests
@@ -174,3 +174,98 @@ class InferDict(Header):
     joules: float
     watts: float
     stalls: dict[str, dict[str, float]]
+
+
+class StudyHeader(TypedDict):
+    """What the tables of many points say of themselves. ``digests`` names the study, this build of emu, the instruction set and each chip."""
+
+    schema_version: int
+    emu_version: str
+    kind: str  # study | comparison | search
+    question: str
+    chip: str  # names, joined by commas
+    model: str
+    hypothetical: bool  # whether any of the chips is
+    digests: dict[str, str]
+    fidelity: str
+    stack: str
+    seed: int
+    fixed: dict[str, Any]  # settings that all points share
+    set: dict[str, str]  # formulas of settings that follow from others
+    where: list[str]  # conditions that points meet
+    sample: int | None  # points drawn; null: all
+    combinations: int  # before conditions and draw
+    assumed: list[Assumed]  # each with its chip
+    axes: list[str]  # settings in which points differ
+    rows: list[dict[str, Any]]
+
+
+class StudyDict(StudyHeader):
+    """Rows: settings in SI, then an estimate's figures, those of a phase under its name (``decode_mbu``), or ``error``, ``error_kind``."""
+
+    columns: list[str]
+
+
+class ComparisonDict(StudyDict):
+    """Rows as a study's, and ``tokens_per_s_per_chip``, ``tokens_per_joule``, ``..._per_usd``, ``..._per_mm2``; each ``_to_base``, too."""
+
+    base: str
+    not_told: list[str]  # what a description does not say, so that a figure is null
+
+
+class SearchDict(StudyHeader):
+    """Rows are trials: settings, objectives under their texts, ``feasible``, ``best``, or ``error``."""
+
+    trials: int
+    objectives: list[dict[str, Any]]  # text and whether it is maximized
+    limits: list[str]
+    base: str | None
+
+
+class SensitivityRow(TypedDict, total=False):
+    """Gains are elasticities: relative change of the result over that of the figure."""
+
+    figure: str
+    value: str
+    tag: str | None
+    step_fraction: float  # by how much it was changed
+    frozen: dict[str, float]  # result -> gain, the mapping kept
+    remapped: dict[str, float]  # the same, mapped anew
+    new_mapping: bool
+    error: str
+
+
+class SensitivityDict(Header):
+    model: str
+    step_fraction: float  # as asked
+    outputs: list[str]
+    ordered_by: str
+    rows: list[SensitivityRow]
+    assumed: list[Assumed]
+
+
+class RooflineRow(TypedDict):
+    """An operation in a phase, or (``name`` null) the whole phase."""
+
+    phase: str
+    name: str | None
+    kind: str | None
+    format: str
+    share: float
+    seconds: float
+    flops: float
+    compulsory_bytes: float
+    flops_per_byte: float | None  # null: all operands are on the chip
+    flops_per_s: float
+    bytes_per_s: float
+    roof_flops_per_s: float
+    roof_share: float | None  # above 1 where weights came while another operation ran
+    bound_by: str
+
+
+class RooflineDict(Header):
+    model: str
+    bandwidth_bytes_per_s: int
+    peak_flops_per_s: dict[str, float]
+    rows: list[RooflineRow]
+    assumed: list[Assumed]

@@ -38,7 +38,8 @@ def main() -> None:
     for line in [columns, *rows]:
         print("  ".join(f"{cell:>18}" for cell in line))
     print(note.text)
-    question, command = "A freight train for one pizza: what does a token cost on a chip made for inference?", f"python {' '.join(sys.argv)}"
+    question = "A freight train for one pizza: what does a token cost on a chip made for inference?"
+    command = f"python {' '.join(sys.argv)}"
     write_report(OUT, [found.to_dict()], question=question, command=command, answer=[Table(columns, rows, "cost of tokens"), note])
 
 
