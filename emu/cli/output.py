@@ -79,9 +79,9 @@ def bar(quiet: bool, what: str) -> Iterator[Callable[[int, int], None] | None]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.text import Text
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), left
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(str(Text(what)), total=None)
+        task = shown.add_task(what, total=None)
         yield lambda done, of: shown.update(task, completed=done, total=of)

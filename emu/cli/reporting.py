@@ -42,25 +42,19 @@ def report(
 
     will_write(out, "--out")
     check_place(out)
-    how: dict[str, Any] = {"question": question, "command": shlex.join(["emu", *sys.argv[1:]])}
+    command = shlex.join(["emu", *sys.argv[1:]])
     if source.endswith(".toml"):
-        results = [_studied(Path(source), jobs, quiet)]
+        write_report(out, [_studied(Path(source), jobs, quiet)], question=question, command=command)
     elif (saved := _saved(source)) is not None:
-        results = [saved]
+        try:
+            write_report(out, [saved], question=question, command=command)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise EmuError(f"{source}: not a whole result of emu ({type(error).__name__}: {error}); print it again with --json") from None
     else:
         with progress(quiet, source) as say:
             found = _estimated(source, chip, batch, prompt, generate, dtype, kv_dtype, say)
-            results = [found.to_dict(), found.roofline().to_dict()]
-            results += [found.sensitivity().to_dict()] if sensitivity else []
-            how["timeline"] = _recorded(found)
-    write_report(out, results, **how)
+            found.report(out, question, command, sensitivity)
     note(f"report written to {out}", quiet)
-
-
-def _recorded(found: "Estimate") -> Any:
-    from emu.study.timeline import recorded
-
-    return recorded(found)
 
 
 def _studied(path: Path, jobs: int | None, quiet: bool) -> dict[str, Any]:

@@ -111,6 +111,7 @@ class EstimateDict(Header):
     dtype: str
     kv_dtype: str
     data: str  # declared class of the tensors
+    mapping: str  # chosen by the mapper, or given (in part)
     ttft_s: float | None
     tpot_s: float | None
     tokens_per_s: float | None
@@ -177,7 +178,7 @@ class InferDict(Header):
 
 
 class StudyHeader(TypedDict):
-    """What the tables of many points say of themselves. ``digests`` names the study, this build of emu, the instruction set and each chip."""
+    """What the tables of many points say of themselves. ``digests`` names the study, this build of emu, the instruction set, each chip."""
 
     schema_version: int
     emu_version: str

@@ -81,7 +81,7 @@ class Estimate(Result):
             **header("estimate", self.chip, digest, self.asked["fidelity"], self.asked["stack"], self.asked["seed"]),
             "model": self.model.name,
             "chips": 1,
-            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype", "data")},
+            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype", "data", "mapping")},
             "ttft_s": self.ttft_s,
             "tpot_s": self.tpot_s,
             "tokens_per_s": self.tokens_per_s,
@@ -121,12 +121,12 @@ class Estimate(Result):
 
         return roofline(self)
 
-    def report(self, path: str | Path, question: str = "", command: str = "") -> None:
+    def report(self, path: str | Path, question: str = "", command: str = "", sensitivity: bool = False) -> None:
         """Write one HTML file with tables, roofline, plots, a timeline that zooms, assumptions with sources and what repeats it."""
         from emu.report.document import write_report
         from emu.study.timeline import recorded
 
-        results = [self.to_dict(), self.roofline().to_dict()]
+        results = [self.to_dict(), self.roofline().to_dict(), *([self.sensitivity().to_dict()] if sensitivity else [])]
         write_report(path, results, question=question, command=command or self.command(), timeline=recorded(self))
 
     def pictures(self) -> list[tuple[str, Figure]]:
@@ -136,7 +136,19 @@ class Estimate(Result):
 
         t = recorded(self)
         layers = [(f"layer-{phase}", layer_timeline(self.to_dict(), t, phase)) for phase, _, _ in t.phases]
-        return [*super().pictures(), *self.roofline().pictures(), *layers]
+        return [*self._quick_pictures(), *layers]
+
+    def _quick_pictures(self) -> list[tuple[str, Figure]]:
+        """Those for which nothing needs to be run again."""
+        return [*super().pictures(), *self.roofline().pictures()]
+
+    def plot(self, path: str | Path, name: str = "") -> None:
+        """Draw one of `pictures`; of a layer, a few layers of each phase are run again."""
+        from emu.report.draw import check_ending, save
+        from emu.report.pictures import named
+
+        check_ending(path)
+        save(named(self.pictures() if name.startswith("layer") else self._quick_pictures(), name), path)
 
     def command(self) -> str:
         """Python that asks the same again."""
@@ -213,6 +225,7 @@ def estimate(
     asked = {
         "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
         "fidelity": fidelity, "seed": seed, "data": kinds.text(), "kinds": kinds, "clock": clock, "regime": regime, "chips": chips,
+        "mapping": "given" if mapping else "chosen",
     }  # fmt: skip
     say = progress or (lambda text: None)
 

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emu.chip.expression import Expression, parse
 from emu.errors import EmuError, UnsupportedError, did_you_mean
-from emu.expression import Expression, parse
 from emu.result import Result
 from emu.study.compare import normalised
 from emu.study.sweep.point import Task, run_point

@@ -32,13 +32,16 @@ def test_a_report_of_a_study_and_of_a_saved_result(shell, tmp_path):
     (("gpt-2",), "needs --chip"), (("gtp-2", "--chip", "tiny"), "gpt-2"), (("gpt-2", "--chip", "tinny"), "tiny"),
     (("none.toml",), "none.toml"), (("gpt-2", "--chip", "tiny", "--out", "r.pdf"), "let its name end in .html"),
     (("gpt-2", "--chip", "tiny", "--out", "no/r.html"), "no folder"), (("gpt-2", "--batch", "0"), "--batch"),
-    (("old.json",), "run it again"), (("bad.json",), "not JSON"), (("gpt-2", "--chp", "tiny"), "--chip"),
+    (("old.json",), "run it again"), (("part.json",), "not a whole result"), (("odd.json",), "not a whole result"),
+    (("bad.json",), "not JSON"), (("gpt-2", "--chp", "tiny"), "--chip"),
     (("gpt-2", "--chip", "tiny", "--dtype", "bf61"), "bf16"),
 ])
 def test_mistakes(shell, tmp_path, monkeypatch, words, wanted):
     monkeypatch.chdir(tmp_path)
     Path("old.json").write_text(json.dumps({"kind": "estimate", "schema_version": 0}))
     Path("bad.json").write_text("{")
+    Path("part.json").write_text(json.dumps({"kind": "estimate", "schema_version": 1, "phases": 3}))
+    Path("odd.json").write_text(json.dumps({"kind": "estimat", "schema_version": 1}))
     code, out, err = shell("report", *words)
     assert code == 2 and out == "" and wanted in err and "Traceback" not in err
 

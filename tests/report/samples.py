@@ -42,7 +42,7 @@ ASSUMED = [
 ]
 ESTIMATE = HEADER | {
     "kind": "estimate", "model": "llama-3-8b", "chips": 1, "batch": 8, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": "bf16",
-    "data": "normal",
+    "data": "normal", "mapping": "chosen",
     "ttft_s": 0.0123, "tpot_s": 9.5e-4, "tokens_per_s": 8421.0, "joules_per_token": 0.0465, "sequences_per_s": None,
     "mfu": 0.61, "mbu": 0.9, "watts": 397.5,
     "phases": {"prefill": phase(0.0123, above_tdp=True), "decode": phase(9.5e-4 * 127, knots=KNOTS)},

@@ -203,6 +203,9 @@ def test_a_frame_and_files(table, tmp_path):
     pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "t.parquet"), frame)
     about = json.loads(pyarrow.parquet.read_schema(tmp_path / "t.parquet").metadata[b"emu"])
     assert about["digests"]["chip tiny"] == support.chip_named("tiny").digest and about["seed"] == 0
+    mixed = emu.Study(**SMALL, vary={"batch": [1, "two"]}).run(jobs=1)
+    mixed.write(tmp_path / "m.parquet")
+    assert pandas.read_parquet(tmp_path / "m.parquet")["batch"].tolist() == ["1", "two"]
     with pytest.raises(emu.EmuError, match=".parquet, .csv"):
         table.write(tmp_path / "t.xlsx")
     with pytest.raises(emu.EmuError, match="did you mean 'tpot_s'"):
@@ -216,7 +219,7 @@ def test_a_mapping_field_is_a_setting():
     assert "did you mean 'qkv'" in emu.Study(**SMALL, vary=axes).run(jobs=1).rows[0]["error"]
     frozen = emu.estimate(support.llama(), "tiny", prompt=8, generate=2)
     again = emu.estimate(support.llama(), "tiny", prompt=8, generate=2, mapping=frozen.mapping)
-    assert again.to_dict() == frozen.to_dict()
+    assert again.to_dict() == frozen.to_dict() | {"mapping": "given"}
     for wrong, wanted in (
         ({"decod": {}}, "decode"), ({"decode": {"qkv": {"tile": 3}}}, "no field"), ({"decode": {"qkv": {"a_resident": 1}}}, "true or"),
     ):

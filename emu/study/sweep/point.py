@@ -11,7 +11,7 @@ from emu.caching import caching
 from emu.errors import EmuError
 from emu.study.sweep.settings import Settings
 
-ASKED = ("batch", "prompt", "generate", "dtype", "kv_dtype", "data", "stack", "fidelity", "seed")
+ASKED = ("batch", "prompt", "generate", "dtype", "kv_dtype", "data", "stack", "fidelity", "seed", "mapping")
 """Of an estimate's dict what the settings say, or the table's header."""
 
 

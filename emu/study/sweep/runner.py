@@ -21,7 +21,7 @@ AHEAD = 2
 """Points handed to each process of this machine beyond need: as many more are lost by an interrupt."""
 AHEAD_ELSEWHERE = 4096
 """Points handed to somebody else's executor at a time; how many workers it has is not ours to know."""
-DIED = {"error": "the process that ran this point died (out of memory?)", "error_kind": "died"}
+DIED = {"error": "the process that ran this died (out of memory?)", "error_kind": "died"}
 
 
 def rows(
@@ -31,7 +31,11 @@ def rows(
 
     `work` is a function of a module, and raises nothing. Raises EmuError if processes cannot be started at all."""
     if executor is not None:
-        yield from _answers(executor, work, list(enumerate(tasks)), AHEAD_ELSEWHERE, lambda j: (j, dict(DIED)))
+        left = dict(enumerate(tasks))
+        for j, row in _answers(executor, work, list(left.items()), AHEAD_ELSEWHERE, lambda j: (j, dict(DIED))):
+            del left[j]
+            yield j, row
+        yield from ((j, dict(DIED)) for j in left)  # those that a broken executor never took
         return
     count = min(jobs or os.cpu_count() or 1, len(tasks))
     if count <= 1:

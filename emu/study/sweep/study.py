@@ -12,15 +12,15 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emu.chip.expression import Expression, parse
 from emu.chip.schema import Chip
 from emu.errors import EmuError
-from emu.expression import Expression, parse
 from emu.models import Model
 from emu.study.sweep import settings
 from emu.study.sweep.axes import values_of
 from emu.study.sweep.journal import Journal, build, key_of
 from emu.study.sweep.point import Task, run_point
-from emu.study.sweep.runner import DIED, rows
+from emu.study.sweep.runner import rows
 from emu.study.sweep.settings import check_key, chip_of, model_of, name_of, taken_apart, value_of
 from emu.study.sweep.table import StudyResult, plain
 
@@ -39,8 +39,8 @@ class Study:
 
     `vary` maps settings (emu.study.sweep.settings) to lists or ranges (emu.study.sweep.axes) and all their combinations are points;
     `cases` are settings that go together, each combined with all of those; `set` are formulas for settings that follow from others
-    (`{"chip.noc.x": "chip.core_count"}`); `where` are conditions that a point must meet (emu.expression). `sample` draws so many of the
-    points with `seed`, which the estimates get, too. Everything else (`batch=8`) is an argument of `emu.estimate`, the same for all.
+    (`{"chip.noc.x": "chip.core_count"}`); `where` are conditions that a point must meet (emu.chip.expression). `sample` draws so many of
+    the points with `seed`, which the estimates get, too. Everything else (`batch=8`) is an argument of `emu.estimate`, the same for all.
 
     Raises EmuError for whatever does not exist or does not go together, before anything is run."""
 
@@ -178,7 +178,7 @@ class Study:
             if journal is not None and row.get("error_kind") not in LASTING:
                 journal.write(keys[left[j]], row)
             hear(len(found), len(tasks), row)
-        return {j: found.get(j, DIED) for j in range(len(tasks))}
+        return found
 
     def search(self, **how: Any) -> SearchResult:
         """The best points with Optuna, in one or several figures, within limits (emu.study.search)."""
@@ -209,7 +209,7 @@ class Study:
             "schema_version": SCHEMA_VERSION, "emu_version": emu.__version__, "kind": "study", "question": self.question,
             "chip": ", ".join(chips), "hypothetical": any(c.hypothetical for c in self._chips.values()), "model": ", ".join(self._models),
             "digests": {"study": digest, "build": build(), "isa": isa.tables.load().digest, **{f"chip {n}": d for n, d in chips.items()}},
-            "fidelity": call["fidelity"], "stack": call["stack"], "seed": self.seed, "fixed": fixed,
+            **{key: "varied" if key in self.axes else call[key] for key in ("fidelity", "stack")}, "seed": self.seed, "fixed": fixed,
             "set": words["set"], "where": words["where"], "sample": self.sample, "combinations": self.size,
             "assumed": [{"chip": name, **row} for name, chip in self._chips.items() for row in assumed(chip)],
         }  # fmt: skip

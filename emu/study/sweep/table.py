@@ -93,7 +93,11 @@ def _parquet(result: StudyResult, path: Path) -> None:
 
     from emu.report.json import dumps
 
-    made = pyarrow.Table.from_pandas(result.frame(), preserve_index=False)
+    frame = result.frame()
+    for name in result.columns:  # a column of Parquet has one type
+        if len({isinstance(v, str) for v in result.column(name) if v is not None}) > 1:
+            frame[name] = [None if v is None else str(v) for v in result.column(name)]
+    made = pyarrow.Table.from_pandas(frame, preserve_index=False)
     about = {b"emu": dumps(result.about, None).encode()}
     pyarrow.parquet.write_table(made.replace_schema_metadata({**(made.schema.metadata or {}), **about}), path)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.expression import MAX_TEXT, ExpressionError, parse
+from emu.chip.expression import MAX_TEXT, ExpressionError, parse
 
 NAMES = {"a": 3, "b": -2, "c.d": 5, "e.0.f": 7}
 ARITHMETIC = {"+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y}
