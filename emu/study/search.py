@@ -238,7 +238,7 @@ def _drawn(optuna: Any, held: Any, study: Study) -> tuple[int, int, Row]:
         trial = held.ask()
         chosen: Row = {}
         for key, values in study.vary.items():
-            if any(isinstance(plain(v), (bool, str)) or v is None for v in values):
+            if not all(type(plain(v)) in (int, float) for v in values):
                 at = trial.suggest_categorical(key, list(range(len(values))))
             else:
                 at = trial.suggest_int(key, 0, len(values) - 1)

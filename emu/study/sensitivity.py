@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from emu.study.estimate import Estimate
 
 OTHER = ("process", "cost", "published", "published_conflict", "stack")
-"""Sections on which no run of the bare chip depends."""
+"""Sections on which no run depends, but for the stack that it uses."""
 FOLLOWS = ("noc.x", "noc.y", "scopes")
 """What must change together with the number of cores, and does under its name."""
 RATES = "core.matrix.rate."
@@ -87,12 +87,12 @@ def _largest(row: dict[str, Any], order: str) -> float:
     return max((abs(row[m].get(order, 0.0)) for m in ("frozen", "remapped") if m in row), default=-1.0)
 
 
-def figures_of(chip: Chip) -> list[str]:
-    """The keys of the figures that a run may depend on and that can be a little more."""
+def figures_of(chip: Chip, stack: str = "bare") -> list[str]:
+    """The keys of the figures that a run with this stack may depend on and that can be a little more."""
     found = []
     for figure in chip.figures():
-        section = figure.key.split(".")[0]
-        if section not in OTHER and not figure.key.startswith(FOLLOWS) and _number(figure.value) is not None:
+        matters = figure.key.split(".")[0] not in OTHER or figure.key.startswith(f"stack.{stack}.")
+        if matters and not figure.key.startswith(FOLLOWS) and _number(figure.value) is not None:
             found.append(figure.key)
     return found
 
@@ -182,7 +182,7 @@ def sensitivity(
     if not (isinstance(step, (int, float)) and 0 < step <= 0.5):
         raise EmuError(f"step = {step!r}: expected a fraction, 0.01 for 1 %")
     chip, base = estimate.chip, estimate.to_dict()
-    wanted = list(figures_of(chip) if figures is None else dict.fromkeys(figures))
+    wanted = list(figures_of(chip, estimate.asked["stack"]) if figures is None else dict.fromkeys(figures))
     stated = {f.key: f for f in chip.figures()}
     for key in wanted:
         if key not in stated:

@@ -157,6 +157,15 @@ def test_two_chips_of_one_name_are_refused():
     with pytest.raises(emu.EmuError, match="two different ones are called 'tiny'"):
         emu.Study(model=support.llama(), vary={"batch": [1]}, cases=[{"chip": tiny}, {"chip": tiny.vary({"hbm.bandwidth": "9 GB/s"})}])
     other = tiny.vary({"hbm.bandwidth": "9 GB/s", "name": "slow"})
-    study = emu.Study(model=support.llama(), cases=[{"chip": tiny}, {"chip": other}], prompt=8, generate=2)
+    study = emu.Study(model=support.llama(), vary={"chip": [tiny, other]}, prompt=8, generate=2)
     rows = study.run(jobs=1).rows
     assert [row["chip"] for row in rows] == ["tiny", "slow"] and rows[0]["tpot_s"] < rows[1]["tpot_s"]
+
+
+def test_a_figure_that_one_of_the_chips_lacks_fails_only_there():
+    asked = {"model": support.llama(), "prompt": 8, "generate": 1, "vary": {"chip": ["tiny", support.few_cores_of_h100()]}}
+    asked["vary"]["chip.levels.l2.latency"] = ["200 ns"]
+    tiny, h100 = emu.Study(**asked).run(jobs=1).rows
+    assert "levels" in tiny["error"] and h100.get("error") is None and h100["ttft_s"] > 0
+    with pytest.raises(emu.EmuError, match="unknown key"):
+        emu.Study(**{**asked, "vary": {"chip.levels.l2.latency": ["200 ns"]}, "chip": "tiny"})

@@ -15,6 +15,8 @@ from emu.errors import EmuError, did_you_mean
 MOST_VALUES = 10_000
 DIGITS = 6
 """Significant digits of the values inside a range that need not be whole."""
+OBJECTS = ("chip", "model")
+"""Settings whose values may also be chips and models themselves."""
 RANGES = {"log": "points", "linear": "points", "range": "step"}
 """What is given by its ends, and the word that says how finely."""
 
@@ -29,7 +31,7 @@ def values_of(key: str, given: Any) -> list[Any]:
         raise EmuError(f"vary.{key} = {given!r}: expected a list of values, or a range: {{log = [1, 64], points = 7}}")
     if not 1 <= len(found) <= MOST_VALUES:
         raise EmuError(f"vary.{key}: {len(found)} values; expected 1 to {MOST_VALUES}")
-    for value in found:
+    for value in found if key not in OBJECTS else ():
         if value is not None and not isinstance(value, (str, int, float)) or isinstance(value, float) and not abs(value) < float("inf"):
             raise EmuError(f"vary.{key}: {value!r}: expected numbers, texts, true or false")
     return [value for _, value in {(type(value), value): (0, value) for value in found}.values()]

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -70,14 +70,14 @@ def model_of(name: Any) -> Model:
     return model(name)
 
 
-def check_key(key: str, chip: Chip) -> None:
-    """Refuse a setting that does not exist, with the nearest one that does."""
+def check_key(key: str, chips: Sequence[Chip]) -> None:
+    """Refuse a setting that does not exist, with the nearest one that does. What one chip has and another lacks is an error of points."""
     head, _, rest = key.partition(".")
     if head == "chip" and rest:
         parts = rest.split(".")
         known = keys(Chip, parts[:-1])
-        if known and parts[-1] not in known or not _leads(chip, parts):
-            raise EmuError(f"chip.{rest}: {unknown(chip, rest)}")
+        if known and parts[-1] not in known or not any(_leads(chip, parts) for chip in chips):
+            raise EmuError(f"chip.{rest}: {unknown(chips[0], rest)}")
     elif head == "model" and rest:
         if rest not in changeable():
             raise EmuError(f"model.{rest}: unknown field; {did_you_mean(rest, changeable())}")
@@ -85,7 +85,7 @@ def check_key(key: str, chip: Chip) -> None:
         if len(key.split(".")) != 4 or key.split(".")[1] not in PHASES:
             raise EmuError(f"{key}: expected mapping.PHASE.OPERATION.FIELD, PHASE one of {', '.join(PHASES)}")
     elif key not in ("chip", "model", *arguments()):
-        raise EmuError(f"{key}: unknown setting; {did_you_mean(key, _all(chip))}")
+        raise EmuError(f"{key}: unknown setting; {did_you_mean(key, _all(chips[0]))}")
 
 
 def _all(chip: Chip) -> list[str]:

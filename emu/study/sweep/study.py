@@ -75,13 +75,12 @@ class Study:
                 raise EmuError(f"a study needs a {name}: {name} = ... for all points, or vary.{name} = [...]")
             for value in given:
                 self._hold(held, find(value), value)
-        one = next(iter(self._chips.values()))
         for key in [*self.fixed, *self.axes]:
-            check_key(key, one)
+            check_key(key, list(self._chips.values()))
         twice = [key for key in self.set if key in self.vary] + [key for case in self.cases for key in case if key in self.vary]
         if twice:
             raise EmuError(f"{twice[0]}: both varied and set by a formula or a case; leave one out")
-        for key in self.axes:  # a figure of one chip may be missing in another: an error of its points
+        for key in self.axes:
             self.fixed.pop(key, None)
         if self.size > MOST_POINTS and self.sample is None:
             raise EmuError(f"{self.size} points; at most {MOST_POINTS} are run. `sample` draws some of them")
