@@ -67,8 +67,9 @@ def _study(d: Result) -> Iterator[tuple[str, Figure]]:
     if len(several) >= 2 and counts[several[0]] * counts[several[1]] <= MOST_CELLS:
         yield "heat-map", draw_studies.heat_map(d, several[0], several[1], value)
     cost = "joules_per_token" if any(row.get("joules_per_token") for row in rows) else "joules"
+    speed = "tpot_s" if any(row.get("tpot_s") for row in rows) else value  # of one sequence: that is what a batch trades for joules
     if len(rows) > 2 and any(row.get(cost) for row in rows):
-        yield "pareto", draw_studies.pareto(d, value, cost)
+        yield "pareto", draw_studies.pareto(d, speed, cost)
 
 
 _KINDS = {

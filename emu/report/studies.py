@@ -31,7 +31,8 @@ def setting(key: str, value: Any) -> str:
     if value is None or isinstance(value, (bool, str)):
         return units.DASH if value is None else clean(value) if isinstance(value, str) else "yes" if value else "no"
     if last in ("capacity", "inflight") or last.endswith("_bytes"):
-        return units.size(value)
+        number, _, unit = units.size(value).partition(" ")
+        return f"{float(number):g} {unit}"
     if last in KINDS and value > 1e6 or last == "latency":
         number, unit = units.si(value, KINDS[last]).split(" ")
         return f"{float(number):g} {unit}"
