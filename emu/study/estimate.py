@@ -105,9 +105,7 @@ class Estimate(Result):
     @property
     def call(self) -> dict[str, Any]:
         """What it was asked with, beside model, chip and mapping: `estimate(model, chip, **call)` is the same again."""
-        from emu.study.sweep.settings import arguments
-
-        return {name: self.asked[name] for name in arguments() if name in self.asked} | {"data": self.asked["kinds"]}
+        return dict(self.asked["call"])
 
     def sensitivity(self, figures: Iterable[str] | None = None, step: float = 0.01, **how: Any) -> Sensitivity:
         """What 1 % more of every figure of the chip gives, with this mapping and with a new one (emu.study.sensitivity)."""
@@ -153,8 +151,7 @@ class Estimate(Result):
     def command(self) -> str:
         """Python that asks the same again."""
         chip = f"emu.chip({self.chip.name!r})" + (f".vary({self.chip.varied!r})" if self.chip.varied else "")
-        call = {name: value for name, value in self.call.items() if name != "data"} | {"data": vars(self.asked["kinds"])}
-        return f"emu.estimate({self.model.name!r}, {chip}, {', '.join(f'{k}={v!r}' for k, v in call.items())})"
+        return f"emu.estimate({self.model.name!r}, {chip}, {', '.join(f'{k}={v!r}' for k, v in self.call.items())})"
 
     def trace(self, path: str | Path) -> int:
         """Write the timeline of each phase's first pass, a few layers of it, one marked as repeating. Returns the slices written."""
@@ -214,6 +211,7 @@ def estimate(
     random, on which joules depend. `mapping` fixes tilings, or single fields of them, by phase and operation (emu.study.mapping); the
     mapper chooses the others. Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
+    call = {name: value for name, value in locals().items() if name not in ("model", "chip", "mapping", "progress")}
     from emu.chip import chip as preset
     from emu.models import model as known
 
@@ -224,7 +222,7 @@ def estimate(
     _check(chip, (dtype, kv_dtype or dtype), fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {
         "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
-        "fidelity": fidelity, "seed": seed, "data": kinds.text(), "kinds": kinds, "clock": clock, "regime": regime, "chips": chips,
+        "fidelity": fidelity, "seed": seed, "data": kinds.text(), "kinds": kinds, "call": call, "chips": chips,
         "mapping": "given" if mapping else "chosen",
     }  # fmt: skip
     say = progress or (lambda text: None)
