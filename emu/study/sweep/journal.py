@@ -49,7 +49,7 @@ class Journal:
                 raise EmuError(f"{path}: not a file")
             self._file: IO[str] = path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise EmuError(f"{path}: rows cannot be kept there ({error.strerror}); name another --journal, or none") from None
+            raise EmuError(f"{path}: rows cannot be kept there ({error.strerror}); name another journal") from None
         self._lock()
         if fresh:
             self._file.truncate(0)
@@ -60,7 +60,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
-            raise EmuError(f"{self.path}: another run of this study is writing it; wait for that one, or name another --journal") from None
+            raise EmuError(f"{self.path}: another run of this study is writing it; wait for that one, or name another journal") from None
 
     def _read(self) -> dict[str, dict[str, Any]]:
         """What is whole in the file; a line that an interrupt cut, or anything else that is no row, is passed over."""
