@@ -88,6 +88,16 @@ def parse(value: object, kind: str) -> int | float:
     return int(exact) if k.whole else float(exact)
 
 
+def exact(value: str) -> tuple[Fraction, str]:
+    """The SI value of a quantity of whatever kind its unit is of, and that kind. ValueError if it is none."""
+    match = _NUMBER.match(value) if len(value) <= MAX_TEXT else None
+    kind = None if match is None else next((k for k in KINDS.values() if match[2] in k.units), None)
+    if match is None or kind is None or abs(Decimal(match[1]).adjusted()) > MAX_MAGNITUDE:
+        known = "units are those of a chip file: MiB, GB/s, ns, GHz, W ..."
+        raise ValueError(f"{_shown(value)} is no quantity; {_HINTS.get(match[2], known) if match else 'expected a number and a unit'}")
+    return Fraction(Decimal(match[1])) * kind.units[match[2]], kind.name
+
+
 def _split(value: str, k: Kind) -> tuple[str, str]:
     if len(value) > MAX_TEXT:
         raise ValueError(f'a quantity of {len(value)} characters; expected text such as "{k.example}"')

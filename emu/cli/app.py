@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from emu import __version__
-from emu.cli import catalogue, programs, studies, validating
+from emu.cli import catalogue, programs, reporting, studies, sweeping, validating
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: half the lines, and no import of rich
     pretty_exceptions_enable=False,
@@ -35,6 +34,10 @@ def options(
 app.command()(studies.estimate)
 app.command()(studies.infer)
 app.add_typer(studies.op, name="op")
+app.command()(sweeping.sweep)
+app.command()(sweeping.search)
+app.command()(reporting.report)
+app.command()(reporting.trace)
 app.command()(validating.validate)
 app.add_typer(catalogue.chips, name="chips")
 app.command()(catalogue.models)

@@ -17,12 +17,33 @@ def write(text: str) -> None:
         silence_stdout()
 
 
-def show(result: Mapping[str, Any], as_json: bool) -> None:
-    """A result's dict, as JSON or as a page for people."""
-    if as_json:
+FORMATS = ("text", "json", "csv", "markdown")
+
+
+def format_of(format: str, as_json: bool = False) -> str:
+    """One of FORMATS; --json is short for one of them."""
+    from emu.errors import EmuError, did_you_mean
+
+    if format not in FORMATS:
+        raise EmuError(f"--format {format}: {did_you_mean(format, FORMATS)}")
+    return "json" if as_json else format
+
+
+def show(result: Mapping[str, Any], as_json: bool, format: str = "text") -> None:
+    """A result's dict as a page for people, or in another of FORMATS."""
+    form = format_of(format, as_json)
+    if form == "json":
         from emu.report.json import dumps
 
         write(dumps(result) + "\n")
+    elif form == "csv":
+        from emu.report import flat
+
+        write(flat.dumps(result))
+    elif form == "markdown":
+        from emu.report import markdown
+
+        write(markdown.dumps(result))
     else:
         from emu.report.text import render_result
 
@@ -48,3 +69,19 @@ def progress(quiet: bool, first: str) -> Iterator[Callable[[str], None] | None]:
 
     with Console(stderr=True).status(Text(first)) as status:
         yield lambda message: status.update(Text(message))
+
+
+@contextmanager
+def bar(quiet: bool, what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr with the time that is left; nothing where stderr is no terminal or ``--quiet`` was given. Takes (done, of)."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), left
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, of: shown.update(task, completed=done, total=of)

@@ -7,15 +7,15 @@ import typer
 
 from emu.cli import options
 from emu.cli.costs import costs
-from emu.cli.output import note, progress, show
+from emu.cli.output import format_of, note, progress, show
 
 
 def estimate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset (emu models), a Hugging Face config.json or its folder.")],
+    model: options.Model,
     chip: options.Chip,
     batch: options.Batch = 1,
-    prompt: Annotated[int, typer.Option(min=1, help="Tokens of prompt in each sequence.")] = 512,
-    generate: Annotated[int, typer.Option(min=1, help="Tokens to generate in each sequence.")] = 128,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of prompt.")] = 512,
+    generate: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 128,
     dtype: options.DType = "bf16",
     kv_dtype: options.KvDType = None,
     fidelity: options.Fidelity = "fast",
@@ -26,6 +26,7 @@ def estimate(
     no_cap: options.NoCap = False,
     regime: options.Regime = "steady",
     json: options.Json = False,
+    format: options.Format = "text",
     trace: options.Trace = None,
     no_cache: options.NoCache = False,
     no_folding: options.NoFolding = False,
@@ -38,6 +39,7 @@ def estimate(
     from emu.cli.files import will_write
     from emu.cli.names import chip_of, clock_of
 
+    format_of(format)
     will_write(trace, "--trace")
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
@@ -46,7 +48,7 @@ def estimate(
         )
         if trace is not None:
             result.trace(trace)
-    show(result.to_dict(), json)
+    show(result.to_dict(), json, format)
     if trace is not None:
         note(f"timeline written to {trace}; open it at https://ui.perfetto.dev", quiet)
 
@@ -85,6 +87,7 @@ def gemm(
     regime: options.Regime = "steady",
     operands: options.Operands = "cold",
     json: options.Json = False,
+    format: options.Format = "text",
     no_cache: options.NoCache = False,
     no_folding: options.NoFolding = False,
     no_fast_forward: options.NoForward = False,
@@ -94,11 +97,12 @@ def gemm(
     from emu import study
     from emu.cli.names import chip_of, clock_of
 
+    format_of(format)
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
         result = study.gemm(
             chip_of(chip), m, n, k, dtype=dtype, stack=stack, data=data, clock=clock_of(clock, no_cap), regime=regime, operands=operands,
         )  # fmt: skip
-    show(result.to_dict(), json)
+    show(result.to_dict(), json, format)
 
 
 @op.command()
@@ -120,6 +124,7 @@ def attention(
     regime: options.Regime = "steady",
     operands: options.Operands = "cold",
     json: options.Json = False,
+    format: options.Format = "text",
     no_cache: options.NoCache = False,
     no_folding: options.NoFolding = False,
     no_fast_forward: options.NoForward = False,
@@ -129,10 +134,11 @@ def attention(
     from emu import study
     from emu.cli.names import chip_of, clock_of
 
+    format_of(format)
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"attention {phase} on {chip}"):
         result = study.attention(
             chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
             q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
             data=data, clock=clock_of(clock, no_cap), regime=regime, operands=operands,
         )
-    show(result.to_dict(), json)
+    show(result.to_dict(), json, format)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ class Model:
     @property
     def param_count(self) -> int:
         return param_count(self.config)
+
+    def vary(self, changes: Mapping[str, Any]) -> Model:
+        """A copy with fields of its configuration changed, `model.vary({"layers": 40})`; ModelError names what cannot be so."""
+        from emu.models.vary import varied
+
+        return Model(varied(self.config, changes), self.path)
 
     def graph(self, phase: Phase, batch: int = 1, q_len: int = 1, kv_len: int | None = None, dtype: str = "bf16",
               kv_dtype: str | None = None, max_tokens: int | None = None) -> Graph:

@@ -5,6 +5,7 @@ from typing import Any
 
 from emu.report import parts, units
 from emu.report.page import Note, Page, Pairs, Table, clean, dropping_empty
+from emu.report.studies import comparison_page, roofline_page, search_page, sensitivity_page, study_page
 from emu.report.trade import cost_page
 from emu.report.tuning import tuning_page
 from emu.report.validation import validation_page
@@ -134,7 +135,8 @@ def _cost_rows(d: Result) -> list[tuple[str, str]]:
 
 _PAGES: dict[str, Callable[[Result], Page]] = {
     "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "validation": validation_page,
-    "tuning": tuning_page, "cost": cost_page,
+    "tuning": tuning_page, "cost": cost_page, "study": study_page, "sensitivity": sensitivity_page, "roofline": roofline_page,
+    "comparison": comparison_page, "search": search_page,
 }
 
 

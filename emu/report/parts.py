@@ -68,7 +68,8 @@ def label_table(labels: list[Any], seconds: float) -> Table:
 def hypothetical_note(result: Mapping[str, Any]) -> list[Note]:
     if not result.get("hypothetical"):
         return []
-    return [Note(f"{result['chip']} is a hypothetical chip: no such silicon exists to be measured.", warn=True)]
+    what = f"hypothetical chips are among {result['chip']}" if ", " in result["chip"] else f"{result['chip']} is a hypothetical chip"
+    return [Note(f"{what}: no such silicon exists to be measured.", warn=True)]
 
 
 def assumed_pairs(assumed: list[Any]) -> list[Pairs]:

@@ -75,6 +75,7 @@ class Phase(Clocked):
     above_tdp: bool
     energy: dict[str, float]  # component -> joules; sums to ``joules``
     counters: dict[str, int]
+    stall_shares: dict[str, dict[str, float]]  # engine stream -> cause -> share of its time
     ops: list[OpRow]
     layer_period_s: float | None
     knots: list[Knot]
@@ -92,7 +93,7 @@ class Header(TypedDict):
 
     schema_version: int
     emu_version: str
-    kind: str  # estimate | op | run | infer | validation | tuning
+    kind: str  # estimate | op | run | infer | validation | tuning | sensitivity | roofline
     chip: str
     hypothetical: bool
     digests: Digests
@@ -110,6 +111,7 @@ class EstimateDict(Header):
     dtype: str
     kv_dtype: str
     data: str  # declared class of the tensors
+    mapping: str  # chosen by the mapper, or given (in part)
     ttft_s: float | None
     tpot_s: float | None
     tokens_per_s: float | None
@@ -191,3 +193,98 @@ class TuningDict(Header):
     shapes: list[str]
     best: dict[str, Any]
     variants: list[VariantRow]
+
+
+class StudyHeader(TypedDict):
+    """What the tables of many points say of themselves. ``digests`` names the study, this build of emu, the instruction set, each chip."""
+
+    schema_version: int
+    emu_version: str
+    kind: str  # study | comparison | search
+    question: str
+    chip: str  # names, joined by commas
+    model: str
+    hypothetical: bool  # whether any of the chips is
+    digests: dict[str, str]
+    fidelity: str
+    stack: str
+    seed: int
+    fixed: dict[str, Any]  # settings that all points share
+    set: dict[str, str]  # formulas of settings that follow from others
+    where: list[str]  # conditions that points meet
+    sample: int | None  # points drawn; null: all
+    combinations: int  # before conditions and draw
+    assumed: list[Assumed]  # each with its chip
+    axes: list[str]  # settings in which points differ
+    rows: list[dict[str, Any]]
+
+
+class StudyDict(StudyHeader):
+    """Rows: settings in SI, then an estimate's figures, those of a phase under its name (``decode_mbu``), or ``error``, ``error_kind``."""
+
+    columns: list[str]
+
+
+class ComparisonDict(StudyDict):
+    """Rows as a study's, and ``tokens_per_s_per_chip``, ``tokens_per_joule``, ``..._per_usd``, ``..._per_mm2``; each ``_to_base``, too."""
+
+    base: str
+    not_told: list[str]  # what a description does not say, so that a figure is null
+
+
+class SearchDict(StudyHeader):
+    """Rows are trials: settings, objectives under their texts, ``feasible``, ``best``, or ``error``."""
+
+    trials: int
+    objectives: list[dict[str, Any]]  # text and whether it is maximized
+    limits: list[str]
+    base: str | None
+
+
+class SensitivityRow(TypedDict, total=False):
+    """Gains are elasticities: relative change of the result over that of the figure."""
+
+    figure: str
+    value: str
+    tag: str | None
+    step_fraction: float  # by how much it was changed
+    frozen: dict[str, float]  # result -> gain, the mapping kept
+    remapped: dict[str, float]  # the same, mapped anew
+    new_mapping: bool
+    error: str
+
+
+class SensitivityDict(Header):
+    model: str
+    step_fraction: float  # as asked
+    outputs: list[str]
+    ordered_by: str
+    rows: list[SensitivityRow]
+    assumed: list[Assumed]
+
+
+class RooflineRow(TypedDict):
+    """An operation in a phase, or (``name`` null) the whole phase."""
+
+    phase: str
+    name: str | None
+    kind: str | None
+    format: str
+    share: float
+    seconds: float
+    flops: float
+    compulsory_bytes: float
+    flops_per_byte: float | None  # null: all operands are on the chip
+    flops_per_s: float
+    bytes_per_s: float
+    roof_flops_per_s: float
+    roof_share: float | None  # above 1 where weights came while another operation ran
+    bound_by: str
+
+
+class RooflineDict(Header):
+    model: str
+    bandwidth_bytes_per_s: int
+    peak_flops_per_s: dict[str, float]
+    rows: list[RooflineRow]
+    assumed: list[Assumed]

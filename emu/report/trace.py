@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TextIO
 
 MAX_SLICES = 500_000  # about 60 MB of JSON, which Perfetto opens in some seconds
 FS_PER_US = 1e9
+COUNTERS = -2  # the process under which bandwidth and watts stand
 STREAM_ORDER = ("ld0", "ld1", "ld2", "ld3", "mm", "vec", "st0", "st1")  # as data passes through a core
 
 
@@ -28,6 +29,14 @@ class TraceRecord(NamedTuple):
     op_name: str = ""  # the operation it belongs to; consecutive ones of a stream share a slice
     line: str = ""  # its source line
     repeat: int = 1  # hardware repeats that one instruction stands for
+    layer: int | None = None  # of the model
+
+
+class Counter(NamedTuple):
+    """A quantity over time; it keeps each value until the next point."""
+
+    name: str
+    points: list[tuple[int, float]]  # femtosecond, value
 
 
 class Fold(NamedTuple):
@@ -46,6 +55,7 @@ def write_trace(
     folds: Iterable[Fold] = (),
     max_slices: int = MAX_SLICES,
     unrecorded: int = 0,
+    counters: Iterable[Counter] = (),
 ) -> int:
     """Write the file and return how many instructions it holds; beyond ``max_slices`` the later ones are dropped and the file says so.
 
@@ -58,7 +68,7 @@ def write_trace(
         last_us = max(r.start_fs for r in kept) / FS_PER_US if kept else 0.0
         about["truncated"] = f"the timeline stops at {last_us:.3f} us: {dropped} later instructions are not shown"
     with Path(path).open("w", encoding="utf-8") as file:
-        _write(file, _events(kept, list(folds), about), about)
+        _write(file, _events(kept, list(folds), about, list(counters)), about)
     return len(kept)
 
 
@@ -76,14 +86,17 @@ def _write(file: TextIO, events: Iterable[dict[str, Any]], about: Mapping[str, A
     file.write("\n]}\n")
 
 
-def _events(records: list[TraceRecord], folds: list[Fold], about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _events(
+    records: list[TraceRecord], folds: list[Fold], about: Mapping[str, Any], counters: list[Counter]
+) -> Iterator[dict[str, Any]]:
     streams = sorted({(r.core, r.stream) for r in records}, key=lambda s: (s[0], _rank(s[1]), s[1]))
     threads = {stream: i + 1 for i, stream in enumerate(streams)}
-    yield from _names(threads, about, bool(folds))
+    yield from _names(threads, about, bool(folds), bool(counters))
     by_stream: dict[tuple[int, str], list[TraceRecord]] = {stream: [] for stream in streams}
     for r in records:
         by_stream[r.core, r.stream].append(r)
     timed = [event for stream, thread in threads.items() for event in _stream_events(by_stream[stream], thread)]
+    timed += [{"ph": "C", "name": c.name, "pid": COUNTERS, "ts": _us(at), "args": {"value": v}} for c in counters for at, v in c.points]
     timed += [_slice(f"{f.name} (stands for {f.repeats})", -1, 0, f.start_fs, f.end_fs, {"folded_repeats": f.repeats}) for f in folds]
     if "truncated" in about and records:
         last = records[-1]
@@ -93,11 +106,16 @@ def _events(records: list[TraceRecord], folds: list[Fold], about: Mapping[str, A
     yield from sorted(timed, key=lambda e: (e["ts"], -e.get("dur", 0.0)))
 
 
+def in_order(streams: Iterable[str]) -> list[str]:
+    """Streams as data passes through a core."""
+    return sorted(streams, key=lambda s: (_rank(s), s))
+
+
 def _rank(stream: str) -> int:
     return STREAM_ORDER.index(stream) if stream in STREAM_ORDER else len(STREAM_ORDER)
 
 
-def _names(threads: Mapping[tuple[int, str], int], about: Mapping[str, Any], folds: bool) -> Iterator[dict[str, Any]]:
+def _names(threads: Mapping[tuple[int, str], int], about: Mapping[str, Any], folds: bool, counters: bool) -> Iterator[dict[str, Any]]:
     for core in sorted({core for core, _ in threads}):
         folded = f" (stands for {about['cores_folded']} equal cores)" if about.get("cores_folded", 1) > 1 else ""
         yield {"ph": "M", "name": "process_name", "pid": core, "tid": 0, "args": {"name": f"core {core}{folded}"}}
@@ -105,6 +123,9 @@ def _names(threads: Mapping[tuple[int, str], int], about: Mapping[str, Any], fol
     for (core, stream), thread in threads.items():
         yield {"ph": "M", "name": "thread_name", "pid": core, "tid": thread, "args": {"name": stream}}
         yield {"ph": "M", "name": "thread_sort_index", "pid": core, "tid": thread, "args": {"sort_index": thread}}
+    if counters:
+        yield {"ph": "M", "name": "process_name", "pid": COUNTERS, "tid": 0, "args": {"name": "chip"}}
+        yield {"ph": "M", "name": "process_sort_index", "pid": COUNTERS, "tid": 0, "args": {"sort_index": COUNTERS}}
     if folds:
         yield {"ph": "M", "name": "process_name", "pid": -1, "tid": 0, "args": {"name": "folded repeats"}}
 
@@ -112,12 +133,13 @@ def _names(threads: Mapping[tuple[int, str], int], about: Mapping[str, Any], fol
 def _stream_events(records: list[TraceRecord], thread: int) -> Iterator[dict[str, Any]]:
     """Slices of one stream: an operation's around those of its instructions."""
     start = 0
-    for op, group in groupby(records, key=lambda r: r.op_name):
+    for (op, layer), group in groupby(records, key=lambda r: (r.op_name, r.layer)):
         members = list(group)
         following = records[start + len(members)].start_fs if start + len(members) < len(records) else None
         end = _clipped(max(r.end_fs for r in members), following)
         if op:
-            yield _slice(op, members[0].core, thread, members[0].start_fs, end, {"instructions": len(members)})
+            args = {"instructions": len(members)} | ({} if layer is None else {"layer": layer})
+            yield _slice(op, members[0].core, thread, members[0].start_fs, end, args)
         for i, r in enumerate(members):
             yield _instruction(r, thread, members[i + 1].start_fs if i + 1 < len(members) else following)
         start += len(members)

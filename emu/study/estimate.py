@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emu.chip.schema import Chip
 from emu.errors import CapacityError, UnsupportedError, did_you_mean
 from emu.machine.config import core_config
-from emu.mapper import choose
 from emu.models import Graph, Model
 from emu.models.graph import FORMAT_BYTES
 from emu.power import Data, at_clock, expected_watts, settle
 from emu.result import Result, header
 from emu.study.decode import decode_phase
+from emu.study.mapping import Mappings, chosen
 from emu.study.phase import Phase, Weighted
 from emu.study.result import assumed, check_formats
 from emu.study.sample import Progress, Sample, sample
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from emu.study.roofline import Roofline
+    from emu.study.sensitivity import Sensitivity
 
 Pass = Callable[[Graph], Sample]
 
@@ -75,7 +81,7 @@ class Estimate(Result):
             **header("estimate", self.chip, digest, self.asked["fidelity"], self.asked["stack"], self.asked["seed"]),
             "model": self.model.name,
             "chips": 1,
-            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype", "data")},
+            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype", "data", "mapping")},
             "ttft_s": self.ttft_s,
             "tpot_s": self.tpot_s,
             "tokens_per_s": self.tokens_per_s,
@@ -90,6 +96,62 @@ class Estimate(Result):
             "assumed": assumed(self.chip),
             "memory": self.memory,
         }
+
+    @property
+    def mapping(self) -> dict[str, dict[str, Any]]:
+        """The tiling of every operation by phase: what `estimate(mapping=)` takes to run the same mapping again."""
+        return {name: dict(phase.passes[0].sample.lowered.tilings) for name, phase in self.phases.items()}
+
+    @property
+    def call(self) -> dict[str, Any]:
+        """What it was asked with, beside model, chip and mapping: `estimate(model, chip, **call)` is the same again."""
+        return dict(self.asked["call"])
+
+    def sensitivity(self, figures: Iterable[str] | None = None, step: float = 0.01, **how: Any) -> Sensitivity:
+        """What 1 % more of every figure of the chip gives, with this mapping and with a new one (emu.study.sensitivity)."""
+        from emu.study.sensitivity import sensitivity
+
+        return sensitivity(self, figures, step, **how)
+
+    def roofline(self) -> Roofline:
+        """Every operation beside the chip's roofline (emu.study.roofline)."""
+        from emu.study.roofline import roofline
+
+        return roofline(self)
+
+    def report(self, path: str | Path, question: str = "", command: str = "", sensitivity: bool = False) -> None:
+        """Write one HTML file with tables, roofline, plots, a timeline that zooms, assumptions with sources and what repeats it."""
+        from emu.report.document import write_report
+        from emu.study.timeline import recorded
+
+        results = [self.to_dict(), self.roofline().to_dict(), *([self.sensitivity().to_dict()] if sensitivity else [])]
+        write_report(path, results, question=question, command=command or self.command(), timeline=recorded(self))
+
+    def pictures(self) -> list[tuple[str, Figure]]:
+        """Stalls, energy, the roofline, and one layer of each phase on the engines of one core."""
+        from emu.report.draw import layer_timeline
+        from emu.study.timeline import recorded
+
+        t = recorded(self)
+        layers = [(f"layer-{phase}", layer_timeline(self.to_dict(), t, phase)) for phase, _, _ in t.phases]
+        return [*self._quick_pictures(), *layers]
+
+    def _quick_pictures(self) -> list[tuple[str, Figure]]:
+        """Those for which nothing needs to be run again."""
+        return [*super().pictures(), *self.roofline().pictures()]
+
+    def plot(self, path: str | Path, name: str = "") -> None:
+        """Draw one of `pictures`; of a layer, a few layers of each phase are run again."""
+        from emu.report.draw import check_ending, save
+        from emu.report.pictures import named
+
+        check_ending(path)
+        save(named(self.pictures() if name.startswith("layer") else self._quick_pictures(), name), path)
+
+    def command(self) -> str:
+        """Python that asks the same again."""
+        chip = f"emu.chip({self.chip.name!r})" + (f".vary({self.chip.varied!r})" if self.chip.varied else "")
+        return f"emu.estimate({self.model.name!r}, {chip}, {', '.join(f'{k}={v!r}' for k, v in self.call.items())})"
 
     def trace(self, path: str | Path) -> int:
         """Write the timeline of each phase's first pass, a few layers of it, one marked as repeating. Returns the slices written."""
@@ -137,7 +199,8 @@ def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes
 def estimate(
     model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
     kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0,
-    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", progress: Progress = None,
+    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", mapping: Mappings | None = None,
+    progress: Progress = None,
 ) -> Estimate:
     """Run a transformer on one chip.
 
@@ -145,8 +208,10 @@ def estimate(
     and activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled
     programs. Each phase runs at the clock that the power cap leaves it, unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is
     "short" (emu.power.settle). `data` is the declared class of all tensors or of each kind (activations, weights, kv): zeros, normal or
-    random, on which joules depend. Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    random, on which joules depend. `mapping` fixes tilings, or single fields of them, by phase and operation (emu.study.mapping); the
+    mapper chooses the others. Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
+    call = {name: value for name, value in locals().items() if name not in ("model", "chip", "mapping", "progress")}
     from emu.chip import chip as preset
     from emu.models import model as known
 
@@ -157,13 +222,14 @@ def estimate(
     _check(chip, (dtype, kv_dtype or dtype), fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {
         "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
-        "fidelity": fidelity, "seed": seed, "data": kinds.text(),
+        "fidelity": fidelity, "seed": seed, "data": kinds.text(), "kinds": kinds, "call": call, "chips": chips,
+        "mapping": "given" if mapping else "chosen",
     }  # fmt: skip
     say = progress or (lambda text: None)
 
     def settled(first: Graph, phase: Callable[[Pass], Phase]) -> Phase:
         """The phase at the clock it may run at, with one mapping for all of it, chosen at full clock."""
-        choice = choose(first, chip, say)
+        choice = chosen(first, chip, mapping, say)
 
         def at(hz: int) -> Phase:
             slower = at_clock(chip, hz)

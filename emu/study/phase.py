@@ -76,6 +76,18 @@ class Phase:
     def bound_by(self) -> str:
         return pass_bound(self.graph, self.chip).by
 
+    @property
+    def stall_shares(self) -> dict[str, dict[str, float]]:
+        """Engine stream -> where its time went, by direct cause, as shares of the pass that was run last, over all cores."""
+        table: dict[str, dict[str, int]] = {}
+        for streams in self.passes[-1].sample.op_stalls.values():
+            for stream, causes in streams.items():
+                row = table.setdefault(stream, {})
+                for cause, fs in causes.items():
+                    row[cause] = row.get(cause, 0) + fs
+        order = sorted(table, key=lambda name: (ENGINES.index(name) if name in ENGINES else len(ENGINES), name))
+        return {name: {cause: fs / sum(table[name].values()) for cause, fs in table[name].items()} for name in order}
+
     def ops(self) -> list[dict[str, Any]]:
         """One row per kind of operation, in program order; seconds sum to the phase's."""
         rows = []
@@ -126,6 +138,7 @@ class Phase:
             "above_tdp": bool(self.energy.above_tdp),
             "energy": dict(self.energy.components),
             "counters": self.counters,
+            "stall_shares": self.stall_shares,
             "ops": self.ops(),
             "layer_period_s": None if period is None else period / 1e15,
             "layers_run": self.passes[-1].sample.layers_run,

@@ -30,6 +30,7 @@ def phase(seconds, **more):
     return {
         "seconds": seconds, "cycles": int(seconds * 1.5e9), "watts": 412.0, "joules": 412.0 * seconds, "mfu": 0.61, "mbu": 0.32,
         "bound_s": seconds / 1.2, "bound_by": "compute", "above_tdp": False, "energy": ENERGY, "counters": COUNTERS, "ops": ops,
+        "stall_shares": {"mm": {"busy": 0.7, "dram_bandwidth": 0.2, "barrier": 0.1}, "ld0": {"busy": 0.9, "finished": 0.1}},
         "layer_period_s": seconds / 32, "knots": [], "skipped_fraction": 0.0,
     } | SUPPLY | more
 
@@ -41,7 +42,7 @@ ASSUMED = [
 ]
 ESTIMATE = HEADER | {
     "kind": "estimate", "model": "llama-3-8b", "chips": 1, "batch": 8, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": "bf16",
-    "data": "normal",
+    "data": "normal", "mapping": "chosen",
     "ttft_s": 0.0123, "tpot_s": 9.5e-4, "tokens_per_s": 8421.0, "joules_per_token": 0.0465, "sequences_per_s": None,
     "mfu": 0.61, "mbu": 0.9, "watts": 397.5,
     "phases": {"prefill": phase(0.0123, above_tdp=True), "decode": phase(9.5e-4 * 127, knots=KNOTS)},

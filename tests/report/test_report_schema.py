@@ -12,8 +12,8 @@ from emu.report.json import dumps
 from emu.result import Result
 
 QUANTITIES = {"seconds", "joules", "watts", "cycles", "mfu", "mbu", "share", "ratio", "count"}
-SUFFIXES = ("_s", "_bytes", "_per_s", "_per_token", "_share", "_fraction", "_watts", "_joules", "_version", "_len", "_hz")
-PLAIN_COUNTS = {"chips", "batch", "prompt", "generate", "seed", "cosine_to_reference"}
+SUFFIXES = ("_s", "_bytes", "_per_s", "_per_token", "_share", "_fraction", "_watts", "_joules", "_version", "_len", "_hz", "_per_byte")
+PLAIN_COUNTS = {"chips", "batch", "prompt", "generate", "seed", "cosine_to_reference", "sample", "combinations", "trials", "flops"}
 SHAPES = {
     "estimate": schema.EstimateDict, "encoder": schema.EstimateDict, "op": schema.OpResultDict,
     "run": schema.RunDict, "infer": schema.InferDict,

@@ -56,3 +56,26 @@ def test_llama_3_8b_is_of_a_size_that_opens(tmp_path):
     assert {e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"} >= STREAMS
     if document["otherData"]["truncated_instructions"]:
         assert "not shown" in document["otherData"]["truncated"]
+
+
+def test_bandwidth_and_watts_add_up_and_stay_below_the_peak():
+    import numpy as np
+
+    from emu.study.timeline import recorded
+
+    chip = support.chip_named("jalapeno")
+    result = emu.estimate(support.llama(hidden_size=512, intermediate_size=1024, num_hidden_layers=4), chip, batch=4, prompt=64, generate=2)
+    t = recorded(result)
+    names = {c.name: np.array(c.points) for c in t.counters}
+    memory, power = names["device memory, B/s"], names["power, W"]
+    assert memory[:, 1].max() <= chip.hbm.bandwidth_bytes_per_s * (1 + 1e-9)
+    for name, begin, end in t.phases:
+        phase = result.phases[name]
+        within = (memory[:, 0] >= begin) & (memory[:, 0] < end)
+        width = (end - begin) / 600 / 1e15
+        moved = sum(phase.counters[f"hbm_{way}_bytes"] for way in ("read", "write")) / phase.count
+        assert memory[within, 1].sum() * width == pytest.approx(moved, rel=1e-3)  # all four layers are drawn: one pass
+        assert power[within, 1].sum() * width == pytest.approx(phase.energy.joules / phase.count, rel=1e-3)
+    assert len(t.layers) == 8 and all(a < b for _, _, a, b in t.layers)
+    assert {r.layer for r in t.records if r.op_name == "decode: qkv"} == {0, 1, 2, 3}
+    assert all(r.layer is None for r in t.records if r.op_name == "decode: logits")
