@@ -73,7 +73,7 @@ class Dma(Section):
     overhead_cycles: Cycles = 0
     """What a piece costs its engine beside the time of its bytes."""
     single_bytes_per_clk: PerClock = Field(default=0, alias="single")
-    """Of a transfer within the scratchpad in which no element stays beside its neighbour, as in a transposition; 0: what any other takes."""
+    """Of a transfer within the scratchpad in which no element stays beside its neighbour (a transposition); 0: what any other takes."""
 
 
 class Port(Section):

@@ -111,7 +111,8 @@ def tilings(chip: Chip, call: Call, kernels: AttentionKernels) -> list[Tiling]:
     sharing = 1 if kernels.packed else op.q_heads // op.kv_heads
     op = replace(op, kv_heads=op.kv_heads * sharing)
     tile, in_place = tile_of(kernels, op, call.kv_fmt), chip.core.acc.work and call.kv_fmt != "int8"
-    found = prefill_block_tiling(chip, area, op, call.fmt, call.kv_fmt, in_place, (tile.rows, tile.keys), tile.turn_bytes_per_clk is not None)
+    turned, rows_and_keys = tile.turn_bytes_per_clk is not None, (tile.rows, tile.keys)
+    found = prefill_block_tiling(chip, area, op, call.fmt, call.kv_fmt, in_place, rows_and_keys, turned)
     how: dict[str, Any] = {name: getattr(kernels, name) for name in ("resident", "lookups", "in_order", "ascending")}
     how["scanned"] = _scanned(op, kernels)
     if kernels.together is not None:
@@ -129,7 +130,9 @@ def tile_of(kernels: AttentionKernels, op: Attention, kv_fmt: str) -> AttentionT
         if op.head_dim <= tile.head_dim and tile.bits in (None, bits) and rows <= (tile.queries or rows):
             return tile
     widest = max(tile.head_dim for tile in kernels.tiles)
-    raise UnsupportedError(f"the stack has no attention kernel for heads of {op.head_dim} in {kv_fmt}; its widest is {widest} (see its tiles)")
+    raise UnsupportedError(
+        f"the stack has no attention kernel for heads of {op.head_dim} in {kv_fmt}; its widest is {widest} (see its tiles)"
+    )
 
 
 def _area(chip: Chip) -> Area:
@@ -171,15 +174,16 @@ def _decode_tilings(chip: Chip, area: Area, call: Call, kernels: AttentionKernel
     found: list[Tiling] = []
     for split in splits:
         turns = 2 * min(how.resident, blocks) if how.in_turn else 0
-        t = DecodeBlocks(tile.keys, split, how.resident, kernels.lookups, _scanned(op, kernels), tile.rows, tile.turn_bytes_per_clk is not None, turns)
+        turned, scanned = tile.turn_bytes_per_clk is not None, _scanned(op, kernels)
+        t = DecodeBlocks(tile.keys, split, how.resident, kernels.lookups, scanned, tile.rows, turned, turns)
         t = replace(t, tile_kv=decode_block_keys(chip, area, op, call.kv_fmt, t))
         found.append(replace(t, split_kv=t.parts(keys)))
     return found
 
 
 def parts_by_rule(rule: SplitRule, items: int, cores: int, blocks: int, most: int) -> int:
-    """`blocks`: tiles of keys. Parts as long as a core's share of all blocks; or the fewest whose last wave is about as full as the best number's, where a number
-    that makes no part shorter is not looked at."""
+    """`blocks`: tiles of keys. Parts as long as a core's share of all blocks; or the fewest whose last wave is about as full as the best
+    number's, where a number that makes no part shorter is not looked at."""
     places = cores * rule.per_core
     if rule.spread:
         return min(most, -(-blocks // math.ceil(blocks * items * rule.spread / places)))

@@ -212,7 +212,8 @@ def _decode_block_bytes(op: Attention, fmt: str, t: DecodeBlocks, tile_kv: int) 
     group, size = op.q_heads // op.kv_heads, format_bytes(fmt)
     rows = max(t.rows, group)
     work = 2 * group * op.head_dim * 4 + rows * (tile_kv * size + 16)
-    return (((t.in_turn or 4) + 2 * t.turned) * tile_kv + 2 * rows) * op.head_dim * size, work + 4096, rows * ((1 if t.in_turn else 2) * tile_kv + op.head_dim) * 4
+    operands = (((t.in_turn or 4) + 2 * t.turned) * tile_kv + 2 * rows) * op.head_dim * size
+    return operands, work + 4096, rows * ((1 if t.in_turn else 2) * tile_kv + op.head_dim) * 4
 
 
 def decode_block_keys(chip: Chip, area: Area, op: Attention, fmt: str, t: DecodeBlocks) -> int:

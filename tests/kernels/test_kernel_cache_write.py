@@ -13,7 +13,8 @@ from emu.mapper.library_attention import Call, library_attention_program, tiling
 from emu.models import Attention as Op
 
 KERNELS = {
-    "tiles": [{"head_dim": 64, "rows": 16, "keys": 16}], "resident": 1, "lookups": 2, "split_limit": 4, "write_resident": 2, "grouped_copies": 2,
+    "tiles": [{"head_dim": 64, "rows": 16, "keys": 16}], "resident": 1, "lookups": 2, "split_limit": 4, "write_resident": 2,
+    "grouped_copies": 2,
 }  # fmt: skip
 STACK = {"mode": "kernel-per-op", "launch": "1 us", "tiles": [[16, 16]], "attention_floor": "9 us", "attention": KERNELS}
 CHIP = emu.chip("tiny").vary({"stack": {"lib": STACK}})

@@ -25,7 +25,8 @@ def _cut(dim: Dim, limit: int) -> list[Part]:
     """The axis in pieces of at most `limit`, one instruction each."""
     extent = dim.extent
     most = extent if isinstance(extent, int) else dim.size
-    return [Part(start, clamp(extent - start, 0, limit), 1, min(limit, dim.size - start)) for start in range(0, most, limit)] or [Part(0, 0)]
+    found = [Part(start, clamp(extent - start, 0, limit), 1, min(limit, dim.size - start)) for start in range(0, most, limit)]
+    return found or [Part(0, 0)]
 
 
 def _fold(dim: Dim, limit: int) -> list[Part]:

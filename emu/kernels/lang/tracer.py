@@ -229,8 +229,8 @@ class Tracer(VecOps, MatOps):
     def begin_op(self, name: str, whole: bool = False) -> Region:
         """Starts an operation: its own label and its own on-chip memory.
 
-        `whole`: its products and vector instructions have the shape of whole tiles, as in kernels compiled for one shape: they take time and
-        energy for what ragged extents mask, unless nothing at all is valid."""
+        `whole`: its products and vector instructions have the shape of whole tiles, as in kernels compiled for one shape: they take time
+        and energy for what ragged extents mask, unless nothing at all is valid."""
         if self._region is not None:
             raise ProgramError(f"operation {self._region.name!r} is still open; call k.end_op() before {name!r}")
         block = self._blocks[-1]
@@ -315,7 +315,7 @@ class Tracer(VecOps, MatOps):
         self._transfer(queue, target, source)
 
     def turn(self, dst: Operand, src: Operand) -> None:
-        """Copies [r, c] of a tile to [c, r] of another one, in the queue that loads: behind what it has loaded, before what it loads next."""
+        """Copies [r, c] of a tile to [c, r] of another, in the queue that loads: behind what it has loaded, before what it loads next."""
         target, source = view_of(dst), view_of(src)
         if tile_of(target) is None or tile_of(source) is None or len(target.dims) != 2 or len(source.dims) != 2:
             raise ProgramError("k.turn copies a tile of two axes to a tile")
