@@ -224,6 +224,14 @@ def test_a_sweep_never_beats_the_level_it_lies_in() -> None:
         assert 0.9 * min(limit, 20e9 if size < 256 << 10 else limit) < read_bandwidth(chip, size)[0] <= 1.001 * limit
 
 
+def test_a_narrow_level_is_named() -> None:
+    """All cores read again and again what the cache holds."""
+    chip = with_levels(cache("l2", "chip", 64, "20 ns", bandwidth="1 GB/s"))
+    run = emu.Machine(chip).run(probes.sweep(4, 1024, 6, 400), values=False)
+    row = {cause: fs for cause, fs in run.stalls_fs()[0, "ld0"].items() if fs and cause not in ("busy", "not_started", "finished")}
+    assert row["shared"] > 0.95 * sum(row.values()) and sum(run.stalls_fs()[0, "ld0"].values()) == run.end_fs
+
+
 def test_too_many_levels_and_unknown_scopes_are_refused_by_name() -> None:
     with pytest.raises(EmuError, match="9 tiers"):
         core_config(with_levels(*(cache(f"l{j}", "chip", 4 * (j + 1), "20 ns") for j in range(9))), 1)
