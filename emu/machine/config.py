@@ -89,8 +89,8 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
 
 
 def _tiers(chip: Chip) -> dict[str, Any]:
-    """The caches as the core asks them, one after the other. A level with sides is two: a side, with what its own cores loaded, and the whole.
-    A transfer spans lines of every side, so it asks the whole alone and has the far latency."""
+    """The caches as the core asks them, one after the other. A level with sides is two: a side, with what its own cores loaded, and the
+    whole. A transfer spans lines of every side, so it asks the whole alone and has the far latency."""
     tiers: list[tuple[Level, int, int, int, bool]] = []
     for level in chip.levels:
         if level.kind != "cache":

@@ -101,7 +101,7 @@ def _window(chip: Chip, in_flight_bytes: int) -> float:
 
 
 PROBES: dict[str, Callable[[Chip, int], float]] = {
-    "chase": load_latency_s, "sweep": lambda chip, size: read_bandwidth(chip, size)[0], "window": _window, "partitions": partition_bandwidth,
-    "block": block_s, "start": start_s, "issue": issue_s,
+    "chase": load_latency_s, "sweep": lambda chip, size: read_bandwidth(chip, size)[0], "window": _window,
+    "partitions": partition_bandwidth, "block": block_s, "start": start_s, "issue": issue_s,
 }  # fmt: skip
 """By name: seconds, or bytes per second, of a chip at the bytes that the probe is about."""

@@ -25,15 +25,21 @@ def one_block(chip: emu.chip.schema.Chip, rows: int, row_bytes: int, pitch: int)
     return -(-(record.end_fs - record.start_fs) // chip.core.period_fs)
 
 
-@given(st.integers(1, 40), st.sampled_from([64, 192, 256, 1000, 1024]), st.integers(1, 16), st.sampled_from([0, 128, 512]), st.integers(0, 50))
+BLOCKS = st.tuples(st.integers(1, 40), st.sampled_from([64, 192, 256, 1000, 1024]))
+
+
+@given(BLOCKS, st.integers(1, 16), st.sampled_from([0, 128, 512]), st.integers(0, 50))
 @settings(max_examples=50, deadline=None)
-def test_pieces_are_shared_by_engines(rows: int, row_bytes: int, engines: int, piece: int, overhead: int) -> None:
+def test_pieces_are_shared_by_engines(block: tuple[int, int], engines: int, piece: int, overhead: int) -> None:
     """ceil(pieces / engines) rounds, each of the overhead and the longest piece at an engine's part of the bandwidth."""
-    chip = TINY.vary(FAST | {"core.dma.engines": engines, "core.dma.piece": f"{piece} B", "core.dma.overhead": f"{overhead} clk"})
+    rows, row_bytes = block
+    descriptors = {"core.dma.engines": engines, "core.dma.piece": f"{piece} B", "core.dma.overhead": f"{overhead} clk"}
+    chip = TINY.vary(FAST | descriptors)
     cut = math.ceil(row_bytes / piece) if piece else 1
     rounds = math.ceil(rows * cut / engines) * (overhead + math.ceil(row_bytes / cut) * engines / 64)
     plain = math.ceil(rows * row_bytes / 64 * 64) / 64
-    assert one_block(chip, rows, row_bytes, 1536) == pytest.approx(max(rounds if engines > 1 or overhead else 0, plain), abs=1.01 + 0.01 * rounds)
+    clocks = max(rounds if engines > 1 or overhead else 0, plain)
+    assert one_block(chip, rows, row_bytes, 1536) == pytest.approx(clocks, abs=1.01 + 0.01 * rounds)
 
 
 def test_without_engines_and_overhead_descriptors_cost_nothing() -> None:
@@ -45,7 +51,8 @@ def test_without_engines_and_overhead_descriptors_cost_nothing() -> None:
 @settings(max_examples=30, deadline=None)
 def test_little(tile: int, depth: int, ns: int) -> None:
     """With w bytes under way and a trip of t, a core gets w / t; never more than memory has, and all of that in the end."""
-    chip = TINY.vary({"hbm.latency": f"{ns} ns", "core.dma.bandwidth": "1024 B/clk", "core.dma.inflight": "1 MiB", "hbm.bandwidth": "200 GB/s"})
+    wide = {"core.dma.bandwidth": "1024 B/clk", "core.dma.inflight": "1 MiB", "hbm.bandwidth": "200 GB/s"}
+    chip = TINY.vary({"hbm.latency": f"{ns} ns", **wide})
     rate, peak = window_bandwidth(chip, tile, depth), chip.hbm.bandwidth_bytes_per_s * chip.hbm.achieved_fraction
     trip = (chip.core.dma.start_cycles + chip.sync.semaphore_cycles * 2 + 12) * chip.core.period_fs / 1e15 + ns * 1e-9
     window = chip.core_count * tile * depth

@@ -69,8 +69,8 @@ def test_every_stream_waits_for_its_loads(stream: str) -> None:
 
 
 def walkers(cores: int, starts: list[int], hops: int, size: int) -> isa.Program:
-    text = probes.chase(size, hops).to_text().replace(".cores 1", f".cores {cores}")
-    return isa.assemble(text.replace("loop", "ldp r1, 0\n        loop").replace(".stream", f".param 0 {','.join(map(str, starts))}\n.stream"))
+    text = probes.chase(size, hops).to_text().replace(".cores 1", f".cores {cores}").replace("loop", "ldp r1, 0\n        loop")
+    return isa.assemble(text.replace(".stream", f".param 0 {','.join(map(str, starts))}\n.stream"))
 
 
 @given(st.lists(st.integers(0, 63), min_size=4, max_size=4), st.integers(1, 80), st.integers(1, 9))
@@ -129,7 +129,8 @@ def test_a_die_sees_what_its_own_cores_read() -> None:
 
 
 def test_dma_passes_a_level_for_loads_by() -> None:
-    assert moved(with_levels(L1), copies(1, [0], 4096, 4))["hbm_read_bytes"] == moved(TINY, copies(1, [0], 4096, 4))["hbm_read_bytes"] == 4 * 4096
+    for chip in (with_levels(L1), TINY):
+        assert moved(chip, copies(1, [0], 4096, 4))["hbm_read_bytes"] == 4 * 4096
 
 
 @pytest.mark.parametrize(("line", "fetched"), [("64 B", 128), ("128 B", 128), ("256 B", 256), ("1 KiB", 1024), ("4 KiB", 4096)])
@@ -215,7 +216,8 @@ def test_bandwidth_follows_slices() -> None:
     level = next(lv for lv in chip.levels if lv.name == "l2")
     assert level.bandwidth_bytes_per_s == pytest.approx(80 * (1 - (79 / 80) ** 108) * 64 * chip.core.clock_hz, rel=1e-6)
     assert chip.vary({"levels.l2.slices": 1}).levels[1].bandwidth_bytes_per_s == 64 * chip.core.clock_hz
-    assert chip.vary({"levels.l2.slices": 1 << 20}).levels[1].bandwidth_bytes_per_s == pytest.approx(108 * 64 * chip.core.clock_hz, rel=1e-3)
+    many = chip.vary({"levels.l2.slices": 1 << 20}).levels[1].bandwidth_bytes_per_s
+    assert many == pytest.approx(108 * 64 * chip.core.clock_hz, rel=1e-3)  # none of the cores meets another
 
 
 def test_a_sweep_never_beats_the_level_it_lies_in() -> None:

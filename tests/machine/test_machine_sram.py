@@ -66,8 +66,10 @@ def clocks(chip: emu.chip.schema.Chip, program: isa.Program) -> int:
     return emu.Machine(chip).run(program, values=False).cycles
 
 
-@given(st.sampled_from(sorted(SIZES)), st.integers(1, 12), st.integers(1, 24), st.integers(1, 40), st.integers(1, 70), st.sampled_from([4, 8, 32]),
-       st.sampled_from([4, 8]))  # fmt: skip
+@given(
+    st.sampled_from(sorted(SIZES)), st.integers(1, 12), st.integers(1, 24), st.integers(1, 40), st.integers(1, 70),
+    st.sampled_from([4, 8, 32]), st.sampled_from([4, 8]),
+)  # fmt: skip
 @settings(max_examples=80, deadline=None)
 def test_conflicts_of_banks(fmt: str, n0: int, n1: int, s0: int, extra: int, banks: int, wide: int) -> None:
     s1 = n0 * s0 * SIZES[fmt] + 4 * extra

@@ -84,6 +84,6 @@ MODELS = {"gemm": roofline, "attention": roofline, "power": linear_power}
 
 
 def reference(rows: Sequence[Row]) -> tuple[float, dict[str, float]]:
-    """Mean error of the plain model of these rows' kind, and its constants; of fewer rows than constants, and of memory's plateaus, which are
-    the constants of any plain model, nothing can be said."""
+    """Mean error of the plain model of these rows' kind, and its constants. Nothing can be said of fewer rows than constants, and of
+    memory's plateaus, which are the constants of any plain model."""
     return MODELS[rows[0].kind](rows) if len(rows) > 3 and rows[0].kind in MODELS else (float("nan"), {})
