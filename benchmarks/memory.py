@@ -43,7 +43,8 @@ def suites_table() -> str:
 
 
 def levels_table() -> str:
-    rows = ["| chip | level | of | capacity | sides | slices x B/clk | TB/s | latency, ns | write |", "|---|---|---|---|---|---|---|---|---|"]
+    columns = ("chip", "level", "of", "capacity", "sides", "slices x B/clk", "TB/s", "latency, ns", "write")
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for chip in map(emu.chip, emu.chips()):
         for level in chip.levels:
             slices = f"{level.slices} x {level.slice_bytes_per_clk}" if level.slice_bytes_per_clk else ""
@@ -82,7 +83,8 @@ def _axes(plt: Any, titles: list[str], ylabel: str, xlabel: str) -> tuple[Any, A
 def _curve(axis: Any, chip: Chip, suites: list[str], probe: Any, sizes: list[int], scale: float) -> None:
     axis.plot([s / 2**10 for s in sizes], [scale * probe(chip, s) for s in sizes], "-", color="#1f5fa8", label="emulated")
     rows = [r for name in suites for r in packaged(SUITES[name])]
-    axis.plot([r.whole("bytes") / 2**10 for r in rows], [scale * r.measured for r in rows], "o", color="#c0504d", markersize=4, label="measured")
+    measured = [r.whole("bytes") / 2**10 for r in rows], [scale * r.measured for r in rows]
+    axis.plot(*measured, "o", color="#c0504d", markersize=4, label="measured")
 
 
 def draw() -> None:

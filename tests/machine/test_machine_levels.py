@@ -237,6 +237,10 @@ def test_a_narrow_level_is_named() -> None:
 def test_too_many_levels_and_unknown_scopes_are_refused_by_name() -> None:
     with pytest.raises(EmuError, match="9 tiers"):
         core_config(with_levels(*(cache(f"l{j}", "chip", 4 * (j + 1), "20 ns") for j in range(9))), 1)
+    many = {"core_count": 65, "noc.x": 65, "noc.y": 1}
+    with pytest.raises(EmuError, match=r"levels.l1 .* 65 instances.* 64 apart"):
+        core_config(with_levels(L1 | {"serves": "all"}, **many), 1)
+    core_config(with_levels(L1, **many), 1)
     with pytest.raises(EmuError, match=r"levels.l2: scope 'die' is not there"):
         with_levels(cache("l2", "die", 64, "20 ns"))
     with pytest.raises(EmuError, match="give `bandwidth`"):
