@@ -73,14 +73,14 @@ def walkers(cores: int, starts: list[int], hops: int, size: int) -> isa.Program:
     return isa.assemble(text.replace(".stream", f".param 0 {','.join(map(str, starts))}\n.stream"))
 
 
-@given(st.lists(st.integers(0, 63), min_size=4, max_size=4), st.integers(1, 80), st.integers(1, 9))
-@settings(max_examples=25, deadline=None)
-def test_any_legal_order_of_loads_gives_the_same_time(lines: list[int], hops: int, seed: int) -> None:
+@given(st.sampled_from([DEEP, TINY]), st.lists(st.integers(0, 63), min_size=4, max_size=4), st.integers(1, 80), st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_any_legal_order_of_loads_gives_the_same_time(chip: emu.chip.schema.Chip, lines: list[int], hops: int, seed: int) -> None:
     program, ring = walkers(4, [128 * n for n in lines], hops, 8192), {"ring": probes.ring(8192)}
-    a, b = (emu.Machine(DEEP).run(program, ring, values=False, order_seed=s) for s in (0, seed))
+    a, b = (emu.Machine(chip).run(program, ring, values=False, order_seed=s) for s in (0, seed))
     assert (a.end_fs, a.counters, a.raw["stalls"]) == (b.end_fs, b.counters, b.raw["stalls"])
-    c = emu.Machine(DEEP).run(program, ring, values=False, folding=True, fast_forward=True)
-    assert (a.end_fs, a.counters) == (c.end_fs, c.counters)
+    c = emu.Machine(chip).run(program, ring, values=False, folding=True, fast_forward=True)  # on TINY cores fold
+    assert (a.end_fs, a.counters, a.stalls) == (c.end_fs, c.counters, c.stalls)
 
 
 def copies(cores: int, starts: list[int], size: int, rounds: int, write: bool = False) -> isa.Program:
