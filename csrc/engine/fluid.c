@@ -16,7 +16,8 @@ int emu_fluid_prepare(emu_machine *m) {
   m->vias = VIA_LEVEL;
   for (int t = 0; t < m->c.tiers; t++) {
     const int64_t instances = emu_ceil_div(m->c.cores, m->c.tier_cores[t]);
-    if (m->c.tier_cores[t] == 1 || m->c.tier_loads[t] || m->vias + instances > VIAS) continue; /* what a core's port bounds, or what is too many to tell apart */
+    if (m->c.tier_loads[t]) continue; /* what scalar loads take is less than any level has */
+    if (m->vias + instances > VIAS) return -1; /* config.py has refused such a chip */
     m->tier_via[t] = m->vias;
     for (int64_t j = 0; j < instances; j++) m->capacity[m->vias++] = emu_rate_of(m->c.tier_bytes_per_s[t], EMU_FS_PER_S);
   }
@@ -257,7 +258,7 @@ static int advance(emu_machine *m, int64_t next) {
 }
 
 /* The pool of a tier's instance that serves a core. */
-int emu_tier_via(const emu_machine *m, int tier, int core) {
+static int tier_via(const emu_machine *m, int tier, int core) {
   return m->tier_via[tier] ? m->tier_via[tier] + core / (int)m->c.tier_cores[tier] : VIA_NONE;
 }
 
@@ -266,7 +267,7 @@ static void note_bytes(emu_machine *m, const emu_found *found, int core) {
   int64_t beyond = found->from[m->c.tiers];
   for (int t = (int)m->c.tiers - 1; t >= 0; t--) {
     beyond += found->from[t];
-    const int via = emu_tier_via(m, t, core);
+    const int via = tier_via(m, t, core);
     if (via) m->total_bytes[via] += beyond;
   }
 }
@@ -307,7 +308,7 @@ static int through_cache(emu_machine *m, emu_flow *f) {
   int far = tiers;
   while (far > 0 && !found.from[far] && !found.written) far--;
   if (far < tiers) {
-    f->via = emu_tier_via(m, far, core);
+    f->via = tier_via(m, far, core);
     f->latency_fs += m->c.tier_latency_fs[far] - m->c.hbm_latency_fs;
     f->late = CAUSE_SHARED;
     emu_bound_flow(m, f);

@@ -232,7 +232,7 @@ typedef struct emu_machine {
   int32_t *work; int64_t nwork, work_head; uint64_t random;
   emu_flow *flows;           /* one per stream */
   emu_touch *touches;        /* the same, if there is a cache */
-  int32_t vias, tier_via[EMU_TIERS]; /* pools in use; the pool of a tier's first instance, VIA_NONE: its bandwidth is its cores' ports' */
+  int32_t vias, tier_via[EMU_TIERS]; /* pools in use; the pool of a tier's first instance; VIA_NONE: it has none */
   emu_pool pools[VIAS];
   int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, capacity[VIAS], port_share[EMU_STREAM_COUNT + 1], dma_rate, little_latency, little_rate; int rates_stale;
   int64_t sram_rate, *sram_level; /* if engines share a scratchpad: what it gives, what each may take of it on a core (sram.c) */
@@ -287,7 +287,6 @@ int emu_hbm_marked(emu_machine *m, int64_t lo, int64_t hi);
 int emu_cache_prepare(emu_machine *m);
 void emu_cache_free(emu_machine *m);
 int emu_cache_touch(emu_machine *m, int core, const emu_extent *x, int64_t base, int pass, emu_found *found);
-int emu_tier_via(const emu_machine *m, int tier, int core);
 /* race.c */
 int emu_race_prepare(emu_machine *m);
 void emu_race_free(emu_machine *m);

@@ -133,7 +133,7 @@ class Chip(Section):
 
     def sharers(self, level: Level) -> int:
         """Cores that share an instance of a level."""
-        counts = {"core": self.core_count, "chip": 1, **{scope.name: scope.count for scope in self.scopes}}
+        counts: dict[str, int] = {"core": self.core_count, "chip": 1, **{scope.name: scope.count for scope in self.scopes}}
         if level.scope not in counts:
             raise ValueError(f"levels.{level.name}: scope {level.scope!r} is not there; declare it in `scopes` with its count")
         return self.core_count // counts[level.scope]

@@ -38,8 +38,9 @@ class Level(Section):
     slices: Count = 1
     """Of one instance, each with a port of its own."""
     sides: CountOrNone = 0
-    """Unless given, two where there is a far latency, else one. Parts of one instance that lie nearer to some of the cores than to others. Each side keeps copies of what its own cores load: while
-    these fit a side they come with the near latency, else, from the whole, with the far one."""
+    """Parts of one instance that lie nearer to some of the cores than to others; unless given, two where there is a far latency, else one.
+    Each side keeps copies of what its own cores load: while these fit a side they come with the near latency, else, from the whole, with
+    the far one."""
     line_bytes: Bytes = Field(default=128, gt=0)
     """What a miss brings. Caches keep sectors of 128 B: a shorter line counts as one."""
     slice_bytes_per_clk: PerClock = 0

@@ -116,8 +116,8 @@ end:
 
 
 def partitions(rows: int, row_bytes: int, pitch_bytes: int, each: int) -> Program:
-    """One core reads blocks of `rows` rows into rows of its scratchpad that lie `pitch_bytes` apart, `each` times; the first transfer begins
-    when a vector instruction has ended."""
+    """One core reads blocks of `rows` rows into rows of its scratchpad that lie `pitch_bytes` apart, `each` times; the first transfer
+    begins when a vector instruction has ended."""
     size = each * rows * row_bytes
     return isa.assemble(f"""
 .program partitions

@@ -20,7 +20,7 @@ SPACES = ("hbm", "sram", "acc", "peer", "shared")
 ROLES = ("in", "weight", "index", "inout", "out", "temp")
 STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1")
 FIDELITIES = ("ideal", "fast")
-TIERS = 8
+TIERS, POOLS = 8, 64
 FS = 10**15
 
 
@@ -91,9 +91,10 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
 
 
 def _tiers(chip: Chip) -> dict[str, Any]:
-    """The caches as the core asks them, one after the other. A level with sides is two: a side, with what its own cores loaded, and the whole.
-    A transfer spans lines of every side, so it asks the whole alone and has the far latency."""
+    """The caches as the core asks them, one after the other. A level with sides is two: a side, with what its own cores loaded, and the
+    whole. A transfer spans lines of every side, so it asks the whole alone and has the far latency."""
     tiers: list[tuple[Level, int, int, int, bool]] = []
+    pools = 0
     for level in chip.levels:
         if level.kind != "cache":
             continue
@@ -102,6 +103,11 @@ def _tiers(chip: Chip) -> dict[str, Any]:
             near = max(1, cores // level.sides)
             tiers.append((level, near, level.capacity_bytes // level.sides, to_fs(level.latency_s), True))
         tiers.append((level, cores, level.capacity_bytes, to_fs(level.far_s), loads))
+        if not loads and chip.core_count // cores > POOLS - pools:
+            count = pools + chip.core_count // cores
+            raise UnsupportedError(f"{chip.name}: levels.{level.name} brings the caches that transfers pass to {count} instances; "
+                                   f'the machine tells {POOLS} apart. One that scalar loads alone use says serves = "loads"')
+        pools += 0 if loads else chip.core_count // cores
     if len(tiers) > TIERS:
         raise UnsupportedError(f"{chip.name}: {len(tiers)} tiers of caches (a level with sides is two); the machine has {TIERS}")
     fields: dict[str, Any] = {

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+UNITS = {"power": ("W", 1.0), "memory-time": ("ns", 1e9), "memory-rate": ("TB/s", 1e-12)}
+"""What a kind of suite is measured in, and how many of it are one of ours."""
 BLUE, RED, GREY = "#1f5fa8", "#c0504d", "#8c8c8c"
 
 
@@ -28,7 +30,7 @@ def errors_picture(suite: Mapping[str, Any], path: Path) -> None:
 
 def _against(axis: Any, suite: Mapping[str, Any]) -> None:
     rows = [r for r in suite["rows_detail"] if "failure" not in r]
-    unit, scale = ("W", 1.0) if suite["kind"] == "power" else ("us", 1e6)
+    unit, scale = UNITS.get(suite["kind"], ("us", 1e6))
     measured, predicted = ([scale * r[name] for r in rows] for name in ("measured", "predicted"))
     axis.plot(measured, predicted, ".", color=BLUE, markersize=4)
     ends = (min([*measured, *predicted], default=1.0), max([*measured, *predicted], default=1.0))
@@ -50,5 +52,5 @@ def _by_size(axis: Any, suite: Mapping[str, Any]) -> None:
     for d in suite["decades"]:
         axis.plot([10 ** d["decade"], 10 ** (d["decade"] + 1)], [100 * d["median"]] * 2, "-", color=RED, linewidth=1.2)
     axis.set_xscale("log")
-    axis.set_xlabel("FLOP")
+    axis.set_xlabel("bytes" if suite["kind"].startswith("memory") else "FLOP")
     axis.set_ylabel("signed error, %")

@@ -22,7 +22,8 @@ def validation_page(d: Result) -> Page:
     page = Page(f"predictions beside measurements, stack {clean(d['stack'])}")
     page.add(Table(*_summary(d["suites"]), "suites", frozenset({"verdict"})))
     for s in d["suites"]:
-        page.add(Table(*_decades(s), f"{s['suite']}: error by decade of {_size(s)}"), Table(*_worst(s), "worst rows", frozenset({"mapped"})))
+        page.add(Table(*_decades(s), f"{s['suite']}: error by decade of {_size(s)}"))
+        page.add(Table(*_worst(s), "worst rows", frozenset({"mapped"})))
     page.add(*(Note(f"{s['suite']}: {', '.join(s['exceeded'])}", warn=True) for s in d["suites"] if s["exceeded"]))
     page.add(Note("plain: a three-constant roofline (power: a linear three-term model) refitted to the same rows"))
     return page

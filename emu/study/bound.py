@@ -63,7 +63,7 @@ def pass_bound(graph: Graph, chip: Chip) -> Bound:
 
 
 def storage_elements(chip: Chip, fmt: str) -> int:
-    """All storage on the chip that tensors pass, in elements of the narrowest operand: scalar loads alone reach a level that serves them."""
+    """All storage on the chip that tensors pass, in elements of the narrowest operand. A level that serves scalar loads holds none."""
     held = chip.core_count * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes)
     counts: dict[str, int] = {"core": chip.core_count, "chip": 1, **{scope.name: scope.count for scope in chip.scopes}}
     held += sum(level.capacity_bytes * counts.get(level.scope, 1) for level in chip.levels if level.serves == "all")

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
 from emu.kernels import probes
@@ -19,8 +22,8 @@ LONG = 256
 """Tiles that a core reads at least while it is timed: the ends of the two runs differ by less than a percent of that."""
 
 
-@lru_cache(2)
-def _ring(footprint_bytes: int):  # type: ignore[no-untyped-def]
+@lru_cache(1)  # the two runs of a point; a ring is as large as its footprint
+def _ring(footprint_bytes: int) -> NDArray[np.int32]:
     return probes.ring(footprint_bytes)
 
 
@@ -101,7 +104,7 @@ def _window(chip: Chip, in_flight_bytes: int) -> float:
 
 
 PROBES: dict[str, Callable[[Chip, int], float]] = {
-    "chase": load_latency_s, "sweep": lambda chip, size: read_bandwidth(chip, size)[0], "window": _window, "partitions": partition_bandwidth,
-    "block": block_s, "start": start_s, "issue": issue_s,
+    "chase": load_latency_s, "sweep": lambda chip, size: read_bandwidth(chip, size)[0], "window": _window,
+    "partitions": partition_bandwidth, "block": block_s, "start": start_s, "issue": issue_s,
 }  # fmt: skip
 """By name: seconds, or bytes per second, of a chip at the bytes that the probe is about."""

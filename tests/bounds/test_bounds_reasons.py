@@ -47,6 +47,7 @@ PLANTED = {
     "dram_bandwidth": (tiles(), {"hbm.bandwidth": "1 GB/s"}, ["mm", "vec"]),
     "dram_latency": (tiles(depth=1), {"hbm.latency": "10 us"}, ["mm", "vec"]),
     "port": (tiles(), {"core.dma.bandwidth": "1 B/clk"}, ["mm", "vec"]),
+    "descriptor": (tiles(), {"core.dma.overhead": "2000 clk"}, ["mm", "vec"]),
     "load": (tiles(rows=1, reps=64, tiles=120, depth=3), {"core.ports": ports(read=4096)}, ["vec", "ld0"]),
 }
 

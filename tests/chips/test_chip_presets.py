@@ -119,6 +119,12 @@ def test_shared_scratchpads(name: str, level_name: str, mib: int) -> None:
         assert chip.core_count * chip.core.sram.capacity_bytes + (mib << 20) == pytest.approx(500e6, rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["gh200", "trainium2", "maia-100", "tpu-v4"])
+def test_shipped_kernels_run_on_it(name: str) -> None:
+    for r in (emu.gemm(name, 256, 512, 512), emu.attention(name, phase="decode", batch=2, q_heads=8, kv_heads=2, head_dim=128, kv_len=256)):
+        assert r.seconds > r.bound_s > 0
+
+
 def test_h100_traps() -> None:
     chip = emu.chip("h100")
     assert chip.core.clock_hz == 1_830_000_000  # not the 1.98 GHz boost

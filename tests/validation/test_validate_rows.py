@@ -115,7 +115,10 @@ def test_nothing_but_a_table_error(tmp_path_factory: pytest.TempPathFactory, noi
         assert all(r.measured > 0 and r.flops > 0 for r in rows)
 
 
-@pytest.mark.parametrize("suite", SUITES.values(), ids=lambda s: s.name)
+MEMORY = [s for s in SUITES.values() if s.kind.startswith("memory")]
+
+
+@pytest.mark.parametrize("suite", [s for s in SUITES.values() if s not in MEMORY], ids=lambda s: s.name)
 def test_the_packaged_rows(suite) -> None:
     text = (DATA / f"{suite.name}.csv").read_text()
     rows = packaged(suite)
@@ -126,6 +129,24 @@ def test_the_packaged_rows(suite) -> None:
         assert "aiconfigurator" in text and "Apache License 2.0" in text and suite.count == COUNT
     assert len(rows) == suite.count == len(read(DATA / f"{suite.name}.csv"))
     assert len({r.decade for r in rows}) >= 2
+
+
+@pytest.mark.parametrize("suite", MEMORY, ids=lambda s: s.name)
+def test_the_packaged_rows_of_memory(suite) -> None:
+    """Each says where it is from, every row belongs to the suite, and no two ask the same."""
+    text = (DATA / f"{suite.name}.csv").read_text()
+    rows = read(DATA / f"{suite.name}.csv")
+    assert text.startswith("#") and any(source in text for source in ("gpu-benches", "microbench-blackwell", "aws-neuron-sdk"))
+    assert packaged(suite) == rows and len(rows) >= 3 and all(r.times == 1 for r in rows)
+
+
+def test_the_kinds_of_memory(tmp_path: Path) -> None:
+    (time,) = _read(tmp_path, "chip,probe,clock_mhz,bytes,latency_ns\na100,chase,1410,2048,23.4\n")
+    assert (time.kind, time.measured, time.bytes, str(time)) == ("memory-time", pytest.approx(23.4e-9), 2048, "a dependent load in 2 KiB")
+    (rate,) = _read(tmp_path, "chip,probe,clock_mhz,bytes,gbytes_per_s\nb200,window,1965,4194304,7260\n")
+    assert (rate.kind, rate.measured, str(rate)) == ("memory-rate", pytest.approx(7.26e12), "each core has under way 4 MiB")
+    with pytest.raises(TableError, match="did you mean 'chase'"):
+        _read(tmp_path, "chip,probe,clock_mhz,bytes,latency_ns\na100,chace,1410,2048,23.4\n")
 
 
 def test_the_sample_depends_on_no_order() -> None:

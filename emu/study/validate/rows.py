@@ -193,8 +193,9 @@ def _attention_text(r: Row) -> str:
 
 
 PROBES = {
-    "chase": "a dependent load in", "sweep": "all cores read", "window": "each core has under way", "partitions": "rows for all partitions of",
-    "block": "a block of rows of", "start": "from a semaphore to the first of", "issue": "between transfers of rows of",
+    "chase": "a dependent load in", "sweep": "all cores read", "window": "each core has under way",
+    "partitions": "rows for all partitions of", "block": "a block of rows of", "start": "from a semaphore to the first of",
+    "issue": "between transfers of rows of",
 }  # fmt: skip
 """What each program measures, in words before its bytes."""
 

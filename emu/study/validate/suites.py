@@ -55,16 +55,17 @@ def _probes(*names: str) -> Callable[[Row], bool]:
     return lambda r: r["probe"] in names
 
 
-_MEASURED = (("a100", "A100"), ("gh200", "GH200"), ("mi300x", "MI300X"))
-_L2_BYTES, _MALL_BYTES = 32 << 20 >> 1, 256 << 20
-"""MI300X: footprints between half of all its L2 and its outer cache are the latter's."""
+PLATEAU = Bound(0.05, p90=0.10)
+MEASURED = (("a100", "A100"), ("gh200", "GH200"), ("mi300x", "MI300X"))
+IN_MALL = range(16 << 20, 256 << 20)
+"""Footprints, in bytes, that MI300X's outer cache serves: four times what an L2 holds and more."""
 
 
 def _in_mall(r: Row) -> bool:
-    return r.chip == "mi300x" and r["probe"] == "sweep" and _L2_BYTES < r.whole("bytes") < _MALL_BYTES
+    return r.chip == "mi300x" and r["probe"] == "sweep" and r.whole("bytes") in IN_MALL
 
 
-def _apart_from_mall(r: Row) -> bool:
+def _beside_mall(r: Row) -> bool:
     return r["probe"] == "sweep" and not _in_mall(r)
 
 
@@ -86,12 +87,12 @@ SUITES = {
             lambda r: bool(r.limit_w) and r.measured >= AT_CAP * r.limit_w, Bound(0.04),
         ),
         Suite("power-all-h200", "board power, all rows, H200", "power", "h200", lambda r: True, Bound(0.27)),
-        *(Suite(f"latency-{c}", f"pointer chase by footprint, {t}", "memory-time", c, _probes("chase"), Bound(0.05, p90=0.10)) for c, t in _MEASURED),
-        *(Suite(f"bandwidth-{c}", f"reads by footprint, {t}", "memory-rate", c, _apart_from_mall, Bound(0.08, p90=0.12)) for c, t in _MEASURED),
+        *(Suite(f"latency-{c}", f"pointer chase by footprint, {t}", "memory-time", c, _probes("chase"), PLATEAU) for c, t in MEASURED),
+        *(Suite(f"bandwidth-{c}", f"reads by footprint, {t}", "memory-rate", c, _beside_mall, Bound(0.08, p90=0.12)) for c, t in MEASURED),
         Suite("bandwidth-mall-mi300x", "reads of what the 256 MiB cache holds, MI300X", "memory-rate", "mi300x", _in_mall, Bound(0.6)),
-        Suite("dma-b200", "TMA by bytes in flight, B200", "memory-rate", "b200", _probes("window"), Bound(0.06, p90=0.10)),
-        Suite("dma-trainium2", "DMA of a NeuronCore, Trainium2", "memory-time", "trainium2", _probes("block", "start", "issue"), Bound(0.05, p90=0.10)),
-        Suite("dma-rate-trainium2", "sustained DMA of a NeuronCore, Trainium2", "memory-rate", "trainium2", _probes("partitions"), Bound(0.05, p90=0.10)),
+        Suite("dma-b200", "TMA by bytes in flight, B200", "memory-rate", "b200", _probes("window"), PLATEAU),
+        Suite("dma-trainium2", "DMA of a NeuronCore, Trainium2", "memory-time", "trainium2", _probes("block", "start", "issue"), PLATEAU),
+        Suite("dma-rate-trainium2", "sustained DMA, Trainium2", "memory-rate", "trainium2", _probes("partitions"), PLATEAU),
         Suite("instruction-b200", "matrix instructions of one SM, B200", "instruction", "b200", lambda r: True, Bound(0.03), 96),
         Suite("instruction-trainium1", "matrix instructions of a NeuronCore, Trainium1", "instruction", "trainium1", lambda r: True,
               Bound(0.0), 180),
