@@ -1,8 +1,8 @@
 """Search of a design space with Optuna: which points of a study are best in one or several figures within limits.
 
 A trial is one combination of the study's `vary`, run on all of its `cases` (models, say). An objective counts by its worst case; a limit
-must hold in each. Names in both are those of a study's row, `tokens_per_joule` and the like (emu.study.compare), `usd` and `area_mm2`
-(emu.study.worth), `base.` before any of them for a chip to be beaten in the same case, and the study's settings.
+must hold in each. Names in both are those of a study's row, `tokens_per_joule` and the like (emu.study.compare), `usd`, `made_usd`
+and `area_mm2` (emu.study.worth), `base.` before any of them for a chip to be beaten in the same case, and the study's settings.
 
 Trials lie in Optuna's own storage (SQLite), where its dashboard shows them; the same search goes on where it was. Trial n is drawn with
 seed + n from the trials before its round, and ROUND are drawn at a time whoever runs them: the same seed gives the same trials."""

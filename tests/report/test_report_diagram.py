@@ -8,7 +8,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 import emu
+from emu.report.catalogue import chip_page
 from emu.report.diagram import WIDTH, diagram, text
+from emu.report.markdown import render
 from emu.report.svg import svg
 
 PRESETS = emu.chips()
@@ -93,3 +95,8 @@ def test_notebook_and_narrow_terminal() -> None:
     from emu.report.page import Drawing, Page
 
     assert "<pre>&lt;x&gt;</pre>" in render(Page("t", [Drawing("<x>")]))
+
+
+def test_markdown_shows_the_diagram_as_it_stands() -> None:
+    chip = emu.chip("tiny")
+    assert f"\n```text\n{text(diagram(chip))}\n```\n" in render(chip_page(chip))

@@ -14,6 +14,9 @@ from emu.mapper import choose, lower
 from emu.models import Graph, Model
 from emu.models.hf import parse_config
 
+MEMORY_COSTS = {"area.memory_interface": "10 mm2", "area.stack": "110 mm2", "cost.memory": "10 USD/GB"}
+"""What no table says of the memory of `tiny`, so that area and cost of it can be told."""
+
 # A module, though `emu.study` binds functions over some modules of the same names.
 sampling = importlib.import_module("emu.study.sample")
 

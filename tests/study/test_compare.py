@@ -6,13 +6,15 @@ import pytest
 import study_support as support
 
 import emu
+from emu.chip.cost import cost, dies
+from emu.study.worth import WORTH
 
 ASK = {"prompt": 8, "generate": 2}
 
 
 @pytest.fixture(scope="module")
 def chips():
-    tiny = support.chip_named("tiny")
+    tiny = support.chip_named("tiny").vary(support.MEMORY_COSTS)
     changes = {"name": "priced", "cost.price": "100 USD"}, {"name": "fast", "core.clock": "2 GHz", "cost.price": "400 USD"}
     return [tiny.vary(change) for change in changes]
 
@@ -30,6 +32,16 @@ def test_figures_are_the_estimates_and_ratios_their_quotients(chips):
         base = rows["priced", batch]
         assert row["tokens_per_s_per_chip_to_base"] == row["tokens_per_s_per_chip"] / base["tokens_per_s_per_chip"]
     assert rows["priced", 1]["tokens_per_joule_to_base"] == 1 and rows["fast", 1]["tokens_per_s_per_chip_to_base"] > 1
+
+
+def test_area_and_cost_follow_what_is_varied_and_the_price_does_not():
+    chip = support.chip_named("jalapeno")
+    small, large = (chip.vary({"core.sram.capacity": size}) for size in ("2 MiB", "8 MiB"))
+    assert WORTH["usd"](small) == WORTH["usd"](large) == chip.cost.price_usd
+    assert WORTH["area_mm2"](small) < WORTH["area_mm2"](large) and WORTH["made_usd"](small) < WORTH["made_usd"](large)
+    assert WORTH["made_usd"](large) == cost(large).made_usd
+    for name in ("h100", "mi300x"):  # without the tables, too, and with the dies below the compute dies
+        assert WORTH["area_mm2"](support.chip_named(name)) == sum(die.mm2 * die.count for die in dies(support.chip_named(name)))
 
 
 def test_what_is_not_said_is_told_or_refused(chips):
