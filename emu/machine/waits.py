@@ -1,0 +1,139 @@
+"""Who waits for whom when nobody can go on: the wait graph of a deadlock, and a cycle in it.
+
+Whoever waits for a semaphore waits for the stream that signals it: on the same core, or, where the signal comes from another core's
+stream (`rsignal`, `dmam`), on any. Whoever waits at a barrier waits for all that have not arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from emu.machine.config import STREAMS
+from isa import Program
+from isa.check_sync import collect
+from isa.words import decode
+
+SHOWN = 8
+
+
+class At(NamedTuple):
+    """A stream of a core."""
+
+    core: int
+    stream: str
+
+    def __str__(self) -> str:
+        return f"core {self.core}, stream {self.stream}"
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Where a stream stands: at word `pc`, on a semaphore (`has` of `wants` tokens) or at a barrier (`has` of `wants` have arrived)."""
+
+    at: At
+    pc: int
+    state: str
+    on: int
+    has: int
+    wants: int
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`waiting` cannot go on before `wanted` does; `what` says for what."""
+
+    waiting: At
+    wanted: At
+    what: str
+
+
+def blocked_of(rows: list[tuple[int, int, int, str, int, int, int]]) -> list[Blocked]:
+    """The core's report of the streams that have not halted."""
+    return [Blocked(At(core, STREAMS[stream]), *rest) for core, stream, *rest in rows]
+
+
+def semaphore(program: Program, number: int) -> str:
+    """`semaphore 'full' (1)`."""
+    return next((f"semaphore {s.name!r} ({number})" for s in program.semaphores if s.id == number), f"semaphore {number}")
+
+
+def signallers(program: Program) -> dict[int, tuple[str, bool]]:
+    """The stream that signals each semaphore, and whether it does so on other cores."""
+    code = {name: [decode(word) for word in words] for name, words in program.streams.items()}
+    producers = collect(code)[0]
+    return {number: (stream := next(iter(streams)), _goes_away(code[stream], number)) for number, streams in producers.items()}
+
+
+def _goes_away(code: list[tuple[str, dict[str, int]]], number: int) -> bool:
+    return any(
+        (mnemonic == "rsignal" and operands["sem"] == number) or (mnemonic == "dmam" and operands["signal"] == number)
+        for mnemonic, operands in code
+    )  # fmt: skip
+
+
+def edges(program: Program, blocked: list[Blocked]) -> Iterator[Edge]:
+    """The wait graph; streams that have halted stand in it too, as ends that will never go on."""
+    signalled = signallers(program)
+    taking_part = {b.id: b.streams for b in program.barriers}
+    arrived = {(b.on, b.at) for b in blocked if b.state == "barrier"}
+    for b in blocked:
+        if b.state == "semaphore" and b.on in signalled:
+            stream, away = signalled[b.on]
+            for core in range(program.cores) if away else (b.at.core,):
+                yield Edge(b.at, At(core, stream), semaphore(program, b.on))
+        elif b.state == "barrier":
+            for core in range(program.cores):
+                for stream in taking_part.get(b.on, ()):
+                    if (b.on, At(core, stream)) not in arrived:
+                        yield Edge(b.at, At(core, stream), f"barrier {b.on}")
+
+
+def cycle(graph: list[Edge]) -> list[Edge]:
+    """A cycle of the graph, the first that a search in order finds; empty if there is none."""
+    leaving: dict[At, list[Edge]] = {}
+    for edge in graph:
+        leaving.setdefault(edge.waiting, []).append(edge)
+    done: set[At] = set()
+    for start in leaving:
+        path: list[Edge] = []
+        on_path = {start: 0}
+        stack = [iter(leaving[start])]
+        while stack and start not in done:
+            edge = next(stack[-1], None)
+            if edge is None:
+                stack.pop()
+                if path:
+                    done.add(path[-1].wanted)
+                    del on_path[path.pop().wanted]
+            elif edge.wanted in on_path:
+                return [*path[on_path[edge.wanted] :], edge]
+            elif edge.wanted in leaving and edge.wanted not in done:
+                path.append(edge)
+                on_path[edge.wanted] = len(path)
+                stack.append(iter(leaving[edge.wanted]))
+        done.add(start)
+    return []
+
+
+def why(program: Program, blocked: list[Blocked]) -> tuple[str, list[Blocked]]:
+    """The cycle, link by link, and who stands in it; where there is none, what will never come and who waits for it."""
+    graph = list(edges(program, blocked))
+    found = cycle(graph)
+    at = {b.at: b for b in blocked}
+    if found:
+        links = "".join(f" -> ({edge.what}) {edge.wanted}" for edge in found)
+        return f"a cycle: {found[0].waiting}{links}", [at[edge.waiting] for edge in found]
+    for edge in graph:
+        if edge.wanted not in at:
+            return f"no cycle: {edge.waiting} waits for {edge.what}, and {edge.wanted}, which must bring it, has halted", [at[edge.waiting]]
+    orphan = next(b for b in blocked if b.at not in {edge.waiting for edge in graph})
+    return f"no cycle: {orphan.at} waits for {semaphore(program, orphan.on)}, which nobody signals", [orphan]
+
+
+def alike(blocked: list[Blocked]) -> list[list[Blocked]]:
+    """Streams of several cores that wait in the same way, together."""
+    groups: dict[tuple[object, ...], list[Blocked]] = {}
+    for b in blocked:
+        groups.setdefault((b.at.stream, b.pc, b.state, b.on, b.has, b.wants), []).append(b)
+    return list(groups.values())
