@@ -20,13 +20,14 @@ _HOME = {
     "emu.models": ("load_model", "model", "models"),
     "emu.num": ("num",),
     "emu.study": ("attention", "estimate", "gemm", "infer"),
+    "emu.testing": ("testing",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: F822 - found by __getattr__
     "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
     "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
-    "num",
+    "num", "testing",
 ]
 
 

@@ -1,4 +1,5 @@
 from emu import num as num
+from emu import testing as testing
 from emu.chip import chip as chip
 from emu.chip import chips as chips
 from emu.chip import load_chip as load_chip
@@ -23,5 +24,5 @@ __version__: str
 __all__ = [
     "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
     "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
-    "num",
+    "num", "testing",
 ]

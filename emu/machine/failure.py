@@ -114,9 +114,11 @@ def missing(program: Program, info: dict[str, Any]) -> str:
 
     def edge(first: tuple[int, str, int], then: tuple[int, str, int]) -> str:
         names = [s.name for s in program.semaphores if first[1] in producers.get(s.id, ()) and then[1] in consumers.get(s.id, ())]
-        there = f"{', '.join(map(repr, names[:4]))} go{'' if len(names) > 1 else 'es'} that way" if names else "no semaphore goes that way"
+        shown = ", ".join(map(repr, names[:4]))
+        there = f"{shown} go{'' if len(names) > 1 else 'es'} that way" if names else "no semaphore goes that way"
         at = ["" if core == other else f" of core {side[0]}" for side in (first, then)]
-        return f"{then[1]}{at[1]} takes, before word {then[2]}, a token that {first[1]}{at[0]} signals at or after word {first[2]} ({there})"
+        token = f"a token that {first[1]}{at[0]} signals at or after word {first[2]} ({there})"
+        return f"{then[1]}{at[1]} takes, before word {then[2]}, {token}"
 
     return f"{edge(*sides)}, or the other way round: {edge(*reversed(sides))}"
 

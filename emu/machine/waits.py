@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from emu.machine.config import STREAMS
 from isa import Program
 from isa.check_sync import collect
-from isa.words import decode
+from isa.words import Instruction, decode
 
 SHOWN = 8
 
@@ -50,7 +51,7 @@ class Edge:
 
 def blocked_of(rows: list[tuple[int, int, int, str, int, int, int]]) -> list[Blocked]:
     """The core's report of the streams that have not halted."""
-    return [Blocked(At(core, STREAMS[stream]), *rest) for core, stream, *rest in rows]
+    return [Blocked(At(core, STREAMS[stream]), pc, state, on, has, wants) for core, stream, pc, state, on, has, wants in rows]
 
 
 def semaphore(program: Program, number: int) -> str:
@@ -65,7 +66,7 @@ def signallers(program: Program) -> dict[int, tuple[str, bool]]:
     return {number: (stream := next(iter(streams)), _goes_away(code[stream], number)) for number, streams in producers.items()}
 
 
-def _goes_away(code: list[tuple[str, dict[str, int]]], number: int) -> bool:
+def _goes_away(code: list[Instruction], number: int) -> bool:
     return any(
         (mnemonic == "rsignal" and operands["sem"] == number) or (mnemonic == "dmam" and operands["signal"] == number)
         for mnemonic, operands in code
@@ -90,29 +91,16 @@ def edges(program: Program, blocked: list[Blocked]) -> Iterator[Edge]:
 
 
 def cycle(graph: list[Edge]) -> list[Edge]:
-    """A cycle of the graph, the first that a search in order finds; empty if there is none."""
-    leaving: dict[At, list[Edge]] = {}
+    """A cycle of the graph, link by link; empty if there is none."""
+    between = {(edge.waiting, edge.wanted): edge for edge in reversed(graph)}
+    before: dict[At, list[At]] = {}
     for edge in graph:
-        leaving.setdefault(edge.waiting, []).append(edge)
-    done: set[At] = set()
-    for start in leaving:
-        path: list[Edge] = []
-        on_path = {start: 0}
-        stack = [iter(leaving[start])]
-        while stack and start not in done:
-            edge = next(stack[-1], None)
-            if edge is None:
-                stack.pop()
-                if path:
-                    done.add(path[-1].wanted)
-                    del on_path[path.pop().wanted]
-            elif edge.wanted in on_path:
-                return [*path[on_path[edge.wanted] :], edge]
-            elif edge.wanted in leaving and edge.wanted not in done:
-                path.append(edge)
-                on_path[edge.wanted] = len(path)
-                stack.append(iter(leaving[edge.wanted]))
-        done.add(start)
+        before.setdefault(edge.waiting, []).append(edge.wanted)
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError as error:
+        around: list[At] = error.args[1][::-1]  # each stands before the next: turned round, each waits for the next
+        return [between[pair] for pair in zip(around, around[1:])]
     return []
 
 
@@ -124,9 +112,9 @@ def why(program: Program, blocked: list[Blocked]) -> tuple[str, list[Blocked]]:
     if found:
         links = "".join(f" -> ({edge.what}) {edge.wanted}" for edge in found)
         return f"a cycle: {found[0].waiting}{links}", [at[edge.waiting] for edge in found]
-    for edge in graph:
-        if edge.wanted not in at:
-            return f"no cycle: {edge.waiting} waits for {edge.what}, and {edge.wanted}, which must bring it, has halted", [at[edge.waiting]]
+    over = next((edge for edge in graph if edge.wanted not in at), None)
+    if over is not None:
+        return f"no cycle: {over.waiting} waits for {over.what}, and {over.wanted}, which must bring it, has halted", [at[over.waiting]]
     orphan = next(b for b in blocked if b.at not in {edge.waiting for edge in graph})
     return f"no cycle: {orphan.at} waits for {semaphore(program, orphan.on)}, which nobody signals", [orphan]
 

@@ -1,4 +1,4 @@
-"""Programs with less synchronisation. A program whose every mutant is noticed has no race that the check would miss and no token too many."""
+"""Programs with less synchronisation than they should have: a check that is worth something notices each of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Mutant:
 
 
 def one_operation_fewer(program: Program) -> Iterator[Mutant]:
-    """One word at a time: a free-standing wait, signal, barrier or fence becomes `nop`, an engine instruction loses its wait or its signal."""
+    """One word at a time: a free-standing wait, signal, barrier or fence becomes `nop`, an engine instruction loses its wait or signal."""
     for stream, words in program.streams.items():
         for at, word in enumerate(words):
             where = f"{stream}, word {at}: {show(word, program)}"
@@ -33,7 +33,8 @@ def one_operation_fewer(program: Program) -> Iterator[Mutant]:
                 continue
             for side in SIDES:
                 if instruction.operands.get(side):
-                    yield Mutant("operation", f"{where} without its {side}", _with_words(program, stream, at, _without(instruction, (side,))))
+                    less = _with_words(program, stream, at, _without(instruction, (side,)))
+                    yield Mutant("operation", f"{where} without its {side}", less)
 
 
 def one_semaphore_fewer(program: Program) -> Iterator[Mutant]:
@@ -48,7 +49,7 @@ def one_token_more(program: Program) -> Iterator[Mutant]:
     """One more token at the start, one semaphore at a time: its consumer runs ahead by one, and tokens still balance."""
     for more in program.semaphores:
         semaphores = [replace(s, initial=s.initial + 1) if s is more else s for s in program.semaphores]
-        yield Mutant("token", f"semaphore {more.name!r} with {more.initial + 1} tokens at the start", replace(program, semaphores=semaphores))
+        yield Mutant("token", f"semaphore {more.name!r} with {more.initial + 1} tokens at first", replace(program, semaphores=semaphores))
 
 
 KINDS: dict[str, Callable[[Program], Iterator[Mutant]]] = {

@@ -1,14 +1,17 @@
-"""Every kernel that emu ships, in each of its forms, on shapes small enough that all their mutants can be run."""
+"""Every kernel that emu ships, in each of its forms, and layers of models made of them, so small that all their mutants can be run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 from kernel_support import Bench
 
 import emu
+from emu.chip.schema import Chip
 from emu.kernels.attention_decode import DecodeTiling, attention_decode, attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.cache_write import convert_rows, write_cache
@@ -22,10 +25,16 @@ from emu.kernels.quantize import quantize_rows
 from emu.kernels.rope import Rope, RopeTiling, rope_append
 from emu.kernels.rows import add, pool, softmax, take_last
 from emu.kernels.split_k import add_parts, gemm_divided, gemm_parts
+from emu.mapper import choose, lower
+from emu.models.hf import parse_config
+from emu.models.zoo import Model
+from emu.testing import inputs_for
+from isa import Program
 
 TINY = emu.chip("tiny")
 WORKING_ACC = TINY.vary({"core.acc.work": True})
 Build = Callable[[Bench], None]
+GROUPED = Attention(1, 2, 2, 8, 29, 33)
 
 
 def product(tiling: GemmTiling, form: str = "", fmt: str = "bf16", m: int = 17, n: int = 19, kk: int = 24) -> Build:
@@ -34,9 +43,11 @@ def product(tiling: GemmTiling, form: str = "", fmt: str = "bf16", m: int = 17, 
     def build(bench: Bench) -> None:
         x, w, out = bench.put("x", (m, kk), fmt), bench.put("w", (kk, n), fmt, "weight"), bench.k.hbm("y", (m, n), "bf16", "out")
         epilogue = Epilogue(
-            bench.put("bias", (n,)) if "bias" in form else None, "silu" if "gate" in form else "gelu_tanh" if "bias" in form else "none",
-            bench.put("gate", (kk, n), role="weight") if "gate" in form else None, bench.put("residual", (m, n)) if "residual" in form else None,
-        )  # fmt: skip
+            bench.put("bias", (n,)) if "bias" in form else None,
+            "silu" if "gate" in form else "gelu_tanh" if "bias" in form else "none",
+            bench.put("gate", (kk, n), role="weight") if "gate" in form else None,
+            bench.put("residual", (m, n)) if "residual" in form else None,
+        )
         before = Norm("layer", bench.put("gamma", (kk,)), bench.put("beta", (kk,))) if "norm" in form else None
         gemm(bench.k, x, w, out, tiling, epilogue, before)
 
@@ -55,7 +66,8 @@ def quantised(bench: Bench) -> None:
     """The rows in fp8 with their scales, and the product that multiplies by them."""
     bench.k.runs_ahead = False
     x, w = bench.put("x", (9, 40)), bench.put("w", (40, 16), "fp8_e4m3", "weight")
-    small, scale, out = bench.k.hbm("small", (9, 40), "fp8_e4m3"), bench.k.hbm("scale", (9, 1), "fp32"), bench.k.hbm("y", (9, 16), "bf16", "out")
+    small, scale = bench.k.hbm("small", (9, 40), "fp8_e4m3"), bench.k.hbm("scale", (9, 1), "fp32")
+    out = bench.k.hbm("y", (9, 16), "bf16", "out")
     quantize_rows(bench.k, x, small, scale, 16)
     with bench.k.op("gemm"):
         gemm_in_blocks(bench.k, small, w, out, BlockTiling(8, 8, 8, 2), 16, scale)
@@ -135,10 +147,10 @@ def written(bench: Bench) -> None:
     convert_rows(bench.k, Heads(q, 1, 8), Heads(narrow, 1, 8), shape)
 
 
-def prefill(tiling: PrefillTiling, shape: Attention = Attention(1, 2, 2, 8, 29, 33), kv_fmt: str = "bf16") -> Build:
+def prefill(tiling: PrefillTiling, shape: Attention = GROUPED) -> Build:
     def build(bench: Bench) -> None:
         width, cache = shape.kv_heads * shape.group * shape.head_dim, (shape.batch, shape.kv_heads, shape.kv_len + 3, shape.head_dim)
-        q, keys, values = bench.put("q", (shape.batch * shape.q_len, width)), bench.put("k", cache, kv_fmt), bench.put("v", cache, kv_fmt)
+        q, keys, values = bench.put("q", (shape.batch * shape.q_len, width)), bench.put("k", cache), bench.put("v", cache)
         out, table = bench.k.hbm("y", q.shape, "bf16", "out"), bench.put("table", (shape.batch,))
         at = [Heads(t, shape.batch, shape.head_dim) for t in (q, keys, values, out)]
         attention_prefill(bench.k, *at, shape, tiling, table)
@@ -169,7 +181,7 @@ def decode(tiling: DecodeTiling | DecodeBlocks, kv_len: int = 40, batch: int = 3
 
 
 DEALT = PrefillTiling(8, 8, resident=1, in_order=True, dealt=True, lookups=2)
-SHIPPED: dict[str, tuple[Build, emu.Chip]] = {
+KERNELS: dict[str, tuple[Build, Chip]] = {
     name: (build, chip)
     for name, build, chip in (
         ("gemm", product(GemmTiling(8, 8, 8, 2, 2)), TINY),
@@ -212,3 +224,41 @@ SHIPPED: dict[str, tuple[Build, emu.Chip]] = {
         ("decode blocks in turn", decode(DecodeBlocks(8, 3, 1, 1, 0, 1, 1), in_turn=True), TINY),
     )
 }
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40, "vocab_size": 61}
+_LLAMA = {"model_type": "llama", "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64, **_SMALL}
+MODELS: dict[str, dict[str, Any]] = {
+    "llama": _LLAMA,
+    "mistral": _LLAMA | {"model_type": "mistral", "sliding_window": 4},
+    "gpt2": {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 48, "vocab_size": 83},
+    "bert": {"model_type": "bert", "max_position_embeddings": 32, "type_vocab_size": 2, "hidden_act": "gelu", **_SMALL},
+}
+LAYERS: dict[str, tuple[str, tuple[Any, ...], Chip]] = {
+    "llama prefill": ("llama", ("prefill", 1, 9, 9, "bf16", None, 16), TINY),
+    "llama decode": ("llama", ("decode", 2, 1, 12, "bf16", None, 16), TINY),
+    "llama decode fp8 cache": ("llama", ("decode", 2, 1, 12, "bf16", "fp8_e4m3", 16), TINY),
+    "llama int8": ("llama", ("prefill", 1, 9, 9, "int8", None, 16), TINY),
+    "mistral prefill": ("mistral", ("prefill", 1, 9, 9, "bf16", None, 16), WORKING_ACC),
+    "gpt2 prefill": ("gpt2", ("prefill", 1, 9, 9, "bf16", None, 16), TINY),
+    "bert": ("bert", ("encode", 2, 9), TINY),
+}
+"""Layers as the mapper makes them, two in a hardware loop: the model, its pass, the chip."""
+NAMES = (*KERNELS, *LAYERS)
+
+
+@cache
+def shipped(name: str) -> tuple[Program, Chip, dict[str, np.ndarray]]:
+    """The program, its chip and its inputs."""
+    if name in KERNELS:
+        build, chip = KERNELS[name]
+        bench = Bench(chip)
+        build(bench)
+        return bench.k.program(), chip, bench.inputs
+    model, how, chip = LAYERS[name]
+    graph = Model(parse_config(MODELS[model], model, model)).graph(*how)
+    program = lower(graph, chip, choose(graph, chip), 2).program
+    return program, chip, inputs_for(program)
+
+
+def index_of(program: Program, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What timing-only runs need: inputs that decide addresses."""
+    return {b.name: inputs[b.name] for b in program.buffers if b.role == "index"}

@@ -16,9 +16,15 @@ from emu.kernels import kernel
 from emu.testing.mutants import one_semaphore_fewer
 
 TINY = emu.Machine("tiny", check=True)
-HEAD = ".program small\n.buffer x hbm 0x0 4096 in bf16 2048\n.buffer y hbm 0x1000 4096 out bf16 2048\n.buffer s sram 0x0 8192 temp\n.buffer a acc 0x0 8192 temp\n"
+HEAD = """.program small
+.buffer x hbm 0x0 4096 in bf16 2048
+.buffer y hbm 0x1000 4096 out bf16 2048
+.buffer s sram 0x0 8192 temp
+.buffer a acc 0x0 8192 temp
+"""
 LOAD = " dset d0.space, sram\n dset d0.n0, 16\n"
-COPY = HEAD + "{sems}.stream vec\n dset d0.space, sram\n dset d0.base, 1024\n dset d1.space, sram\n dset d0.n0, 8\n dset d1.n0, 8\n{vec} halt\n"
+COPY = HEAD + "{sems}.stream vec\n dset d0.space, sram\n dset d0.base, 1024\n dset d1.space, sram\n"
+COPY += " dset d0.n0, 8\n dset d1.n0, 8\n{vec} halt\n"
 COPY += f".stream ld1\n{LOAD} dset d1.n0, 16\n dset d0.fmt, bf16\n dset d1.fmt, bf16\n{{ld}} halt\n"
 
 
@@ -44,7 +50,8 @@ def test_a_race_names_both_instructions_their_bytes_and_the_missing_edge() -> No
     load, move = max(load, move), min(load, move)
     message = report(isa.assemble(text))
     assert "race on sram bytes 8..31 (buffer 's' + 8) of core 0: nothing orders" in message
-    read, write = "read of bytes 0..31 by core 0, stream vec, word 6: vmov d0, d1", "write of bytes 8..39 by core 0, stream ld1, word 7: dma d0, d1"
+    read = "read of bytes 0..31 by core 0, stream vec, word 6: vmov d0, d1"
+    write = "write of bytes 8..39 by core 0, stream ld1, word 7: dma d0, d1"
     assert f"{read}  [line {move}:" in message and f"{write}  [line {load}:" in message
     assert "the missing edge: " in message
     assert "ld1 takes, before word 7, a token that vec signals at or after word 6 ('free' goes that way)" in message
@@ -138,8 +145,9 @@ def test_a_product_is_not_added_to_numbers_of_another_kind(before: str, now: str
 
 
 def test_a_semaphore_that_overflows() -> None:
-    text = HEAD + ".sem 1 full 0\n.stream ld0\n loop 65536, e\n signal full, 1\ne:\n bar 0\n halt\n.stream mm\n bar 0\n loop 65536, f\n wait full, 1\nf:\n halt\n"
-    message = report(isa.assemble(text.replace(".sem", ".barrier 0 ld0,mm\n.sem")))
+    producer = ".stream ld0\n loop 65536, e\n signal full, 1\ne:\n bar 0\n halt\n"
+    consumer = ".stream mm\n bar 0\n loop 65536, f\n wait full, 1\nf:\n halt\n"
+    message = report(isa.assemble(f"{HEAD}.sem 1 full 0\n.barrier 0 ld0,mm\n{producer}{consumer}"))
     assert "semaphore overflow: more than 65535 tokens: semaphore 'full' (1)" in message
     assert "stream ld0, word 1: signal full, 1  [line " in message and "let the consumer give tokens back" in message
 
@@ -164,8 +172,8 @@ CYCLE = """.sem 1 full 0
 
 def test_a_deadlock_names_a_cycle_of_the_wait_graph() -> None:
     message = report(program(CYCLE, ".program small\n.cores 2\n"))
-    assert "deadlock, nobody can go on: a cycle: core 0, stream mm -> (semaphore 'full' (1)) core 0, stream ld0 -> (semaphore 'free' (2)) " in message
-    assert "core 0, stream vec -> (semaphore 'done' (3)) core 0, stream mm" in message
+    around = "core 0, stream mm -> (semaphore 'full' (1)) core 0, stream ld0 -> (semaphore 'free' (2)) core 0, stream vec"
+    assert f"deadlock, nobody can go on: a cycle: {around} -> (semaphore 'done' (3)) core 0, stream mm\n" in message
     assert "core 0, stream ld0, word 0: wait free, 2  [line 7: wait free, 2] waits for 2 of semaphore 'free' (2), which has 1" in message
     assert message.count("waits for") == 6 and "core 1, stream vec" in message
 
@@ -174,7 +182,8 @@ def test_a_deadlock_without_a_cycle_names_what_never_comes() -> None:
     text = ".sem 1 full 0\n.stream ld0\n cid r1\n bne r1, r0, l\n signal full, 1\nl:\n nop\n halt\n.stream mm\n wait full, 1\n halt\n"
     message = report(program(text, ".program small\n.cores 4\n"))
     assert "no cycle: core 1, stream mm waits for semaphore 'full' (1), and core 1, stream ld0, which must bring it, has halted" in message
-    assert "core 2, stream mm, word 0: wait full, 1  [line 12: wait full, 1] waits for 1 of semaphore 'full' (1), which has 0 (the same on core 3)" in message
+    line = "core 2, stream mm, word 0: wait full, 1  [line 12: wait full, 1]"
+    assert f"{line} waits for 1 of semaphore 'full' (1), which has 0 (the same on core 3)" in message
 
 
 def test_a_barrier_in_a_cycle() -> None:

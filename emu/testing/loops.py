@@ -1,5 +1,5 @@
 """Random programs of two streams with nested loops whose extents, counts and branches come from registers that change: what short-cuts
-must see through or leave alone."""
+(folding, fast-forward) must see through or leave alone."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Stream:
 
 
 @st.composite
-def random_loops(draw: st.DrawFn) -> isa.Program:
+def loops(draw: st.DrawFn) -> isa.Program:
     """ld0 loads what vec copies, `times` times; what each does in a turn is random, and differs between cores through their parameters."""
     cores, times, ahead = draw(st.integers(1, 3)), draw(st.integers(1, 60)), draw(st.integers(1, 4))
     params = [[draw(SMALL)] * cores if draw(st.booleans()) else [draw(SMALL) for _ in range(cores)] for _ in range(4)]
