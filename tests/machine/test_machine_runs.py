@@ -84,13 +84,6 @@ def small_gemm(m=40, n=24, k=20, fmt="bf16", tiling=STREAMED):
     return t.program()
 
 
-def small_norm():
-    t = Tracer(TINY, "norm")
-    x, g, y = t.hbm("x", (37, 40), "bf16", "in"), t.hbm("g", (40,), "bf16", "weight"), t.hbm("y", (37, 40), "bf16", "out")
-    norm(t, x, y, Norm("rms", g), RowTiling(4))
-    return t.program()
-
-
 def test_threads_run_machines_at_the_same_time():
     program = small_gemm()
     rng = np.random.default_rng(0)
