@@ -1,7 +1,7 @@
 """Hypothesis strategies: valid instructions, words, and programs that run to their end without races, deadlock or leftover tokens.
 
 A program is built in phases. In the order (phase, stream) every wait stands after its signals, so it cannot block for ever; each stream
-writes only memory of its own, so nothing races; branches skip scalar words only, so no token is lost. Where streams share memory, some race.
+writes only memory of its own, so nothing races; branches skip scalar words only, so no token is lost. Where memory is shared, some race.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ import emu
 import isa
 from emu.kernels.gemm import GemmTiling, gemm
 from emu.kernels.lang import Tracer
-from emu.kernels.norm import Norm, RowTiling, norm
 
 TINY = emu.chip("tiny")
 # Loops of scalar instructions alone end by themselves, as running away.

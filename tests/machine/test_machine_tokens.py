@@ -22,11 +22,16 @@ HEAD = """.program tokens
 """
 SETUP = {"vec": " dset d0.space, sram\n", "ld0": " dset d0.space, sram\n dset d0.fmt, int8\n dset d1.fmt, int8\n"}
 SETUP["ld1"] = SETUP["ld0"]
+TAIL = " bar 0\n halt\n"
 UNREACHED = {  # behind halt: each semaphore and the barrier has a word of each of its streams, as the loader wants
-    stream: "".join(f" {verb} s{n}, 1\n" for n, ends in EDGES.items() for verb, end in zip(("signal", "wait"), ends) if end == stream) + " bar 0\n halt\n"
+    stream: "".join(f" {verb} s{n}, 1\n" for n, e in EDGES.items() for verb, end in zip(("signal", "wait"), e) if end == stream) + TAIL
     for stream in STREAMS
 }  # fmt: skip
 WORDS = {name: text.count("\n") for name, text in SETUP.items()}  # these are scalar words too, before the model's
+
+
+TOKENS = r"(\d+) of semaphore '(s\d)' \(\d\), which has (\d+)"
+BARRIER = r"(barrier 0), where (\d) of (\d)"
 
 
 def text_of(stream: str, w: Word) -> str:
@@ -62,6 +67,11 @@ class Tokens(RuleBasedStateMachine):
     @rule(stream=st.sampled_from(STREAMS), kind=st.sampled_from(["nop", "fence", "bar"]))
     def plain(self, stream: str, kind: str) -> None:
         self.code[stream].append(Word(kind))
+
+    @rule()
+    def meet(self) -> None:
+        for words in self.code.values():
+            words.append(Word("bar"))
 
     @rule(number=st.sampled_from(list(EDGES)), count=st.sampled_from([1, 1, 1, 2, 3, 30000]), both=st.booleans())
     def tokens(self, number: int, count: int, both: bool) -> None:
@@ -108,7 +118,7 @@ class Tokens(RuleBasedStateMachine):
             assert "semaphore overflow" in said, said
             return "overflow"
         if model.blocked:
-            rows = re.findall(r"stream (\w+), word (\d+): .* waits for (?:(\d+) of semaphore '(s\d)' \(\d\), which has (\d+)|(barrier 0), where (\d) of (\d))", said)
+            rows = re.findall(rf"stream (\w+), word (\d+): .* waits for (?:{TOKENS}|{BARRIER})", said)
             told = {(s, int(pc), sem or bar, int(has or came), int(wants or most)) for s, pc, wants, sem, has, bar, came, most in rows}
             assert said.startswith("tokens: deadlock") and told == set(model.blocked), (said, model.blocked)
             return "deadlock"
