@@ -101,10 +101,11 @@ class Machine:
         toggles: bool = False,
     ) -> tuple[dict[str, Any], Folding | None]:
         config["forward"] = int(forward and addresses_are_free(self.chip))
-        classes = fold(image.packed, self.chip) if folding else None
-        if classes is not None:
-            config["cores"] = len(classes.cores)
+        classes: Folding | None = None
         try:
+            classes = fold(image.packed, self.chip) if folding else None
+            if classes is not None:
+                config["cores"] = len(classes.cores)
             if reuse:
                 return kept.run(image.packed, config, given, classes), classes
             return image.packed.run(config, given, outputs, classes, toggles), classes
