@@ -6,10 +6,9 @@ from typing import Any
 
 from emu.errors import CapacityError, EmuError, ProgramError
 from emu.machine.config import FORMATS, SCALES, SPACES, STREAMS
-from emu.machine.waits import SHOWN, Blocked, alike, blocked_of, semaphore, why
+from emu.machine.waits import SHOWN, Blocked, alike, blocked_of, code_of, semaphore, why
 from isa import IsaError, Program
 from isa.check_sync import collect
-from isa.words import decode
 
 ADVICE = {
     "uninitialised": "write the bytes first, or give the buffer the role in, weight or inout",
@@ -110,7 +109,7 @@ def missing(program: Program, info: dict[str, Any]) -> str:
     (core, stream, _), (other, _, _) = sides
     if sides[0][:2] == sides[1][:2]:
         return f"a fence on {stream} between word {sides[0][2]} and word {sides[1][2]}"
-    producers, consumers, _ = collect({name: [decode(word) for word in words] for name, words in program.streams.items()})
+    producers, consumers, _ = collect(code_of(program))
 
     def edge(first: tuple[int, str, int], then: tuple[int, str, int]) -> str:
         names = [s.name for s in program.semaphores if first[1] in producers.get(s.id, ()) and then[1] in consumers.get(s.id, ())]

@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from emu.machine.config import STREAMS
-from isa import Program
+from isa import IsaError, Program
 from isa.check_sync import collect
 from isa.words import Instruction, decode
 
@@ -59,9 +59,21 @@ def semaphore(program: Program, number: int) -> str:
     return next((f"semaphore {s.name!r} ({number})" for s in program.semaphores if s.id == number), f"semaphore {number}")
 
 
+def code_of(program: Program) -> dict[str, list[Instruction]]:
+    """The program's instructions; of a program that nobody has verified, only the words that are some."""
+    return {name: [i for i in map(_instruction, words) if i is not None] for name, words in program.streams.items()}
+
+
+def _instruction(word: int) -> Instruction | None:
+    try:
+        return decode(word)
+    except IsaError:
+        return None
+
+
 def signallers(program: Program) -> dict[int, tuple[str, bool]]:
     """The stream that signals each semaphore, and whether it does so on other cores."""
-    code = {name: [decode(word) for word in words] for name, words in program.streams.items()}
+    code = code_of(program)
     producers = collect(code)[0]
     return {number: (stream := next(iter(streams)), _goes_away(code[stream], number)) for number, streams in producers.items()}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from emu.mapper import choose_gemm, gemm_program
 from emu.mapper.area import divide
 from emu.mapper.gemm import GemmShape
 from emu.study import attention, gemm
-from emu.testing.contracts import Array, Case, check_case, chosen, holds
+from emu.testing.contracts import Array, Case, ContractError, check_case, chosen, holds
 from emu.testing.kernels import RowKernel, kernels
 from emu.testing.profile import checked
 from emu.testing.tensors import extents, inputs, inputs_for
@@ -57,7 +58,7 @@ def check_kernel(
     `arguments`: what the kernel is traced with; hypothesis strategies among them are drawn from (`emu.testing.extents` for sizes).
     `oracle(inputs, **arguments)` gets the inputs as arrays by name and gives the outputs: a dict, or the array of the only output.
     `tolerance` is of the largest element of each output. `wild` inputs hold NaNs, infinities and subnormals too.
-    Raises ContractError on the smallest example that hypothesis finds; its notes hold that example."""
+    Raises ContractError with the smallest example that hypothesis finds: arguments in the message, inputs in the notes."""
     on = chip_of(chip)
     cores = min(on.core_count, FEW)
     chosen(only, without)
@@ -66,11 +67,21 @@ def check_kernel(
     @checked(examples)
     @given(drawn, st.data())
     def keeps_every_contract(arguments: dict[str, Any], data: st.DataObject) -> None:
-        program = kernel.trace(on, cores=cores, **arguments)
-        arrays = data.draw(inputs(program, wild), label="inputs")
-        check_case(Case(on, program, arrays, _named(oracle(arrays, **arguments), program), tolerance), only, without)
+        with _naming(f"{kernel.__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})", on):
+            program = kernel.trace(on, cores=cores, **arguments)
+            arrays = data.draw(inputs(program, wild), label="inputs")
+            check_case(Case(on, program, arrays, _named(oracle(arrays, **arguments), program), tolerance), only, without)
 
     keeps_every_contract()
+
+
+@contextmanager
+def _naming(what: str, chip: Chip) -> Iterator[None]:
+    """Says of a broken contract for what it was broken: of the last example that hypothesis tries, which is the smallest."""
+    try:
+        yield
+    except ContractError as error:
+        raise ContractError(f"{what} on {chip.name}: {error}") from None
 
 
 def _named(outputs: Mapping[str, Array] | Array, program: Program) -> dict[str, Array]:
@@ -96,16 +107,18 @@ def check_chip(
     @checked(examples)
     @given(kernels())
     def kernels_keep_every_contract(sample: RowKernel) -> None:
-        program = sample.kernel.trace(on, cores=cores)
-        arrays = inputs_for(program)
-        check_case(Case(on, program, arrays, {"y": sample.oracle(arrays)}), only, without)
+        with _naming(str(sample), on):
+            program = sample.kernel.trace(on, cores=cores)
+            arrays = inputs_for(program)
+            check_case(Case(on, program, arrays, {"y": sample.oracle(arrays)}), only, without)
 
     @checked(examples)
     @given(extents(8, 40), extents(8, 40), extents(8, 40), st.sampled_from(formats))
     def gemms_keep_every_contract(m: int, n: int, k: int, fmt: str) -> None:
         area, shape = divide(on, fmt), GemmShape(m, n, k, fmt, "bf16", scale=fmt == "int8")
-        program = gemm_program(on, shape, area, choose_gemm(on, shape, area)[0])
-        check_case(Case(on, program, inputs_for(program), bits=on.core_count <= FEW), only, without)
+        with _naming(f"gemm {m}x{n}x{k} {fmt}", on):
+            program = gemm_program(on, shape, area, choose_gemm(on, shape, area)[0])
+            check_case(Case(on, program, inputs_for(program), bits=on.core_count <= FEW), only, without)
 
     kernels_keep_every_contract()
     if formats:

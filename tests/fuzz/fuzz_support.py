@@ -15,10 +15,21 @@ from hypothesis import strategies as st
 
 SECONDS = 5.0
 GROWTH_BYTES = 512 << 20
-SIZES = (0, 1, 2, 7, 8, 255, 256, 65535, 65536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 62) + 1, (1 << 63) - 1, (1 << 64) - 1)
+SIZES = (0, 1, 2, 7, 8, 255, 256, 65535, 65536, *((1 << bits) - less for bits in (31, 32, 63) for less in (0, 1)), (1 << 64) - 1)
 SCALARS: tuple[Any, ...] = (
-    *SIZES, -1, -(1 << 31), -(1 << 63), 0.5, -0.0, 1e308, 1e-320, 10**40, True, False, None, "", "a" * 500, "\x00", "é", "1e999", "nan", "-1 GB/s",
-    "9999999999 THz", "1 GHz", "64 B/clk", [], {}, [[]], [1] * 50, {"a": {"a": {"a": {}}}}, {"value": 1, "tag": "x"},
+    *SIZES, -1, -(1 << 31), -(1 << 63), 0.5, -0.0, 1e308, 1e-320, 10**40, True, False, None, "", "a" * 500, "\x00", "é", "1e999", "nan",
+    "-1 GB/s", "9999999999 THz", "1 GHz", "64 B/clk", [], {}, [[]], [1] * 50, {"a": {"a": {"a": {}}}}, {"value": 1, "tag": "x"},
+)  # fmt: skip
+
+
+TOML_NAMES = ("x", "'a.b'", "é", "extends", "schema_version", '"\\u0000"')
+TOML_VALUES = (
+    "0", "-1", "1", "3", "9999999999999999999999", "0x7fffffffffffffff", "1e400", "nan", "inf", "0.3", "true", "2000-01-01", "'''x'''",
+    *(f'"{text}"' for text in (
+        "", "x", "0 GB/s", "-3 clk", "1e30 GB/s", "1 clk", "1e-30 s", "7 fs", "1 Hz", "100 GHz", "64 B/clk", "1 KiB", "8 EiB",
+        "1000000000 clk", "weight_stationary", "dot",
+    )),
+    "[]", "[1, 2]", "[[], {}]", "{}", "{value = 1}", '{value = "1 GHz", source = "x", tag = "y"}', "{a = {b = {c = {}}}}",
 )  # fmt: skip
 
 
@@ -49,7 +60,7 @@ def _peak() -> int:
 
 @st.composite
 def edited(draw: st.DrawFn, data: bytes, others: tuple[bytes, ...] = (), most: int = 4) -> bytes:
-    """Bytes that were changed in up to `most` places: bits and bytes, whole numbers, runs that are cut, doubled, moved or of another file."""
+    """Bytes that were changed in up to `most` places: bits, whole numbers, runs that are cut, doubled, moved or of another file."""
     out = bytearray(data)
     for _ in range(draw(st.integers(1, most))):
         at = draw(st.integers(0, len(out)))
@@ -100,17 +111,10 @@ def edited_lines(draw: st.DrawFn, text: str, most: int = 3) -> str:
                 to = draw(st.integers(0, len(lines) - 1))
                 lines[at], lines[to] = lines[to], lines[at]
             case "name" if "=" in lines[at]:
-                lines[at] = draw(st.sampled_from(["x", "'a.b'", "é", "extends", "schema_version", '"\\u0000"'])) + " =" + lines[at].split("=", 1)[1]
+                lines[at] = f"{draw(st.sampled_from(TOML_NAMES))} ={lines[at].split('=', 1)[1]}"
             case "section":
                 lines.insert(at, draw(st.sampled_from(["[core]", "[[core]]", "[hbm.x]", "[[links]]", "[core.matrix.rate.bf16]", "[x]"])))
     return "\n".join(lines)
-
-
-TOML_VALUES = (
-    "0", "-1", "1", "3", "999999999999999999999999", "1e400", "nan", "inf", "0.3", "true", '""', '"x"', '"0 GB/s"', '"-3 clk"', '"1e30 GB/s"', '"1 clk"',
-    '"1e-30 s"', '"7 fs"', '"1 Hz"', '"100 GHz"', '"64 B/clk"', '"1 KiB"', '"8 EiB"', '"1000000000 clk"', "[]", "[1, 2]", "[[], {}]", "{}", "{value = 1}",
-    '{value = "1 GHz", source = "x", tag = "y"}', "{a = {b = {c = {}}}}", '"weight_stationary"', '"dot"', "2000-01-01", "'''x'''", "0x7fffffffffffffff",
-)  # fmt: skip
 
 
 @st.composite
