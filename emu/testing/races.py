@@ -53,6 +53,17 @@ class Order:
         return bool(self.before[b] >> a & 1)
 
 
+def _runs(base: int, n: Any, s: Any, size: int) -> list[tuple[int, int]]:
+    """The bytes of an operand as runs that do not touch; n and s innermost first."""
+    at = np.full(1, base, np.int64)
+    for extent, stride in zip(n, s):
+        at = np.add.outer(np.arange(extent) * stride, at).reshape(-1)
+    at = np.unique(at)
+    ends = np.flatnonzero(np.append(at[1:] > at[:-1] + size, True))
+    begins = np.append(0, ends[:-1] + 1)
+    return [(int(at[b]), int(at[e]) + size) for b, e in zip(begins, ends)]
+
+
 class Recorder(Machine):
     """The oracle, which keeps what happened."""
 
@@ -77,10 +88,7 @@ class Recorder(Machine):
 
         def region(base: int, n: Any, s: Any, size: int, write: bool) -> Any:
             if self.now is not None:
-                at = np.zeros(1, np.int64)
-                for extent, stride in zip(n, s):
-                    at = np.add.outer(np.arange(extent) * stride, at).reshape(-1)
-                self.now.touched |= {(name, base + int(x), base + int(x) + size, write) for x in at}
+                self.now.touched |= {(name, lo, hi, write) for lo, hi in _runs(base, n, s, size)}
             return plain(base, n, s, size, write)
 
         space.region = region  # type: ignore[method-assign]

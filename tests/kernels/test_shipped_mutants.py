@@ -16,8 +16,8 @@ from emu.kernels import Kernel
 from emu.testing import Mutant, deep, mutants, races
 from isa.oracle import OracleError
 
-SAMPLED, SAMPLED_LAYERS = 12, 120
-"""Of the mutants whose answer is held against the model, which takes 0.1 s each (a layer 2 s), CI looks at one in so many; at all of them
+SAMPLED, SAMPLED_LAYERS = 8, 80
+"""Of the mutants whose answer is held against the model, which takes 0.07 s each (a layer 1 s), CI looks at one in so many; at all of them
 with EMU_HYPOTHESIS=deep."""
 WAYS = ("race on", "deadlock", "against its initial count", "reads bytes that nobody wrote")
 
@@ -76,7 +76,7 @@ def test_a_whole_semaphore_less_is_noticed_exactly_where_the_rest_does_not_imply
     machine, given = emu.Machine(chip, check=True), index_of(program, inputs)
     looked = list(_looked_at(name))
     if not deep():
-        why = "because the model takes 0.1 to 2 s each; EMU_HYPOTHESIS=deep looks at all"
+        why = "because the model takes 0.07 to 1 s each; EMU_HYPOTHESIS=deep looks at all"
         print(f"{name}: {len(looked)} mutants, one in {_one_in(name)}, {why}")
     for mutant in looked:
         try:
