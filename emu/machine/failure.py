@@ -11,7 +11,7 @@ from isa import IsaError, Program
 from isa.check_sync import collect
 
 ADVICE = {
-    "uninitialised": "write the bytes first, or give the buffer the role in, weight or inout",
+    "uninitialised": "write the bytes first (wait for the token of the stream that does), or give the buffer the role in, weight or inout",
     "bounds": "check base, extents and strides of the descriptor against the buffer map",
     "accumulator": "overwrite first (accumulate 0), or accumulate in the format and at the places of what is there",
     "leftover": "signals and waits must balance at program end",

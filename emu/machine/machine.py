@@ -24,7 +24,8 @@ MAX_INSTRUCTIONS = 10**10
 class Machine:
     """A machine that runs programs for one chip.
 
-    `check=True` also looks for races, and for products added to what is no sum of theirs, in every run (docs/testing.md). Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
+    `check=True` also looks for races, and for products added to what is no sum of theirs, in every run (docs/testing.md).
+    Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
     """
 
     def __init__(self, chip: Chip | str, fidelity: str = "fast", check: bool = False) -> None:

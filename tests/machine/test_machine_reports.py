@@ -108,7 +108,7 @@ def _line_of(text: str) -> int:
 def test_bytes_that_nobody_wrote() -> None:
     message = report(ld(" dset d1.space, sram\n dset d1.base, 96\n dset d0.n0, 4\n dma d0, d1", HEAD))
     assert "core 0, stream ld0, word 6: dma d0, d1  [line " in message
-    assert "reads bytes that nobody wrote: sram bytes 96..103 (buffer 's' + 96); write the bytes first" in message
+    assert "reads bytes that nobody wrote: sram bytes 96..103 (buffer 's' + 96); write the bytes first (wait for the token" in message
 
 
 def test_a_row_of_it_is_enough() -> None:
