@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fuzz_support import bounded, edited, edited_json, edited_lines
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +52,15 @@ def test_chip_files(tmp_path: Path) -> None:
 
     refused_or_used()
     assert min(ends.values()) > 25, ends
+
+
+def test_a_file_that_looks_like_one_figure(tmp_path: Path) -> None:
+    """Found by the fuzzer: it once ended in a traceback."""
+    path = tmp_path / "figure.toml"
+    for value in ("[1, 2]", "3", "{a = 1}"):
+        path.write_text(f"value = {value}\n{TOML['tiny']}")
+        with pytest.raises(emu.ChipError, match="value: unknown key|unknown key in a figure"):
+            emu.load_chip(path)
 
 
 @checked(80)
