@@ -63,6 +63,13 @@ def test_a_file_that_looks_like_one_figure(tmp_path: Path) -> None:
             emu.load_chip(path)
 
 
+def test_a_figure_that_no_machine_counts_to() -> None:
+    """Found by the fuzzer: a number beyond 64 bits once ended in a traceback."""
+    chip = emu.chip("tiny").vary({"hbm.bandwidth": "1e30 B/s"})
+    with pytest.raises(emu.UnsupportedError, match="tiny: hbm_bytes_per_s becomes 10{15,}"):
+        emu.Machine(chip)
+
+
 @checked(80)
 @given(st.sampled_from(["tiny", "h100"]).flatmap(lambda name: edited(TOML[name].encode())))
 def test_bytes_of_chip_files(tmp_path_factory, data: bytes) -> None:
