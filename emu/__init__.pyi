@@ -1,4 +1,5 @@
 from emu import num as num
+from emu import testing as testing
 from emu.chip import chip as chip
 from emu.chip import chips as chips
 from emu.chip import load_chip as load_chip
@@ -30,5 +31,5 @@ __version__: str
 __all__ = [
     "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Study", "Tuning",
     "UnsupportedError", "__version__", "attention", "chip", "chips", "compare", "estimate", "gemm", "infer", "instruction", "kernel",
-    "load_chip", "load_model", "load_study", "model", "models", "num", "tune",
+    "load_chip", "load_model", "load_study", "model", "models", "num", "testing", "tune",
 ]
