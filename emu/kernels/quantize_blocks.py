@@ -12,13 +12,13 @@ from emu.errors import UnsupportedError, did_you_mean
 from emu.kernels.lang import Tensor, Tile, Tracer, View, kernel
 from emu.kernels.lang.matops import kind_of
 from emu.kernels.norm import Norm, NormInput, RowTiling
+from emu.kernels.quantize import LARGEST as EIGHT
+from emu.kernels.quantize import LEAST
 from emu.kernels.scaled import scaled_tile
 from emu.kernels.shard import grid
 from emu.num.blocks import MX_FORMATS
 
-LARGEST = {"fp8_e4m3": 448.0, "fp8_e5m2": 57344.0, "int8": 127.0, "fp6_e2m3": 7.5, "fp6_e3m2": 28.0, "fp4_e2m1": 6.0}
-LEAST = 1e-12
-"""Of a row's largest magnitude: a row of zeros stays one."""
+LARGEST = {**EIGHT, "int8": 127.0, "fp6_e2m3": 7.5, "fp6_e3m2": 28.0, "fp4_e2m1": 6.0}
 LEAST_BLOCK = {"e8m0": 2.0**-126, "fp8_e4m3": 2.0**-9}
 """Of a block's largest magnitude in MX, whose smallest scale is 2^-127; of the scale itself in NVFP4, e4m3's smallest number: no scale is
 zero, and a block of zeros stays one."""
@@ -35,19 +35,19 @@ class Quantized:
     fixed: Tensor | None = None
 
 
-def largest(to: Quantized) -> float:
+def largest_of(fmt: str, scale_fmt: str = "-") -> float:
     """What the largest magnitude of a row becomes: the largest element, times the largest scale of a block where these are numbers."""
-    if to.values.fmt not in LARGEST:
-        raise UnsupportedError(f"{to.values.name}: rows are not quantised to {to.values.fmt}; {did_you_mean(to.values.fmt, LARGEST)}")
-    numbers = to.values.scales is not None and to.values.scales.fmt != "e8m0"
-    return LARGEST[to.values.fmt] * (LARGEST["fp8_e4m3"] if numbers else 1.0)
+    if fmt not in LARGEST:
+        raise UnsupportedError(f"rows are not quantised to {fmt}; {did_you_mean(fmt, LARGEST)}")
+    return LARGEST[fmt] * LARGEST.get(scale_fmt, 1.0)
 
 
 @kernel
 def quantize(k: Tracer, x: Tensor, to: Quantized, tiling: RowTiling, norm: Norm | None = None) -> None:
     """x [M, K], or its norm, as `to` says; a norm is rounded to x's format first, as if it were an operation of its own."""
     rows, width = x.shape
-    top = largest(to)
+    scales = to.values.scales
+    top = largest_of(to.values.fmt, scales.fmt if scales is not None else "-")
     (share,) = grid(k, (-(-rows // tiling.tile_m),), (tiling.split or k.cores,))
     vectors = NormInput(k, norm, width, "work") if norm is not None else None
     fixed = k.fetch(to.fixed.at((0, 0), (1, 1)), name="fixed") if to.fixed is not None else None
@@ -56,17 +56,18 @@ def quantize(k: Tracer, x: Tensor, to: Quantized, tiling: RowTiling, norm: Norm 
         tile = k.fetch(x.at((row, 0), (tiling.tile_m, width)), tiling.depth, name="x")
         tile = vectors.apply(k, tile, 1) if vectors is not None else tile
         scale = fixed
+        size = k.tile(tile.shape, "fp32", valid=tile.valid, name="size")
         if to.rows is not None:
-            scale = _row_scales(k, tile, top, tiling.depth)
+            scale = _row_scales(k, tile, size, top, tiling.depth)
             k.store(to.rows.at((row, 0), (tiling.tile_m, 1)), scale)
         place = to.values.at((row, 0), (tiling.tile_m, width))
-        if to.values.scales is None:
+        if scales is None:
             codes = k.tile(tile.shape, to.values.fmt, "work", tiling.depth, tile.valid, "codes")
             _divide(k, codes, tile, scale)
         else:
-            of_blocks = to.values.scales.at((row, 0), (tiling.tile_m, to.values.scales.shape[1]))
+            of_blocks = scales.at((row, 0), (tiling.tile_m, scales.shape[1]))
             codes = scaled_tile(k, (tiling.tile_m, width), to.values.fmt, tile.valid, of_blocks, tiling.depth, "codes", "work")
-            _in_blocks(k, codes, tile, scale)
+            _in_blocks(k, codes, tile, size, scale)
             assert codes.scales is not None
             k.store(of_blocks, codes.scales)
         k.store(place, codes)
@@ -79,9 +80,8 @@ def _divide(k: Tracer, out: Tile, x: Tile, scale: Tile | None) -> None:
         k.div(out, x, scale)
 
 
-def _row_scales(k: Tracer, x: Tile, top: float, depth: int) -> Tile:
-    """max |x[i, :]| / top for every row."""
-    size = k.tile(x.shape, "fp32", valid=x.valid, name="size")
+def _row_scales(k: Tracer, x: Tile, size: Tile, top: float, depth: int) -> Tile:
+    """max |x[i, :]| / top for every row; `size` is scratch."""
     most = k.tile((x.shape[0], 1), "fp32", valid=(x.valid[0], 1), name="most")
     scale = k.tile((x.shape[0], 1), "fp32", "work", depth, (x.valid[0], 1), "scale")
     k.abs(size, x)
@@ -91,20 +91,19 @@ def _row_scales(k: Tracer, x: Tile, top: float, depth: int) -> Tile:
     return scale
 
 
-def _in_blocks(k: Tracer, codes: Tile, x: Tile, scale: Tile | None) -> None:
-    """Codes and, behind them, the scales of their blocks, of x / scale."""
+def _in_blocks(k: Tracer, codes: Tile, x: Tile, size: Tile, scale: Tile | None) -> None:
+    """Codes and, behind them, the scales of their blocks, of x / scale; `size` is scratch."""
     assert codes.scales is not None
     value = x
     if scale is not None:
         value = k.tile(x.shape, "fp32", valid=x.valid, name="value")
         k.div(value, x, scale)
-    size = k.tile(x.shape, "fp32", valid=x.valid, name="block_size")
     most = k.tile(codes.scales.shape, "fp32", valid=codes.scales.extents, name="block_most")
     k.abs(size, value)
     block = kind_of(codes.scales.fmt)[1]
     for part, top in _blocks(size, most.view, block):
         k.rmax(top, part)
-    if codes.scales.fmt == "e8m0":  # 2^floor(log2 most) / 2^emax: e8m0 takes the nearest power, and 3/4 of a number lies nearest the one below
+    if codes.scales.fmt == "e8m0":  # 2^floor(log2 most) / 2^emax: e8m0 takes the nearest power, and to 3/4 of a number that is the one below
         k.max(most, most, LEAST_BLOCK["e8m0"])
         k.mul(codes.scales, most, 0.75 * 2.0 ** -MX_FORMATS[codes.fmt])
     else:
@@ -125,4 +124,4 @@ def _blocks(x: Tile, scales: View, block: int) -> Iterator[tuple[View, View]]:
         yield x[:, whole * block :].as_dims(0, None, 1), scales[:, whole : whole + 1].as_dims(0, 1, None)
 
 
-__all__ = ["LARGEST", "LEAST", "LEAST_BLOCK", "Quantized", "largest", "quantize"]
+__all__ = ["LARGEST", "LEAST", "LEAST_BLOCK", "Quantized", "largest_of", "quantize"]

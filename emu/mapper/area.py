@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emu.chip.schema import Chip
-from emu.kernels.lang import format_bytes
+from emu.kernels.lang.memory import array_bytes
+from emu.models import Graph
+from emu.models.schemes import Side
 
 RING_SHARE, RING_SHARE_FEW_ROWS = 0.5, 0.75
 """Of the scratchpad. The ring hides the memory's latency and the barriers between operations; tiles of activations need the rest, which is
@@ -30,10 +32,19 @@ class Area:
     """Of the space in which the vector engine's tiles lie: the same free bytes, or a register file."""
 
 
-def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1) -> Area:
-    """The division for gemms in `fmt` over `rows` rows."""
+def area_for(chip: Chip, graph: Graph) -> Area:
+    """The division for the gemms of a graph."""
+    side = graph.scheme.weights
+    return divide(chip, side.fmt, graph.batch * graph.q_len, side.scales)
+
+
+def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1, scales: str = "none") -> Area:
+    """The division for gemms over `rows` rows whose weights are in `fmt`, their blocks of k with such scales."""
     matrix, sram = chip.core.matrix, chip.core.sram.capacity_bytes
-    least = matrix.max_k * matrix.max_n * format_bytes(fmt)
+    side = Side(fmt, scales)
+    least = array_bytes((matrix.max_k, matrix.max_n), fmt)
+    if side.block:
+        least += -(-matrix.max_k // side.block) * matrix.max_n
     ring = int(sram * RING_SHARE)
     if rows <= FEW_ROWS:
         ring = max(ring, min(int(sram * RING_SHARE_FEW_ROWS), sram - FREE_BYTES))

@@ -17,11 +17,12 @@ from emu.kernels.split_k import gemm_divided
 from emu.machine import Machine, timed
 from emu.machine.fold import addresses_are_free
 from emu.machine.image import Image
-from emu.mapper.area import Area, divide
+from emu.mapper.area import Area, area_for
 from emu.mapper.gemm import GemmShape, does_not_fit, most_parts, rated
 from emu.mapper.lower import gemm_shape, lower, norms_before
 from emu.mapper.tilings import added_at_once, decode_tilings, prefill_tilings
 from emu.models import Attention, Gemm, Graph
+from emu.models.schemes import Side
 from isa import Program
 
 SIMULATED = 3
@@ -57,12 +58,14 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     k = Tracer(limits, "gemm")
     blocks = -(-shape.n // area.block)
     wide = "bf16" if shape.out_fmt in ("fp8_e4m3", "fp8_e5m2", "int8") else shape.out_fmt
-    x = k.hbm("x", (shape.m, shape.k), shape.fmt, "in")
-    w = k.hbm("w", (blocks, shape.k, area.block), shape.fmt, "weight")
-    gate = k.hbm("gate", (blocks, shape.k, area.block), shape.fmt, "weight") if shape.gates else None
+    x = _operand(k, "x", (shape.m, shape.k), shape.sides[0], "in")
+    w = _operand(k, "w", (blocks, shape.k, area.block), shape.sides[1], "weight")
+    gate = _operand(k, "gate", (blocks, shape.k, area.block), shape.sides[1], "weight") if shape.gates else None
     out = k.hbm("y", (shape.m, blocks * area.block), shape.out_fmt, "out")
     bias = k.hbm("bias", (blocks * area.block,), wide, "in") if shape.bias else None
     residual = k.hbm("residual", out.shape, wide, "in") if shape.residual else None
+    columns = [k.hbm(name, (out.shape[1],), "fp32", "in") for name in ("columns", "gate_columns")[: shape.columns * (1 + shape.gates)]]
+    rows = k.hbm("rows", (shape.m, 1), "fp32", "in") if shape.rows else None
     k.weight_ring(area.slot_bytes, area.slots)
     activation = "silu" if shape.activation == "swiglu" else shape.activation
     if tiling.split_k > 1:
@@ -71,10 +74,19 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     for _ in k.loop(2 if pause else 1):
         for _ in k.loop(2 if pause else 1):
             with k.op("gemm"):
-                gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, 1.0 / 128 if shape.scale else None))
+                scale = 1.0 / 128 if shape.scale else None
+                gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, scale, *columns, *[None] * (2 - len(columns)), rows))
         if pause:
             _pause(k, x, pause)
     return Image.of(k.program())
+
+
+def _operand(k: Tracer, name: str, shape: tuple[int, ...], side: Side, role: str) -> Tensor:
+    """A tensor of elements, and one of the scales of their blocks of k, its second axis, if there are some."""
+    elements = k.hbm(name, shape, side.fmt, role)
+    if not side.block:
+        return elements
+    return elements.scaled(k.hbm(f"{name}_scales", (shape[0], -(-shape[1] // side.block), *shape[2:]), side.scale_fmt, role))
 
 
 def _pause(k: Tracer, x: Tensor, trips: int) -> None:
@@ -135,7 +147,7 @@ def _attention_alone(graph: Graph, op: Attention) -> Graph:
 
 def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any:
     """The quickest of the best-ranked tilings of an attention."""
-    key = (chip.digest, area, replace(op, compulsory_bytes=0, operand_bytes=0), graph.dtype, graph.kv_dtype)
+    key = (chip.digest, area, replace(op, compulsory_bytes=0, operand_bytes=0), *(graph.tensors[t].fmt for t in (op.q, op.k_cache, op.output)))
     if key not in _attentions:
         q_fmt, kv_fmt = graph.tensors[op.q].fmt, graph.tensors[op.k_cache].fmt
         decode = op.q_len == 1
@@ -156,7 +168,7 @@ def _remember(table: dict[tuple[Any, ...], Any], key: tuple[Any, ...], value: An
 
 def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
     """A tiling for every gemm and attention of the graph, by op name."""
-    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
+    area = area_for(chip, graph)
     choice: dict[str, Any] = {}
     normed = {op.name for _, op in norms_before(graph, chip)}
     for op, _ in graph.ops():

@@ -19,14 +19,15 @@ from emu.kernels.lang import Tensor, Tracer, Value, format_bytes
 from emu.kernels.lang.limits import Limits, limits_of
 from emu.kernels.norm import Norm as NormBy
 from emu.kernels.norm import norm
+from emu.kernels.quantize_blocks import Quantized, quantize
 from emu.kernels.rope import Rope, rope_append
 from emu.kernels.rows import pool, take_last
 from emu.machine.image import Image
-from emu.mapper.area import Area, divide
+from emu.mapper.area import Area, area_for
 from emu.mapper.gemm import GemmShape, epilogue_row_bytes
 from emu.mapper.placement import Placement
-from emu.mapper.tilings import embed_tiling, rope_tiling, row_tiling
-from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, RopeAppend, TakeLast
+from emu.mapper.tilings import QUANTIZED_VECTORS, embed_tiling, quantize_tiling, quantized_row_bytes, rope_tiling, row_tiling
+from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, Quantize, RopeAppend, TakeLast
 from isa import Program
 
 MERGE = "_merge"
@@ -67,8 +68,13 @@ def gemm_shape(op: Gemm, graph: Graph) -> GemmShape:
     """The part of a gemm that its mapping depends on."""
     tensor = graph.tensors
     gates = len(op.weights) - 1
-    fmt = tensor[op.input].fmt
-    return GemmShape(op.m, op.n, op.k, fmt, op.out_fmt, gates, bool(op.biases), op.activation, op.residual is not None, fmt == "int8")
+    x, w = tensor[op.input].fmt, tensor[op.weights[0]].fmt
+    side = graph.scheme.activations.scales, graph.scheme.weights.scales
+    return GemmShape(
+        op.m, op.n, op.k, x, op.out_fmt, gates, bool(op.biases), op.activation, op.residual is not None, w_fmt="" if w == x else w,
+        x_scales=side[0] if op.input_scales else "none", w_scales=side[1] if op.weight_scales else "none", rows=op.rows is not None,
+        columns=bool(op.columns),
+    )
 
 
 def _readers(ops: Sequence[Op], before: Op, graph: Graph) -> int:
@@ -107,6 +113,15 @@ def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any])
             yield before, op
 
 
+def quantized_norms(graph: Graph, chip: Chip, area: Area) -> Iterator[tuple[Norm, Quantize]]:
+    """Norms that the quantisation behind them does, whose rows then need not go through device memory: where a row fits with both."""
+    for before, op in zip(graph.layer, graph.layer[1:]):
+        if isinstance(before, Norm) and isinstance(op, Quantize) and before.output == op.input and before.wide is None:
+            need = sum(quantized_row_bytes(op.width, graph.scheme.activations, before.norm)) + QUANTIZED_VECTORS * op.width + 1024
+            if _readers(graph.layer, before, graph) == 1 and need <= area.work_bytes:
+                yield before, op
+
+
 class Lowering:
     """Traces the ops of a graph as the request has it."""
 
@@ -128,7 +143,7 @@ class Lowering:
             return
         lower = {
             Embed: self._embed, Norm: self._norm, Gemm: self._gemm, RopeAppend: self._rope, Attention: self._attention,
-            TakeLast: self._take_last, Pool: self._pool,
+            TakeLast: self._take_last, Pool: self._pool, Quantize: self._quantize,
         }.get(type(op))  # fmt: skip
         if lower is None:
             raise UnsupportedError(f"{self.graph.model}: no kernel for {op.kind} ({op.name})")
@@ -139,8 +154,9 @@ class Lowering:
             with self.k.op(op.name + MERGE):
                 self._merge(op, layer)
 
-    def _t(self, name: str, layer: Value) -> Tensor:
-        return self.place.get(name, layer)
+    def _t(self, name: str, layer: Value, scales: str | None = None) -> Tensor:
+        tensor = self.place.get(name, layer)
+        return tensor.scaled(self.place.get(scales, layer)) if scales else tensor
 
     def _embed(self, op: Embed, layer: Value) -> None:
         names = dict(zip((t.removeprefix("embed.") for t in op.tables), op.tables))
@@ -169,7 +185,9 @@ class Lowering:
         return NormBy(op.norm, self._t(op.gamma, layer), self._t(op.beta, layer) if op.beta else None, op.eps)
 
     def _gemm(self, op: Gemm, layer: Value) -> None:
-        weights = [self._t(f"{w}.blocked" if op.bt else w, layer) for w in op.weights]
+        scales = op.weight_scales or (None,) * len(op.weights)
+        weights = [self._t(f"{w}.blocked" if op.bt else w, layer, s) for w, s in zip(op.weights, scales)]
+        columns = [self._t(name, layer) for name in op.columns]
         if op.biases and len(weights) > 1:
             raise UnsupportedError(f"{op.name}: a gated gemm with biases is not supported")
         gate = weights[0] if len(weights) > 1 else None
@@ -178,14 +196,31 @@ class Lowering:
             activation="silu" if op.activation == "swiglu" else op.activation,
             gate=gate,
             residual=self._t(op.residual, layer) if op.residual else None,
-            scale=1.0 / 128 if self.graph.tensors[op.input].fmt == "int8" else None,
+            columns=columns[-1] if columns else None,
+            gate_columns=columns[0] if len(columns) > 1 else None,
+            rows=self._t(op.rows, layer) if op.rows else None,
         )
-        source, by = op.input, None
+        source, by = self._normed(op.name, op.input, layer)
+        gemm(self.k, self._t(source, layer, op.input_scales), weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by)
+
+    def _normed(self, name: str, source: str, layer: Value) -> tuple[str, NormBy | None]:
+        """What op `name` reads instead of `source`, and the norm that it does itself, if it does one."""
         for before in self.graph.layer + self.graph.post:
-            if self.fused.get(before.name) == op.name:
+            if self.fused.get(before.name) == name:
                 assert isinstance(before, Norm)
-                source, by = before.input, self._by(before, layer)
-        gemm(self.k, self._t(source, layer), weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by)
+                return before.input, self._by(before, layer)
+        return source, None
+
+    def _quantize(self, op: Quantize, layer: Value) -> None:
+        source, by = self._normed(op.name, op.input, layer)
+        x, to = self._t(source, layer), Quantized(
+            self._t(op.output, layer, op.scales),
+            self._t(op.factor, layer) if op.factor else None,
+            self._t(op.fixed, layer) if op.fixed else None,
+        )
+        row = quantized_row_bytes(op.width, self.graph.scheme.activations, by.kind if by else None)
+        tiling = quantize_tiling(self.limits, self.area, op.rows, op.width, row, f"a row of {op.name}")
+        quantize(self.k, x, to, tiling, by)
 
     def _rope(self, op: RopeAppend, layer: Value) -> None:
         attend = next(o for o in self.graph.layer if isinstance(o, Attention))
@@ -240,8 +275,8 @@ def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name
 
     All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are
     those of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
-    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
-    fused = tuple((norm.name, op.name) for norm, op in fused_norms(graph, chip, area, choice))
+    area = area_for(chip, graph)
+    fused = tuple((norm.name, op.name) for norm, op in (*fused_norms(graph, chip, area, choice), *quantized_norms(graph, chip, area)))
     tilings = tuple(sorted(choice.items()))
     image, place = _compiled(Request(graph, limits_of(chip), area, tilings, fused, layers, name or f"{graph.model}-{graph.phase}"))
     return Lowered(image.copy(), graph, layers, place, dict(choice))

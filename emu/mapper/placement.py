@@ -15,8 +15,8 @@ def blocked(columns: int, block: int) -> int:
 
 
 def gemm_weights(graph: Graph) -> dict[str, Gemm]:
-    """Weight name -> a gemm that reads it as its stationary operand."""
-    return {name: op for op, _ in graph.ops() if isinstance(op, Gemm) for name in op.weights}
+    """Weight name -> a gemm that reads it as its stationary operand; scales of a weight's blocks lie as it does."""
+    return {name: op for op, _ in graph.ops() if isinstance(op, Gemm) for name in (*op.weights, *op.weight_scales)}
 
 
 class Placement:

@@ -16,10 +16,14 @@ from emu.kernels.norm import RowTiling
 from emu.kernels.rope import RopeTiling
 from emu.mapper.area import Area
 from emu.models import Attention
+from emu.models.schemes import Side
 from emu.num.formats import known
 
 MOST_ADDED = 2048
 """Elements that one tile of the second pass of a divided sum adds up, at most."""
+
+QUANTIZED_VECTORS = 4
+"""Bytes of a column of what a norm in front of a quantisation reads: a scale and a shift in 16 bits."""
 
 SCANT_QUERIES = (4, 2, 1)
 """Queries per tile that are tried only where a scratchpad holds no more; a matrix engine is mostly padding then."""
@@ -52,6 +56,23 @@ def row_tiling(limits: Limits, area: Area, rows: int, width: int, in_fmt: str, o
         depth = 1
         row = width * (format_bytes(in_fmt) + format_bytes(out_fmt) + 4 * wide) + 64
     return RowTiling(fit(limits, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
+
+
+def quantized_row_bytes(width: int, side: Side, norm: str | None) -> tuple[int, int]:
+    """Bytes of a row as `emu.kernels.quantize_blocks` allocates it: what lies there once, and what lies there `depth` times. `norm`: its
+    kind, where rows are normalised before."""
+    scratch = 4 + (4 if side.block and side.factor else 0)
+    scratch += {None: 0, "rms": 2 + 4, "layer": 2 + 4 + 4}[norm]
+    blocks = -(-width // side.block) if side.block else 0
+    return scratch * width + 4 * blocks + 64, (2 + 1) * width + blocks + 64
+
+
+def quantize_tiling(limits: Limits, area: Area, rows: int, width: int, row: tuple[int, int], what: str) -> RowTiling:
+    """Rows that a core quantises at a time, twice there if that fits."""
+    once, again = row
+    vectors = QUANTIZED_VECTORS * width + 1024
+    depth = 2 if once + 2 * again + vectors <= area.work_bytes else 1
+    return RowTiling(fit(limits, what, area, once + depth * again, min(_ceil(rows, limits.cores), 64), vectors), 0, depth)
 
 
 def added_at_once(cores: int, free_bytes: int, elements: int, parts: int) -> int:

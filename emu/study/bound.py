@@ -10,7 +10,7 @@ from math import sqrt
 
 from emu.chip.schema import Chip
 from emu.kernels.lang import format_bytes
-from emu.mapper.area import divide
+from emu.mapper.area import area_for
 from emu.models import Attention, Gemm, Graph, Op
 
 
@@ -50,7 +50,7 @@ def op_bound(op: Op, graph: Graph, chip: Chip, times: int = 1, resident_bytes: i
 
 def prefetched_bytes(chip: Chip, graph: Graph) -> int:
     """Most weight bytes that can wait on the chip for an op to begin: the weight rings of all cores."""
-    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
+    area = area_for(chip, graph)
     return area.slot_bytes * area.slots * chip.core_count
 
 
