@@ -57,8 +57,10 @@ class Epilogue:
 @kernel
 def gemm(
     k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: GemmTiling, epilogue: Epilogue = Epilogue(), norm: Norm | None = None,
+    normed_fmt: str = "",
 ) -> None:
-    """x [M, K]; w [K, N] or blocked [N / nb][K][nb] with nb dividing tile_n; out [M, N]. `norm` is applied to the rows of x first.
+    """x [M, K]; w [K, N] or blocked [N / nb][K][nb] with nb dividing tile_n; out [M, N]. `norm` is applied to the rows of x first,
+    whose result is in `normed_fmt` (that of w unless given).
 
     Blocks of k of x and w may have scales (`Tensor.scales`)."""
     t = tiling
@@ -77,7 +79,7 @@ def gemm(
         a = None
         if t.a_resident:
             a = fetch_rows(k, x, (row, 0), (t.tile_m, depth), t.depth_a)
-            a = normed.apply(k, a, t.depth_a, w.fmt) if normed else a
+            a = normed.apply(k, a, t.depth_a, normed_fmt or w.fmt) if normed else a
         for j in k.loop(n.count):
             _tile(k, x, w, out, ring, t, epilogue, a, row, n.unit(j))
 

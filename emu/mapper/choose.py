@@ -18,6 +18,7 @@ from emu.machine import Machine, timed
 from emu.machine.fold import addresses_are_free
 from emu.machine.image import Image
 from emu.mapper.area import Area, area_for
+from emu.mapper.formats import check_scheme
 from emu.mapper.gemm import GemmShape, does_not_fit, most_parts, rated
 from emu.mapper.lower import gemm_shape, lower, norms_before
 from emu.mapper.tilings import added_at_once, decode_tilings, prefill_tilings
@@ -168,6 +169,7 @@ def _remember(table: dict[tuple[Any, ...], Any], key: tuple[Any, ...], value: An
 
 def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
     """A tiling for every gemm and attention of the graph, by op name."""
+    check_scheme(chip, graph.scheme, graph.kv_dtype)
     area = area_for(chip, graph)
     choice: dict[str, Any] = {}
     normed = {op.name for _, op in norms_before(graph, chip)}

@@ -201,7 +201,8 @@ class Lowering:
             rows=self._t(op.rows, layer) if op.rows else None,
         )
         source, by = self._normed(op.name, op.input, layer)
-        gemm(self.k, self._t(source, layer, op.input_scales), weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by)
+        x, fmt = self._t(source, layer, op.input_scales), self.graph.tensors[op.input].fmt
+        gemm(self.k, x, weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by, fmt)
 
     def _normed(self, name: str, source: str, layer: Value) -> tuple[str, NormBy | None]:
         """What op `name` reads instead of `source`, and the norm that it does itself, if it does one."""
@@ -257,9 +258,12 @@ class Lowering:
         take_last(self.k, self._t(op.input, layer), self._t(op.output, layer))
 
     def _pool(self, op: Pool, layer: Value) -> None:
-        x = self._t(op.input, layer)
-        tile = max(1, min(op.tokens, (self.area.free_bytes - 24 * op.width) // (3 * op.width * 2) // 2, 64))
-        pool(self.k, x, self._t(op.output, layer), tile, op.normalize)
+        pool(self.k, self._t(op.input, layer), self._t(op.output, layer), pool_tokens(self.area, op), op.normalize)
+
+
+def pool_tokens(area: Area, op: Pool) -> int:
+    """Tokens that a core adds up at a time."""
+    return max(1, min(op.tokens, (area.free_bytes - 24 * op.width) // (3 * op.width * 2) // 2, 64))
 
 
 def shape_of(op: Attention) -> Shape:
