@@ -18,10 +18,11 @@ from emu.study import attention as attention
 from emu.study import estimate as estimate
 from emu.study import gemm as gemm
 from emu.study import infer as infer
+from emu.study import infer_formats as infer_formats
 
 __version__: str
 __all__ = [
     "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
-    "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
+    "attention", "chip", "chips", "estimate", "gemm", "infer", "infer_formats", "kernel", "load_chip", "load_model", "model", "models",
     "num",
 ]

@@ -124,6 +124,20 @@ def infer_page(d: Result) -> Page:
     return page
 
 
+def infer_formats_page(d: Result) -> Page:
+    """A sentence embedding in several formats."""
+    page = Page(f"{clean(d['model'])} on {clean(d['chip'])}")
+    rows = [
+        [f["dtype"], f["scales"], units.size(f["weights_bytes"]), f"{f['cosine_to_reference']:.6f}", units.count(f["cycles"]),
+         units.seconds(f["seconds"]), units.joules(f["joules"])]
+        for f in d["formats"]
+    ]
+    columns = ["dtype", "scales", "weights", "cosine to fp32", "cycles", "time", "energy"]
+    page.add(*parts.hypothetical_note(d), Pairs([("text", clean(d["text"]))]), Table(columns, rows, "formats", frozenset({"scales"})))
+    page.add(*(Note(f"{name}: not on this chip. {clean(why)}") for name, why in d["refused"].items()), parts.provenance_note(d))
+    return page
+
+
 def _cost_rows(d: Result) -> list[tuple[str, str]]:
     watts = d.get("watts") or (d["joules"] / d["seconds"] if d["seconds"] else None)
     time = f"{units.seconds(d['seconds'])} ({units.count(d['cycles'])} cycles)"
@@ -131,7 +145,8 @@ def _cost_rows(d: Result) -> list[tuple[str, str]]:
 
 
 _PAGES: dict[str, Callable[[Result], Page]] = {
-    "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "validation": validation_page,
+    "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "infer_formats": infer_formats_page,
+    "validation": validation_page,
 }
 
 

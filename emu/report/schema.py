@@ -92,7 +92,7 @@ class Header(TypedDict):
 
     schema_version: int
     emu_version: str
-    kind: str  # estimate | op | run | infer
+    kind: str  # estimate | op | run | infer | infer_formats
     chip: str
     hypothetical: bool
     digests: Digests
@@ -162,9 +162,31 @@ class RunDict(Header):
     energy: dict[str, float]
 
 
+class FormatRow(TypedDict):
+    dtype: str
+    scales: str  # of activations: unit | dynamic | static
+    weights_bytes: int
+    cosine_to_reference: float
+    cycles: int
+    seconds: float
+    joules: float
+    program: str  # digest
+
+
+class InferFormatsDict(Header):
+    model: str
+    text: str
+    tokens: int
+    formats: list[FormatRow]
+    refused: dict[str, str]  # dtype -> why the chip has it not
+    assumed: list[Assumed]
+
+
 class InferDict(Header):
     model: str
     dtype: str
+    scales: str  # of activations: unit | dynamic | static
+    weights_bytes: int
     text: str
     embedding: list[float]
     cosine_to_reference: float

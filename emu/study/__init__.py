@@ -2,7 +2,8 @@
 
 # Not lazily: `estimate` and `infer` share names with the modules they live in; what is bound last is what `emu.study.estimate` means.
 from emu.study.estimate import Estimate, estimate
+from emu.study.formats import FormatsResult, infer_formats
 from emu.study.infer import InferResult, infer
 from emu.study.op import OpResult, attention, gemm
 
-__all__ = ["Estimate", "InferResult", "OpResult", "attention", "estimate", "gemm", "infer"]
+__all__ = ["Estimate", "FormatsResult", "InferResult", "OpResult", "attention", "estimate", "gemm", "infer", "infer_formats"]
