@@ -12,7 +12,7 @@ cdef extern from "map/map.h" nogil:
         double macs, load, interval, mm_port, queue, dma, hbm, trip, startup, add, barrier, shared
 
     ctypedef struct emu_map_shape:
-        int64_t m, n, k, out_size, weights, instructions, outs, row, vectors, norm
+        int64_t m, n, k, out_size, weights, instructions, outs, row, vectors, way_in
         double x_size, w_size, element
 
     ctypedef struct emu_map_tiling:

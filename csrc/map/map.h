@@ -17,10 +17,10 @@ typedef struct {
 
 /* A gemm, or `weights` of them that share x. The epilogue takes `element` clocks of the vector engine for an element of the output, in
    `instructions` instructions, keeps `row` bytes of scratchpad for it and `vectors` rows in fp32 for all, and moves it `outs` times to or
-   from memory. An element of x takes `x_size` bytes and one of w `w_size`, with its part of a scale. `norm`: rows of x are
-   normalised on the way in, which takes whole rows, kept, in one tile of rows. */
+   from memory. An element of x takes `x_size` bytes and one of w `w_size`, with its part of a scale. `way_in`: rows of x
+   are normalised or quantised on the way in, which takes so many bytes for an element of whole rows, kept, in one tile of rows. */
 typedef struct {
-  int64_t m, n, k, out_size, weights, instructions, outs, row, vectors, norm;
+  int64_t m, n, k, out_size, weights, instructions, outs, row, vectors, way_in;
   double x_size, w_size, element;
 } emu_map_shape;
 

@@ -7,7 +7,8 @@ import typer
 
 Chip = Annotated[str, typer.Option(help="A preset (see emu chips) or a chip file, my.toml.")]
 Batch = Annotated[int, typer.Option(min=1, help="Sequences at once.")]
-DType = Annotated[str, typer.Option(help="Format of weights and activations: bf16, fp16, fp8, int8, fp32.")]
+DType = Annotated[str, typer.Option(help="Format of weights and activations: bf16, fp16, fp8, int8, mxfp8, mxfp4, nvfp4, fp32 ...")]
+Scales = Annotated[str | None, typer.Option(help="Of quantised activations: dynamic or static; unit: none, as fp8 has if left out.")]
 KvDType = Annotated[str | None, typer.Option(help="Format of the KV cache; as --dtype if left out.")]
 Fidelity = Annotated[str, typer.Option(help="ideal (no contention) or fast (fair share).")]
 Stack = Annotated[str, typer.Option(help="Software around the chip: bare, or a stack of the chip's file.")]

@@ -18,6 +18,7 @@ def estimate(
     generate: Annotated[int, typer.Option(min=1, help="Tokens to generate in each sequence.")] = 128,
     dtype: options.DType = "bf16",
     kv_dtype: options.KvDType = None,
+    scales: options.Scales = None,
     fidelity: options.Fidelity = "fast",
     stack: options.Stack = "bare",
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn at random.")] = 0,
@@ -42,7 +43,7 @@ def estimate(
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
             emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
-            fidelity=fidelity, stack=stack, seed=seed, data=data, clock=clock_of(clock, no_cap), regime=regime, progress=report,
+            scales=scales, fidelity=fidelity, stack=stack, seed=seed, data=data, clock=clock_of(clock, no_cap), regime=regime, progress=report,
         )
         if trace is not None:
             result.trace(trace)

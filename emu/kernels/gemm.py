@@ -9,6 +9,7 @@ from emu.kernels.activation import activate
 from emu.kernels.lang import Ring, Tensor, Tile, Tracer, Value, View, kernel
 from emu.kernels.lang.matops import kind_of
 from emu.kernels.norm import Norm, NormInput
+from emu.kernels.quantize_blocks import Codes, Encoder
 from emu.kernels.scaled import blocks_of, scaled_tile, slice_of, weight_bytes
 from emu.kernels.shard import grid
 
@@ -54,21 +55,30 @@ class Epilogue:
     rows: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class OnTheWay:
+    """Rows of x are quantised on chip, in front of the products; `fixed` is their factor where it is known before, [1, 1] in fp32."""
+
+    codes: Codes
+    fixed: Tensor | None = None
+
+
 @kernel
 def gemm(
     k: Tracer, x: Tensor, w: Tensor, out: Tensor, tiling: GemmTiling, epilogue: Epilogue = Epilogue(), norm: Norm | None = None,
-    normed_fmt: str = "",
+    normed_fmt: str = "", encode: OnTheWay | None = None,
 ) -> None:
     """x [M, K]; w [K, N] or blocked [N / nb][K][nb] with nb dividing tile_n; out [M, N]. `norm` is applied to the rows of x first,
-    whose result is in `normed_fmt` (that of w unless given).
+    whose result is in `normed_fmt` (that of w unless given). `encode`: they are then quantised, and their factors multiply the products.
 
     Blocks of k of x and w may have scales (`Tensor.scales`)."""
     t = tiling
     (rows, depth), columns = x.shape, out.shape[1]
-    _check(x, w, out, t, epilogue, norm)
+    _check(x, w, out, t, epilogue, norm, encode)
     ring = k.weights or k.weight_ring(weight_bytes(w, t.tile_k, t.tile_n), t.depth_w)
     m, n = grid(k, (-(-rows // t.tile_m), -(-columns // t.tile_n)), (t.split_m, t.split_n))
     normed = NormInput(k, norm, depth) if norm is not None else None
+    encoder = Encoder(k, encode.codes, encode.fixed, "sram") if encode is not None else None
     if t.by_columns:
         for j in k.loop(n.count):
             for i in k.loop(m.count):
@@ -76,18 +86,20 @@ def gemm(
         return
     for i in k.loop(m.count):
         row = m.unit(i) * t.tile_m
-        a = None
+        a = factors = None
         if t.a_resident:
             a = fetch_rows(k, x, (row, 0), (t.tile_m, depth), t.depth_a)
-            a = normed.apply(k, a, t.depth_a, normed_fmt or w.fmt) if normed else a
+            a = normed.apply(k, a, 1 if encoder else t.depth_a, normed_fmt or w.fmt) if normed else a
+            a, factors = encoder.apply(k, a, t.depth_a) if encoder else (a, None)
         for j in k.loop(n.count):
-            _tile(k, x, w, out, ring, t, epilogue, a, row, n.unit(j))
+            _tile(k, x, w, out, ring, t, epilogue, a, row, n.unit(j), factors)
 
 
 def _tile(
-    k: Tracer, x: Tensor, w: Tensor, out: Tensor, ring: Ring, t: GemmTiling, epilogue: Epilogue, rows: Tile | None, row: Value, block: Value
+    k: Tracer, x: Tensor, w: Tensor, out: Tensor, ring: Ring, t: GemmTiling, epilogue: Epilogue, rows: Tile | None, row: Value, block: Value,
+    factors: Tile | None = None,
 ) -> None:
-    """One output tile: its products and its epilogue. `rows`: x, if it is kept."""
+    """One output tile: its products and its epilogue. `rows`: x, if it is kept; `factors` of its rows, if they are on chip."""
     depth, columns = x.shape[1], out.shape[1]
     acc = _accumulator(k, w, out, row, block * t.tile_n, t, "acc")
     gate = _accumulator(k, w, out, row, block * t.tile_n, t, "gate") if epilogue.gate is not None else None
@@ -102,10 +114,10 @@ def _tile(
             if into is not None and weights is not None:
                 b = fetch_weights(k, ring, weights, k0, block, t.tile_k, t.tile_n, columns)
                 k.mm(into, part, b, a_scales=scales, b_scales=b.scales)
-    _finish(k, acc, gate, out, row, block * t.tile_n, t, epilogue)
+    _finish(k, acc, gate, out, row, block * t.tile_n, t, epilogue, factors)
 
 
-def _check(x: Tensor, w: Tensor, out: Tensor, t: GemmTiling, epilogue: Epilogue, norm: Norm | None) -> None:
+def _check(x: Tensor, w: Tensor, out: Tensor, t: GemmTiling, epilogue: Epilogue, norm: Norm | None, encode: OnTheWay | None) -> None:
     for weights in (w, epilogue.gate):
         if weights is not None and weights.shape[-2] != x.shape[1]:
             raise UnsupportedError(f"{weights.name} {weights.shape} does not fit {x.name} {x.shape}: both must have the same K")
@@ -113,8 +125,8 @@ def _check(x: Tensor, w: Tensor, out: Tensor, t: GemmTiling, epilogue: Epilogue,
         raise UnsupportedError(f"split_k {t.split_k}: a divided sum takes two passes, gemm_divided")
     if t.by_columns and t.a_resident:
         raise UnsupportedError("by_columns: rows of x cannot stay on chip (a_resident) while other rows are worked on")
-    if norm is not None and not t.a_resident:
-        raise UnsupportedError("a norm in front of a gemm needs whole rows on chip: a_resident=True")
+    if (norm is not None or encode is not None) and not t.a_resident:
+        raise UnsupportedError("a norm or a quantisation in front of a gemm needs whole rows on chip: a_resident=True")
     if t.tile_m % (t.chunk_m or t.tile_m):
         raise UnsupportedError(f"chunk_m {t.chunk_m} must divide tile_m {t.tile_m}")
     if len(w.shape) == 3 and t.tile_n % w.shape[2]:
@@ -137,7 +149,7 @@ def fetch_rows(k: Tracer, x: Tensor, origin: tuple[Value, Value], shape: tuple[i
         return k.fetch(source, depth, name="a", space="sram")
     first, blocks = blocks_of(x.scales, origin[1], shape[1])
     scales = x.scales.at((origin[0], first), (shape[0], blocks))
-    tile = scaled_tile(k, shape, x.fmt, source.extents, scales, depth, "a", "sram")
+    tile = scaled_tile(k, shape, x.fmt, source.extents, scales.shape, scales.fmt, scales.extents, depth, "a", "sram")
     assert tile.scales is not None
     k.load(tile, source)
     k.load(tile.scales, scales)
@@ -175,7 +187,9 @@ def _load_block(k: Tracer, target: View, w: Tensor, row: Value, block: Value, co
     k.load(target.grouped(group, source.extents), source, "ld0")
 
 
-def _finish(k: Tracer, acc: Tile, gate: Tile | None, out: Tensor, row: Value, col: Value, t: GemmTiling, e: Epilogue) -> None:
+def _finish(
+    k: Tracer, acc: Tile, gate: Tile | None, out: Tensor, row: Value, col: Value, t: GemmTiling, e: Epilogue, factors: Tile | None,
+) -> None:
     """From the accumulators to device memory, a few rows at a time so that scratch stays small."""
     chunk = t.chunk_m or t.tile_m
     columns = acc.valid[1]
@@ -184,7 +198,7 @@ def _finish(k: Tracer, acc: Tile, gate: Tile | None, out: Tensor, row: Value, co
         return None if of is None else k.fetch(of.at((col,), (t.tile_n,), (columns,)), t.depth_out, name=name, space="sram")
 
     bias, of_columns, of_gate = vector(e.bias, "bias"), vector(e.columns, "columns"), vector(e.gate_columns, "gate_columns")
-    of_rows = k.fetch(e.rows.at((row, 0), (t.tile_m, 1)), t.depth_out, name="rows", space="sram") if e.rows is not None else None
+    of_rows = k.fetch(e.rows.at((row, 0), (t.tile_m, 1)), t.depth_out, name="rows", space="sram") if e.rows is not None else factors
     for c in k.loop(t.tile_m // chunk):
         r0 = c * chunk
         x: View = acc[r0 : r0 + chunk]

@@ -25,18 +25,42 @@ zero, and a block of zeros stays one."""
 
 
 @dataclass(frozen=True)
+class Codes:
+    """What rows become: the format of elements, that of the scales of their blocks ("-": none), and whether each row has a factor of its
+    own, so that its largest element becomes the largest of the format."""
+
+    fmt: str
+    scale_fmt: str = "-"
+    dynamic: bool = False
+
+    @property
+    def largest(self) -> float:
+        """What the largest magnitude of a row becomes."""
+        return largest_of(self.fmt, self.scale_fmt)
+
+    @property
+    def block(self) -> int:
+        """Elements that share a scale; 0 for none."""
+        return 0 if self.scale_fmt == "-" else kind_of(self.scale_fmt)[1]
+
+
+@dataclass(frozen=True)
 class Quantized:
-    """Where quantised rows go: their elements [M, K], whose blocks may have scales (`values.scales`, [M, blocks]). `rows` [M, 1] in fp32
-    is written: a scale for each row, so that its largest element becomes the largest of the format. Instead `fixed` [1, 1] in fp32 may be
-    read: one scale, known before."""
+    """Where quantised rows go: their elements [M, K], whose blocks may have scales (`values.scales`, [M, blocks]). The factors of `rows`,
+    [M, 1] in fp32, are written. Instead `fixed` [1, 1] in fp32 may be read: one factor, known before."""
 
     values: Tensor
     rows: Tensor | None = None
     fixed: Tensor | None = None
 
+    @property
+    def codes(self) -> Codes:
+        scales = self.values.scales
+        return Codes(self.values.fmt, "-" if scales is None else scales.fmt, self.rows is not None)
+
 
 def largest_of(fmt: str, scale_fmt: str = "-") -> float:
-    """What the largest magnitude of a row becomes: the largest element, times the largest scale of a block where these are numbers."""
+    """The largest element, times the largest scale of a block where these are numbers."""
     if fmt not in LARGEST:
         raise UnsupportedError(f"rows are not quantised to {fmt}; {did_you_mean(fmt, LARGEST)}")
     return LARGEST[fmt] * LARGEST.get(scale_fmt, 1.0)
@@ -46,72 +70,85 @@ def largest_of(fmt: str, scale_fmt: str = "-") -> float:
 def quantize(k: Tracer, x: Tensor, to: Quantized, tiling: RowTiling, norm: Norm | None = None) -> None:
     """x [M, K], or its norm, as `to` says; a norm is rounded to x's format first, as if it were an operation of its own."""
     rows, width = x.shape
-    scales = to.values.scales
-    top = largest_of(to.values.fmt, scales.fmt if scales is not None else "-")
     (share,) = grid(k, (-(-rows // tiling.tile_m),), (tiling.split or k.cores,))
     vectors = NormInput(k, norm, width, "work") if norm is not None else None
-    fixed = k.fetch(to.fixed.at((0, 0), (1, 1)), name="fixed") if to.fixed is not None else None
+    encode = Encoder(k, to.codes, to.fixed, "work")
     for i in k.loop(share.count):
         row = share.unit(i) * tiling.tile_m
         tile = k.fetch(x.at((row, 0), (tiling.tile_m, width)), tiling.depth, name="x")
         tile = vectors.apply(k, tile, 1) if vectors is not None else tile
-        scale = fixed
-        size = k.tile(tile.shape, "fp32", valid=tile.valid, name="size")
-        if to.rows is not None:
-            scale = _row_scales(k, tile, size, top, tiling.depth)
-            k.store(to.rows.at((row, 0), (tiling.tile_m, 1)), scale)
-        place = to.values.at((row, 0), (tiling.tile_m, width))
-        if scales is None:
-            codes = k.tile(tile.shape, to.values.fmt, "work", tiling.depth, tile.valid, "codes")
-            _divide(k, codes, tile, scale)
+        codes, factors = encode.apply(k, tile, tiling.depth)
+        if to.rows is not None and factors is not None:
+            k.store(to.rows.at((row, 0), (tiling.tile_m, 1)), factors)
+        if to.values.scales is not None and codes.scales is not None:
+            k.store(to.values.scales.at((row, 0), codes.scales.shape), codes.scales)
+        k.store(to.values.at((row, 0), (tiling.tile_m, width)), codes)
+
+
+class Encoder:
+    """The factor of a tensor, loaded once, and the quantisation of tiles of rows; what it works on lies in `space`."""
+
+    def __init__(self, k: Tracer, codes: Codes, fixed: Tensor | None, space: str) -> None:
+        self.codes, self.space = codes, space
+        self.inverse: Tile | None = None
+        if fixed is not None:
+            given = k.fetch(fixed.at((0, 0), (1, 1)), name="fixed", space=space)
+            self.inverse = k.tile((1, 1), "fp32", space, name="inverse")
+            k.rcp(self.inverse, given)
+
+    def apply(self, k: Tracer, x: Tile, depth: int) -> tuple[Tile, Tile | None]:
+        """The codes of x [rows, K], their scales behind them, and the factors [rows, 1] of its rows if these have some."""
+        inverse, factors = self.inverse, None
+        size = k.tile(x.shape, "fp32", self.space, valid=x.valid, name="size") if self.codes.dynamic or self.codes.block else x
+        if self.codes.dynamic:
+            factors, inverse = self._factors(k, x, size, depth)
+        if self.codes.block:
+            return self._in_blocks(k, x, size, inverse, depth), factors
+        codes = k.tile(x.shape, self.codes.fmt, self.space, depth, x.valid, "codes")
+        if inverse is None:
+            k.mov(codes, x)
         else:
-            of_blocks = scales.at((row, 0), (tiling.tile_m, scales.shape[1]))
-            codes = scaled_tile(k, (tiling.tile_m, width), to.values.fmt, tile.valid, of_blocks, tiling.depth, "codes", "work")
-            _in_blocks(k, codes, tile, size, scale)
-            assert codes.scales is not None
-            k.store(of_blocks, codes.scales)
-        k.store(place, codes)
+            k.mul(codes, x, inverse)
+        return codes, factors
 
+    def _factors(self, k: Tracer, x: Tile, size: Tile, depth: int) -> tuple[Tile, Tile]:
+        """max |x[i, :]| / largest of every row, and its inverse; `size` is scratch."""
+        shape, valid = (x.shape[0], 1), (x.valid[0], 1)
+        most = k.tile(shape, "fp32", self.space, valid=valid, name="most")
+        factors = k.tile(shape, "fp32", self.space, depth, valid, "factors")
+        inverse = k.tile(shape, "fp32", self.space, valid=valid, name="inverse")
+        k.abs(size, x)
+        k.rmax(most, size)
+        k.max(most, most, LEAST)
+        k.mul(factors, most, 1.0 / self.codes.largest)
+        k.rcp(inverse, factors)
+        return factors, inverse
 
-def _divide(k: Tracer, out: Tile, x: Tile, scale: Tile | None) -> None:
-    if scale is None:
-        k.mov(out, x)
-    else:
-        k.div(out, x, scale)
-
-
-def _row_scales(k: Tracer, x: Tile, size: Tile, top: float, depth: int) -> Tile:
-    """max |x[i, :]| / top for every row; `size` is scratch."""
-    most = k.tile((x.shape[0], 1), "fp32", valid=(x.valid[0], 1), name="most")
-    scale = k.tile((x.shape[0], 1), "fp32", "work", depth, (x.valid[0], 1), "scale")
-    k.abs(size, x)
-    k.rmax(most, size)
-    k.max(most, most, LEAST)
-    k.mul(scale, most, 1.0 / top)
-    return scale
-
-
-def _in_blocks(k: Tracer, codes: Tile, x: Tile, size: Tile, scale: Tile | None) -> None:
-    """Codes and, behind them, the scales of their blocks, of x / scale; `size` is scratch."""
-    assert codes.scales is not None
-    value = x
-    if scale is not None:
-        value = k.tile(x.shape, "fp32", valid=x.valid, name="value")
-        k.div(value, x, scale)
-    most = k.tile(codes.scales.shape, "fp32", valid=codes.scales.extents, name="block_most")
-    k.abs(size, value)
-    block = kind_of(codes.scales.fmt)[1]
-    for part, top in _blocks(size, most.view, block):
-        k.rmax(top, part)
-    if codes.scales.fmt == "e8m0":  # 2^floor(log2 most) / 2^emax: e8m0 takes the nearest power, and to 3/4 of a number that is the one below
-        k.max(most, most, LEAST_BLOCK["e8m0"])
-        k.mul(codes.scales, most, 0.75 * 2.0 ** -MX_FORMATS[codes.fmt])
-    else:
-        k.div(most, most, LARGEST[codes.fmt])
-        k.max(most, most, LEAST_BLOCK[codes.scales.fmt])
-        k.mov(codes.scales, most)
-    for (out, by), (part, _) in zip(_blocks(codes, codes.scales, block), _blocks(value, codes.scales, block)):
-        k.div(out, part, by)
+    def _in_blocks(self, k: Tracer, x: Tile, size: Tile, inverse: Tile | None, depth: int) -> Tile:
+        """Codes and, behind them, the scales of their blocks, of x * inverse; `size` is scratch."""
+        of, value = self.codes, x
+        blocks = (x.shape[0], -(-x.shape[1] // of.block))
+        codes = scaled_tile(k, x.shape, of.fmt, x.valid, blocks, of.scale_fmt, (x.valid[0], blocks[1]), depth, "codes", self.space)
+        scales = codes.scales
+        assert scales is not None
+        if inverse is not None:
+            value = k.tile(x.shape, "fp32", self.space, valid=x.valid, name="value")
+            k.mul(value, x, inverse)
+        most = k.tile(blocks, "fp32", self.space, valid=scales.extents, name="block_most")
+        k.abs(size, value)
+        for part, top in _blocks(size, most.view, of.block):
+            k.rmax(top, part)
+        if of.scale_fmt == "e8m0":  # 2^(floor(log2 most) - emax): e8m0 takes the nearest power, and to 3/4 of a number that is the one below
+            k.max(most, most, LEAST_BLOCK["e8m0"])
+            k.mul(scales, most, 0.75 * 2.0 ** -MX_FORMATS[of.fmt])
+        else:
+            k.div(most, most, LARGEST[of.fmt])
+            k.max(most, most, LEAST_BLOCK[of.scale_fmt])
+            k.mov(scales, most)
+        k.rcp(most, scales)
+        for (out, by), (part, _) in zip(_blocks(codes, most.view, of.block), _blocks(value, most.view, of.block)):
+            k.mul(out, part, by)
+        return codes
 
 
 def _blocks(x: Tile, scales: View, block: int) -> Iterator[tuple[View, View]]:
@@ -124,4 +161,4 @@ def _blocks(x: Tile, scales: View, block: int) -> Iterator[tuple[View, View]]:
         yield x[:, whole * block :].as_dims(0, None, 1), scales[:, whole : whole + 1].as_dims(0, 1, None)
 
 
-__all__ = ["LARGEST", "LEAST", "LEAST_BLOCK", "Quantized", "largest_of", "quantize"]
+__all__ = ["LARGEST", "LEAST", "LEAST_BLOCK", "Codes", "Encoder", "Quantized", "largest_of", "quantize"]

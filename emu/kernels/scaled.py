@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from emu.kernels.lang import Tensor, Tile, Tracer, Value, View
 from emu.kernels.lang.matops import kind_of
 from emu.kernels.lang.memory import array_bytes, exactly
@@ -28,10 +30,11 @@ def weight_bytes(w: Tensor, tile_k: int, tile_n: int) -> int:
 
 
 def scaled_tile(
-    k: Tracer, shape: tuple[int, int], fmt: str, valid: tuple[Value, ...], scales: View, depth: int, name: str, space: str
+    k: Tracer, shape: Sequence[int], fmt: str, valid: Sequence[Value], scales: Sequence[int], scale_fmt: str, scales_valid: Sequence[Value],
+    depth: int, name: str, space: str,
 ) -> Tile:
-    """A tile whose slots also hold scales like those of the view."""
-    size = array_bytes(shape, fmt) + array_bytes(scales.shape, scales.fmt)
+    """A tile whose slots also hold scales of this shape and format, behind its elements."""
+    size = array_bytes(shape, fmt) + array_bytes(scales, scale_fmt)
     tile = k.next(k.ring(name, size, depth, space), shape, fmt, valid)
-    tile.scales = tile.behind(scales.shape, scales.fmt, scales.extents)
+    tile.scales = tile.behind(scales, scale_fmt, scales_valid)
     return tile

@@ -20,7 +20,7 @@ from emu.machine.image import Image
 from emu.mapper.area import Area, area_for
 from emu.mapper.formats import check_scheme
 from emu.mapper.gemm import GemmShape, does_not_fit, most_parts, rated
-from emu.mapper.lower import gemm_shape, lower, norms_before
+from emu.mapper.lower import encodings_before, gemm_shape, lower, norms_before, quantized_norms
 from emu.mapper.tilings import added_at_once, decode_tilings, prefill_tilings
 from emu.models import Attention, Gemm, Graph
 from emu.models.schemes import Side
@@ -133,11 +133,13 @@ def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -
     return _gemms[key]
 
 
-def _in_layer(chip: Chip, shape: GemmShape, area: Area, normed: bool) -> GemmTiling:
-    """Of a gemm in a layer; if it is `normed`, with the norm before it on its own way in, where that fits."""
-    if normed:
-        with suppress(CapacityError):
-            return choose_gemm(chip, replace(shape, norm=True), area, True)[0]
+def _in_layer(chip: Chip, shape: GemmShape, area: Area, normed: bool, encoded: bool) -> GemmTiling:
+    """Of a gemm in a layer; if it is `normed` or its rows are `encoded`, with that on its own way in, or one of both, where it fits."""
+    ways = [(n, e) for e in (encoded, False) for n in (normed, False) if e or not encoded or not normed]
+    for norm, encode in dict.fromkeys(ways):
+        if norm or encode:
+            with suppress(CapacityError):
+                return choose_gemm(chip, replace(shape, norm=norm, encoded=encode), area, True)[0]
     return choose_gemm(chip, shape, area, True)[0]
 
 
@@ -173,13 +175,15 @@ def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = No
     area = area_for(chip, graph)
     choice: dict[str, Any] = {}
     normed = {op.name for _, op in norms_before(graph, chip)}
+    encoded = {step.name: op.name for step, op in encodings_before(graph, chip)}
+    normed |= {encoded[step.name] for _, step in quantized_norms(graph, chip, area) if step.name in encoded}
     for op, _ in graph.ops():
         if isinstance(op, Gemm) and op.name not in choice:
             if progress:
                 progress(f"mapping {op.name} ({op.m} x {op.n} x {op.k})")
             shape = gemm_shape(op, graph)
             shape = replace(shape, n=-(-shape.n // area.block) * area.block)
-            choice[op.name] = _in_layer(chip, shape, area, op.name in normed)
+            choice[op.name] = _in_layer(chip, shape, area, op.name in normed, op.name in encoded.values())
         elif isinstance(op, Attention):
             if progress:
                 progress(f"mapping {op.name}")

@@ -33,6 +33,8 @@ class GemmShape:
     scale: bool = False
     norm: bool = False
     """Rows of x are normalised on the way in."""
+    encoded: bool = False
+    """Rows of x, in 16 bits, are quantised on the way in, behind the norm if there is one."""
     w_fmt: str = ""
     """Of the weights, if it is another one."""
     x_scales: str = "none"
@@ -41,6 +43,12 @@ class GemmShape:
     rows: bool = False
     columns: bool = False
     """Whether products are multiplied by factors of rows and of columns."""
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of an element of x, as the kernel allocates them, for what happens to it on the way in."""
+        size = 8 if self.norm else 0
+        return size + (4 + (4 if self.columns and self.x_scales != "none" else 0) + (2 if self.norm else 0) if self.encoded else 0)
 
     @property
     def scaled(self) -> int:
@@ -100,7 +108,7 @@ def shape_numbers(chip: Chip, shape: GemmShape) -> dict[str, float]:
     return {
         "m": shape.m, "n": shape.n, "k": shape.k, "x_size": x_size, "w_size": w_size, "out_size": format_bytes(shape.out_fmt),
         "weights": 1 + shape.gates, "instructions": plain + special, "outs": 1 + shape.residual, "row": epilogue_row_bytes(shape, 1),
-        "vectors": shape.bias + shape.columns * (1 + shape.gates) + shape.rows, "norm": shape.norm, "element": element,
+        "vectors": shape.bias + shape.columns * (1 + shape.gates) + shape.rows, "way_in": shape.scratch, "element": element,
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,14 +12,14 @@ from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import DecodeTiling, Parts, attention_decode, attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.embed import Learned, embed
-from emu.kernels.gemm import Epilogue, gemm
+from emu.kernels.gemm import Epilogue, OnTheWay, gemm
 from emu.kernels.heads import Attention as Shape
 from emu.kernels.heads import Heads
 from emu.kernels.lang import Tensor, Tracer, Value, format_bytes
 from emu.kernels.lang.limits import Limits, limits_of
 from emu.kernels.norm import Norm as NormBy
 from emu.kernels.norm import norm
-from emu.kernels.quantize_blocks import Quantized, quantize
+from emu.kernels.quantize_blocks import Codes, Quantized, quantize
 from emu.kernels.rope import Rope, rope_append
 from emu.kernels.rows import pool, take_last
 from emu.machine.image import Image
@@ -44,7 +44,7 @@ class Request:
     area: Area
     tilings: tuple[tuple[str, Any], ...]
     fused: tuple[tuple[str, str], ...]
-    """Norms, and the gemms that do them on their own way in."""
+    """Norms and quantisations, and the operations that do them on their own way in."""
     layers: int
     name: str
 
@@ -111,6 +111,37 @@ def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any])
         need += (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(gemm_shape(op, graph), tiling.tile_n) + 8192
         if tiling.a_resident and op.m <= tiling.tile_m and need <= area.free_bytes:
             yield before, op
+
+
+def encodings_before(graph: Graph, chip: Chip) -> Iterator[tuple[Quantize, Gemm]]:
+    """Quantisations that the gemm behind them could do on its own way in: every core then repeats them, as it would a norm."""
+    rate = chip.core.vector.per_clk
+    round_trip = 2 * (chip.hbm.latency_s * chip.core.clock_hz + chip.core.dma.start_cycles)
+    side = graph.scheme.activations
+    passes = (1 / rate["add"] + 1 / rate["reduce"]) * ((side.factor and graph.scheme.how == "dynamic") + bool(side.block))
+    passes += (1 + bool(side.block and side.factor)) / rate["mul"]
+    for before, op in zip(graph.layer, graph.layer[1:]):
+        if isinstance(before, Quantize) and isinstance(op, Gemm) and before.output == op.input:
+            if op.m <= chip.core.matrix.max_m and op.m * op.k * passes < round_trip:
+                yield before, op
+
+
+def fused(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> dict[str, str]:
+    """Norms and quantisations by name, and the operation behind each that does it: quantisations and gemms on their way in."""
+    found = {norm.name: op.name for norm, op in fused_norms(graph, chip, area, choice)}
+    found |= {norm.name: step.name for norm, step in quantized_norms(graph, chip, area)}
+    for step, op in encodings_before(graph, chip):
+        tiling, shape = choice[op.name], replace(gemm_shape(op, graph), encoded=True)
+        norm = next((n for n, by in found.items() if by == step.name), None)
+        for shape in (replace(shape, norm=True), shape) if norm else (shape,):
+            need = tiling.tile_m * op.k * (shape.scratch + (2 + 2) * tiling.depth_a) + 3 * 4 * op.k
+            need += (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(shape, tiling.tile_n) + 8192
+            if tiling.a_resident and op.m <= tiling.tile_m and need <= area.free_bytes:
+                found[step.name] = op.name
+                if norm and not shape.norm:
+                    del found[norm]  # it does not fit beside; it stays an operation of its own
+                break
+    return found
 
 
 def quantized_norms(graph: Graph, chip: Chip, area: Area) -> Iterator[tuple[Norm, Quantize]]:
@@ -198,11 +229,15 @@ class Lowering:
             residual=self._t(op.residual, layer) if op.residual else None,
             columns=columns[-1] if columns else None,
             gate_columns=columns[0] if len(columns) > 1 else None,
-            rows=self._t(op.rows, layer) if op.rows else None,
+            rows=self._t(op.rows, layer) if op.rows and op.name not in self.fused.values() else None,
         )
-        source, by = self._normed(op.name, op.input, layer)
-        x, fmt = self._t(source, layer, op.input_scales), self.graph.tensors[op.input].fmt
-        gemm(self.k, x, weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by, fmt)
+        step = next((o for o in self.graph.layer if isinstance(o, Quantize) and self.fused.get(o.name) == op.name), None)
+        (source, by), encode = self._normed(step.name if step else op.name, step.input if step else op.input, layer), None
+        if step is not None:
+            codes = Codes(self.graph.tensors[step.output].fmt, self.graph.tensors[step.scales].fmt if step.scales else "-", bool(step.factor))
+            encode = OnTheWay(codes, self._t(step.fixed, layer) if step.fixed else None)
+        x, fmt = self._t(source, layer, None if step else op.input_scales), self.graph.tensors[step.input if step else op.input].fmt
+        gemm(self.k, x, weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by, fmt, encode)
 
     def _normed(self, name: str, source: str, layer: Value) -> tuple[str, NormBy | None]:
         """What op `name` reads instead of `source`, and the norm that it does itself, if it does one."""
@@ -280,9 +315,9 @@ def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name
     All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are
     those of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
     area = area_for(chip, graph)
-    fused = tuple((norm.name, op.name) for norm, op in (*fused_norms(graph, chip, area, choice), *quantized_norms(graph, chip, area)))
+    done_by = tuple(fused(graph, chip, area, choice).items())
     tilings = tuple(sorted(choice.items()))
-    image, place = _compiled(Request(graph, limits_of(chip), area, tilings, fused, layers, name or f"{graph.model}-{graph.phase}"))
+    image, place = _compiled(Request(graph, limits_of(chip), area, tilings, done_by, layers, name or f"{graph.model}-{graph.phase}"))
     return Lowered(image.copy(), graph, layers, place, dict(choice))
 
 

@@ -152,10 +152,11 @@ def _quantize(op: Quantize, graph: Graph, values: Arrays, how: Numerics) -> None
     if op.factor:
         top = LARGEST[fmt] * (LARGEST["fp8_e4m3"] if scale_fmt == "fp8_e4m3" else 1.0)
         factor = values[op.factor] = _f("vmul", _f("vmax", _f("vrmax", _f("vabs", x)), 1e-12), 1.0 / top)
+    inverse = None if factor is None else _f("vrcp", factor)
     if op.scales is None:
-        values[op.output] = _do("vdiv", fmt, x, factor) if factor is not None else _do("vmov", fmt, x)
+        values[op.output] = _do("vmul", fmt, x, inverse) if inverse is not None else _do("vmov", fmt, x)
         return
-    x = x.astype(np.float32) if factor is None else _f("vdiv", x, factor)
+    x = x.astype(np.float32) if inverse is None else _f("vmul", x, inverse)
     block = graph.scheme.activations.block
     codes, scales = [], []
     for first in range(0, op.width, block):
@@ -167,7 +168,7 @@ def _quantize(op: Quantize, graph: Graph, values: Arrays, how: Numerics) -> None
         else:
             scale = _do("vmov", scale_fmt, _f("vmax", _f("vdiv", most, LARGEST[fmt]), 2.0**-9))
         scales.append(scale)
-        codes.append(_do("vdiv", fmt, part, scale))
+        codes.append(_do("vdiv", fmt, part, scale) if scale_fmt == "e8m0" else _do("vmul", fmt, part, _f("vrcp", scale)))
     values[op.output], values[op.scales] = np.concatenate(codes, 1), np.concatenate(scales, 1)
 
 

@@ -24,7 +24,8 @@ def estimate_page(d: Result) -> Page:
 def _estimate_figures(d: Result) -> list[tuple[str, str]]:
     sizes = f"batch {d['batch']}, prompt {d['prompt']}"
     rows = [("workload", f"{sizes}, generate {d['generate']}" if d.get("tpot_s") is not None else sizes)]
-    rows.append(("formats", f"weights and activations {d['dtype']}, KV cache {d['kv_dtype']}"))
+    scaled = f" ({d['scales']} scales)" if d.get("scales", "unit") != "unit" else ""
+    rows.append(("formats", f"weights and activations {d['dtype']}{scaled}, KV cache {d['kv_dtype']}"))
     figures = [
         ("time to first token", units.seconds(d.get("ttft_s"))),
         ("time per output token", units.seconds(d.get("tpot_s"))),

@@ -108,6 +108,7 @@ class EstimateDict(Header):
     prompt: int
     generate: int
     dtype: str
+    scales: str  # of activations: unit | dynamic | static
     kv_dtype: str
     data: str  # declared class of the tensors
     ttft_s: float | None
