@@ -43,7 +43,8 @@ def estimate(
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
             emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
-            scales=scales, fidelity=fidelity, stack=stack, seed=seed, data=data, clock=clock_of(clock, no_cap), regime=regime, progress=report,
+            scales=scales, fidelity=fidelity, stack=stack, seed=seed, data=data, clock=clock_of(clock, no_cap), regime=regime,
+            progress=report,
         )
         if trace is not None:
             result.trace(trace)

@@ -96,8 +96,8 @@ def gemm(
 
 
 def _tile(
-    k: Tracer, x: Tensor, w: Tensor, out: Tensor, ring: Ring, t: GemmTiling, epilogue: Epilogue, rows: Tile | None, row: Value, block: Value,
-    factors: Tile | None = None,
+    k: Tracer, x: Tensor, w: Tensor, out: Tensor, ring: Ring, t: GemmTiling, epilogue: Epilogue, rows: Tile | None, row: Value,
+    block: Value, factors: Tile | None = None,
 ) -> None:
     """One output tile: its products and its epilogue. `rows`: x, if it is kept; `factors` of its rows, if they are on chip."""
     depth, columns = x.shape[1], out.shape[1]

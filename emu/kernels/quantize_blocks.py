@@ -138,7 +138,7 @@ class Encoder:
         k.abs(size, value)
         for part, top in _blocks(size, most.view, of.block):
             k.rmax(top, part)
-        if of.scale_fmt == "e8m0":  # 2^(floor(log2 most) - emax): e8m0 takes the nearest power, and to 3/4 of a number that is the one below
+        if of.scale_fmt == "e8m0":  # 2^(floor(log2 most) - emax): the nearest power of two to 3/4 of a number is the one below the number
             k.max(most, most, LEAST_BLOCK["e8m0"])
             k.mul(scales, most, 0.75 * 2.0 ** -MX_FORMATS[of.fmt])
         else:

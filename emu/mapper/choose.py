@@ -65,7 +65,8 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     out = k.hbm("y", (shape.m, blocks * area.block), shape.out_fmt, "out")
     bias = k.hbm("bias", (blocks * area.block,), wide, "in") if shape.bias else None
     residual = k.hbm("residual", out.shape, wide, "in") if shape.residual else None
-    columns = [k.hbm(name, (out.shape[1],), "fp32", "in") for name in ("columns", "gate_columns")[: shape.columns * (1 + shape.gates)]]
+    columns = k.hbm("columns", (out.shape[1],), "fp32", "in") if shape.columns else None
+    gate_columns = k.hbm("gate_columns", (out.shape[1],), "fp32", "in") if shape.columns and shape.gates else None
     rows = k.hbm("rows", (shape.m, 1), "fp32", "in") if shape.rows else None
     k.weight_ring(area.slot_bytes, area.slots)
     activation = "silu" if shape.activation == "swiglu" else shape.activation
@@ -76,7 +77,7 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
         for _ in k.loop(2 if pause else 1):
             with k.op("gemm"):
                 scale = 1.0 / 128 if shape.scale else None
-                gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, scale, *columns, *[None] * (2 - len(columns)), rows))
+                gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, scale, columns, gate_columns, rows))
         if pause:
             _pause(k, x, pause)
     return Image.of(k.program())
@@ -150,7 +151,8 @@ def _attention_alone(graph: Graph, op: Attention) -> Graph:
 
 def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any:
     """The quickest of the best-ranked tilings of an attention."""
-    key = (chip.digest, area, replace(op, compulsory_bytes=0, operand_bytes=0), *(graph.tensors[t].fmt for t in (op.q, op.k_cache, op.output)))
+    formats = tuple(graph.tensors[name].fmt for name in (op.q, op.k_cache, op.output))
+    key = (chip.digest, area, replace(op, compulsory_bytes=0, operand_bytes=0), formats)
     if key not in _attentions:
         q_fmt, kv_fmt = graph.tensors[op.q].fmt, graph.tensors[op.k_cache].fmt
         decode = op.q_len == 1

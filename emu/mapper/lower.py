@@ -12,7 +12,7 @@ from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import DecodeTiling, Parts, attention_decode, attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.embed import Learned, embed
-from emu.kernels.gemm import Epilogue, OnTheWay, gemm
+from emu.kernels.gemm import Epilogue, GemmTiling, OnTheWay, gemm
 from emu.kernels.heads import Attention as Shape
 from emu.kernels.heads import Heads
 from emu.kernels.lang import Tensor, Tracer, Value, format_bytes
@@ -132,16 +132,22 @@ def fused(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> di
     found |= {norm.name: step.name for norm, step in quantized_norms(graph, chip, area)}
     for step, op in encodings_before(graph, chip):
         tiling, shape = choice[op.name], replace(gemm_shape(op, graph), encoded=True)
-        norm = next((n for n, by in found.items() if by == step.name), None)
-        for shape in (replace(shape, norm=True), shape) if norm else (shape,):
-            need = tiling.tile_m * op.k * (shape.scratch + (2 + 2) * tiling.depth_a) + 3 * 4 * op.k
-            need += (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(shape, tiling.tile_n) + 8192
-            if tiling.a_resident and op.m <= tiling.tile_m and need <= area.free_bytes:
-                found[step.name] = op.name
-                if norm and not shape.norm:
-                    del found[norm]  # it does not fit beside; it stays an operation of its own
-                break
+        norm = next((name for name, by in found.items() if by == step.name), None)
+        if not tiling.a_resident or op.m > tiling.tile_m:
+            continue
+        room = area.free_bytes - 3 * 4 * op.k - 8192
+        room -= (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(shape, tiling.tile_n)
+        if norm and _way_in_bytes(replace(shape, norm=True), tiling) <= room:
+            found[step.name] = op.name
+        elif _way_in_bytes(shape, tiling) <= room:
+            found[step.name] = op.name
+            found.pop(norm or "", None)  # the norm does not fit beside: it stays an operation of its own
     return found
+
+
+def _way_in_bytes(shape: GemmShape, tiling: GemmTiling) -> int:
+    """Of rows in 16 bits, their codes, and what is worked on in between."""
+    return tiling.tile_m * shape.k * (shape.scratch + (2 + 2) * tiling.depth_a)
 
 
 def quantized_norms(graph: Graph, chip: Chip, area: Area) -> Iterator[tuple[Norm, Quantize]]:
@@ -232,12 +238,17 @@ class Lowering:
             rows=self._t(op.rows, layer) if op.rows and op.name not in self.fused.values() else None,
         )
         step = next((o for o in self.graph.layer if isinstance(o, Quantize) and self.fused.get(o.name) == op.name), None)
-        (source, by), encode = self._normed(step.name if step else op.name, step.input if step else op.input, layer), None
-        if step is not None:
-            codes = Codes(self.graph.tensors[step.output].fmt, self.graph.tensors[step.scales].fmt if step.scales else "-", bool(step.factor))
-            encode = OnTheWay(codes, self._t(step.fixed, layer) if step.fixed else None)
-        x, fmt = self._t(source, layer, None if step else op.input_scales), self.graph.tensors[step.input if step else op.input].fmt
+        first = step or op
+        source, by = self._normed(first.name, first.input, layer)
+        x, fmt = self._t(source, layer, None if step else op.input_scales), self.graph.tensors[first.input].fmt
+        encode = self._on_the_way(step, layer) if step else None
         gemm(self.k, x, weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by, fmt, encode)
+
+    def _on_the_way(self, op: Quantize, layer: Value) -> OnTheWay:
+        """A quantisation that the gemm behind it does."""
+        side = self.graph.scheme.activations
+        codes = Codes(side.fmt, side.scale_fmt, op.factor is not None)
+        return OnTheWay(codes, self._t(op.fixed, layer) if op.fixed else None)
 
     def _normed(self, name: str, source: str, layer: Value) -> tuple[str, NormBy | None]:
         """What op `name` reads instead of `source`, and the norm that it does itself, if it does one."""

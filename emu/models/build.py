@@ -33,8 +33,8 @@ def build_graph(
     pre = build.finish(build.pre())
     layer = build.finish(build.pre_norm_layer() if config.norm_first else build.post_norm_layer())
     post = build.finish(build.logits() if config.kind == "decoder" else build.pool())
-    return Graph(config.name, phase, batch, q_len, kv_len, scheme.activations.fmt, build.kv_fmt, max_tokens, pre, layer, config.layers, post,
-                 build.tensors, post[-1].outputs[0], scheme)
+    return Graph(config.name, phase, batch, q_len, kv_len, scheme.activations.fmt, build.kv_fmt, max_tokens, pre, layer, config.layers,
+                 post, build.tensors, post[-1].outputs[0], scheme)
 
 
 def cache_format(scheme: Scheme, kv_dtype: str | None) -> str:
@@ -42,8 +42,8 @@ def cache_format(scheme: Scheme, kv_dtype: str | None) -> str:
     if kv_dtype is None:
         return scheme.cache
     if kv_dtype == "int8" or scheme_of(kv_dtype).weights.scales != "none":
-        raise UnsupportedError(f"dtype {scheme.name} with kv_dtype {kv_dtype}: keys and values have no scales, so their elements must stand "
-                               "for themselves; use bf16, fp16 or fp8")
+        raise UnsupportedError(f"dtype {scheme.name} with kv_dtype {kv_dtype}: keys and values have no scales, so their elements must "
+                               "stand for themselves; use bf16, fp16 or fp8")
     return format_of(kv_dtype)
 
 
@@ -127,8 +127,8 @@ class _Build:
             fixed = f"{name}.fixed"
         elif side.factor:
             factor = self.new(f"{codes}.rows", rows, 1, fmt="fp32")
-        step = Quantize(name=f"{name}_quantize", rows=rows, width=width, input=source, output=codes, scales=scales, factor=factor, fixed=fixed)
-        return [step], codes
+        step = f"{name}_quantize"
+        return [Quantize(name=step, rows=rows, width=width, input=source, output=codes, scales=scales, factor=factor, fixed=fixed)], codes
 
     def pre(self) -> list[Op]:
         config, hidden = self.config, self.config.hidden

@@ -177,7 +177,6 @@ class FormatRow(TypedDict):
 class InferFormatsDict(Header):
     model: str
     text: str
-    tokens: int
     formats: list[FormatRow]
     refused: dict[str, str]  # dtype -> why the chip has it not
     assumed: list[Assumed]

@@ -148,9 +148,10 @@ def estimate(
     and activations (bf16, fp16, fp8 = e4m3, int8, mxfp8, mxfp6, mxfp4, nvfp4; mxfp4_a8, mxfp4_a16, nvfp4_a16: weights alone in four bits),
     `kv_dtype` that of the cache (None: the same, bf16 for int8 and the formats with scales of blocks). `scales` of activations: `dynamic`,
     a step in front of each product that finds one for each token; `static`, known before; None: dynamic, but `unit` for fp8, whose
-    scales then cost nothing. Times come from running the compiled programs. Each phase runs at the clock that the power cap leaves it, unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is
-    "short" (emu.power.settle). `data` is the declared class of all tensors or of each kind (activations, weights, kv): zeros, normal or
-    random, on which joules depend. Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    scales then cost nothing. Times come from running the compiled programs. Each phase runs at the clock that the power cap leaves it,
+    unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is "short" (emu.power.settle). `data` is the declared class of all tensors
+    or of each kind (activations, weights, kv): zeros, normal or random, on which joules depend.
+    Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
     from emu.chip import chip as preset
     from emu.models import model as known

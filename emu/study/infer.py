@@ -20,7 +20,6 @@ from emu.models.schemes import scheme_of
 from emu.result import Result, header
 from emu.study.result import assumed
 
-
 CALIBRATION = (
     "The river froze over early that winter, and the ferry stayed in its shed until April.",
     "Revenue grew 12 % to $3.4 billion, while costs rose by less than a tenth.",
@@ -36,7 +35,8 @@ class InferResult(Result):
     """The sentence embedding [hidden], its cosine to the fp32 reference, and the run that made it."""
 
     def __init__(
-        self, model: Model, chip: Chip, text: str, dtype: str, run: Run, embedding: np.ndarray, cosine: float, tokens: list[int], graph: Graph,
+        self, model: Model, chip: Chip, text: str, dtype: str, run: Run, embedding: np.ndarray, cosine: float, tokens: list[int],
+        graph: Graph,
     ) -> None:
         self.model, self.chip, self.text, self.dtype, self.run, self.embedding = model, chip, text, dtype, run, embedding
         self.cosine_to_reference, self.tokens, self.graph = cosine, tokens, graph
@@ -151,8 +151,8 @@ class Sentence:
 
 
 def infer(
-    path: str | Path, chip: Chip | str, text: str, dtype: str = "bf16", *, scales: str = "dynamic", calibration: Sequence[str] = CALIBRATION,
-    check: bool = False, trace: bool = False, max_memory: int | None = None,
+    path: str | Path, chip: Chip | str, text: str, dtype: str = "bf16", *, scales: str = "dynamic",
+    calibration: Sequence[str] = CALIBRATION, check: bool = False, trace: bool = False, max_memory: int | None = None,
 ) -> InferResult:
     """Embed a sentence with the encoder in `path` (config.json, model.safetensors, tokenizer.json) on the emulated chip.
 
