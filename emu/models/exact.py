@@ -108,6 +108,10 @@ class Exact(Reference):
         self._numerics, self._fixed, self._plain = numerics, fixed, weights
         self._how: tuple[Graph, Numerics] | None = None
 
+    def caches(self, name: str) -> list[A]:
+        """The cache of every layer, [batch, heads, tokens, dim]."""
+        return [layer[name] for layer in self._caches]
+
     def _graph(self, phase: Phase, batch: int, length: int, filled: int, room: int) -> Graph:
         dtype, kv_dtype, scales = self._asked
         graph = self.model.graph(phase, batch, length, filled, dtype, kv_dtype, room, scales)
