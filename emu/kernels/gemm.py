@@ -161,16 +161,16 @@ def fetch_weights(k: Tracer, ring: Ring, w: Tensor, k0: Value, block: Value, til
     depth = w.shape[-2]
     valid = Tensor("", (depth, columns), w.fmt, "", 0).at((k0, block * tile_n), (tile_k, tile_n)).extents
     tile = k.next(ring, (tile_k, tile_n), w.fmt, valid)
-    _load_block(k, tile.view, w, k0, block, columns)
+    _load_block(k, tile.view, w, k0, block)
     if w.scales is not None:
         first, count = blocks_of(w.scales, k0, tile_k)
         extents = Tensor("", (w.scales.shape[-2], columns), w.scales.fmt, "", 0).at((first, block * tile_n), (count, tile_n)).extents
         tile.scales = tile.behind((count, tile_n), w.scales.fmt, extents)
-        _load_block(k, tile.scales, w.scales, first, block, columns)
+        _load_block(k, tile.scales, w.scales, first, block)
     return tile
 
 
-def _load_block(k: Tracer, target: View, w: Tensor, row: Value, block: Value, columns: int) -> None:
+def _load_block(k: Tracer, target: View, w: Tensor, row: Value, block: Value) -> None:
     """Fills [rows, tile_n] with rows from `row` of the block-th tile_n columns of w."""
     (rows, tile_n), (k_valid, n_valid) = target.shape, target.extents
     if len(w.shape) == 2:
@@ -181,9 +181,7 @@ def _load_block(k: Tracer, target: View, w: Tensor, row: Value, block: Value, co
     if group == 1:
         k.load(target.as_dims(None, 0, 1), w.at((block, row, 0), (1, rows, width), (1, k_valid, n_valid)), "ld0")
         return
-    if columns % width:
-        raise UnsupportedError(f"{w.name}: tiles of several blocks need whole blocks; {columns} columns are no multiple of {width}")
-    source = w.at((block * group, row, 0), (group, rows, width))
+    source = w.at((block * group, row, 0), (group, rows, width))  # whole blocks: the last one is padded, and products leave the padding out
     k.load(target.grouped(group, source.extents), source, "ld0")
 
 

@@ -29,13 +29,14 @@ class Matrix:
     values: np.ndarray
     scales: np.ndarray | None = None
     columns: np.ndarray | None = None
+    block: int = 0
+    """Elements of k that share a scale."""
 
     def dequantized(self) -> np.ndarray:
         """What it stands for, in fp32."""
         wide: np.ndarray = self.values.astype(np.float32)
         if self.scales is not None:
-            block = -(-len(wide) // len(self.scales))
-            wide = wide * np.repeat(self.scales.astype(np.float32), block, 0)[: len(wide)]
+            wide = wide * np.repeat(self.scales.astype(np.float32), self.block, 0)[: len(wide)]
         return wide if self.columns is None else wide * self.columns
 
 
@@ -45,10 +46,10 @@ def quantize_matrix(weight: npt.ArrayLike, side: Side) -> Matrix:
     w = np.asarray(weight, np.float32)
     if side.scales == "mx":
         blocks = quantize_mx(w, side.fmt, axis=0)
-        return Matrix(blocks.values, blocks.scales)
+        return Matrix(blocks.values, blocks.scales, None, blocks.block)
     if side.scales == "nvfp4":
         blocks = quantize_nvfp4(w, axis=0)
-        return Matrix(blocks.values, blocks.scales, np.full(w.shape[1], blocks.tensor_scale, np.float32))
+        return Matrix(blocks.values, blocks.scales, np.full(w.shape[1], blocks.tensor_scale, np.float32), blocks.block)
     if not side.factor:
         return Matrix(cast(w, side.fmt, saturate=True))
     columns = np.maximum(np.abs(w).max(axis=0), np.float32(LEAST)) * np.float32(1.0 / LARGEST[side.fmt])

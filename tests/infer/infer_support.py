@@ -107,8 +107,8 @@ class Pass:
 
 def run_pass(
     model: Model, chip: Any, phase: Any, tokens: Array, weights: Any, *, start: int = 0, room: int | None = None, dtype: str = "bf16",
-    caches: dict[str, Array] | None = None, check: bool = False, choice: Any = None, kv_dtype: str | None = None, scales: str | None = None,
-    fixed: Any = None,
+    caches: dict[str, Array] | None = None, check: bool = False, choice: Any = None, kv_dtype: str | None = None,
+    scales: str | None = None, fixed: Any = None,
 ) -> Pass:
     """One pass over tokens [batch, q_len] that stand at position `start`, on a chip, with values; weights are quantised as `dtype` wants."""
     batch, q_len = tokens.shape

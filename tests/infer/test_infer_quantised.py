@@ -34,7 +34,9 @@ QUICK = settings(max_examples=24, deadline=None, derandomize=True)
 class Both:
     """A decoder on a chip and the reference beside it, from an empty cache on."""
 
-    def __init__(self, model: Any, chip: Any, dtype: tuple[str, str | None, str | None], room: int, seed: int = 1, check: bool = True) -> None:
+    def __init__(
+        self, model: Any, chip: Any, dtype: tuple[str, str | None, str | None], room: int, seed: int = 1, check: bool = True,
+    ) -> None:
         self.model, self.chip, (self.dtype, self.scales, self.kv_dtype) = model, chip, dtype
         self.room, self.check, self.weights, self.caches, self.filled = room, check, RandomWeights(model, seed), None, 0
         self.fixed = None
@@ -130,8 +132,10 @@ def test_a_cache_that_is_split(split):
 
     both.exact._numerics = lambda graph: numerics(graph, chip, divided(graph))
     graph = model.graph("decode", 1, 1, 26, both.dtype, both.kv_dtype, 40, both.scales)
-    done = support.run_pass(model, chip, "decode", tokens[:, 25:], both.weights, start=25, room=40, dtype=both.dtype, kv_dtype=both.kv_dtype,
-                            caches=both.caches, choice=divided(graph), check=True)
+    done = support.run_pass(
+        model, chip, "decode", tokens[:, 25:], both.weights, start=25, room=40, dtype=both.dtype, kv_dtype=both.kv_dtype,
+        caches=both.caches, choice=divided(graph), check=True,
+    )
     assert np.array_equal(done.result, both.exact.decode(tokens[:, 25]))
 
 
