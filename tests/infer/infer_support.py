@@ -110,7 +110,7 @@ def run_pass(
     caches: dict[str, Array] | None = None, check: bool = False, choice: Any = None, kv_dtype: str | None = None,
     scales: str | None = None, fixed: Any = None,
 ) -> Pass:
-    """One pass over tokens [batch, q_len] that stand at position `start`, on a chip, with values; weights are quantised as `dtype` wants."""
+    """One pass over tokens [batch, q_len] that stand at position `start`, on a chip, with values, weights as `dtype` wants."""
     batch, q_len = tokens.shape
     graph = model.graph(phase, batch, q_len, start + q_len, dtype, kv_dtype, room, scales)
     lowered = lower(graph, chip, choice or choose(graph, chip), graph.layers)

@@ -80,7 +80,8 @@ def test_nvfp4_has_two_levels(rows: int, width: int, static: bool, seed: int) ->
     bench = Bench(B200, seed, 2)
     x = wild(bench, rows, width)
     fixed = bench.set("fixed", np.full((1, 1), 0.0123, np.float32), "fp32") if static else None
-    quantize(bench.k, bench.set("x", x, "bf16"), outputs(bench, rows, width, Codes("fp4_e2m1", "fp8_e4m3", not static), fixed), RowTiling(3))
+    to = outputs(bench, rows, width, Codes("fp4_e2m1", "fp8_e4m3", not static), fixed)
+    quantize(bench.k, bench.set("x", x, "bf16"), to, RowTiling(3))
     got, wide = bench.run(), x.astype(np.float32)
     most = np.maximum(np.abs(wide).max(1, keepdims=True), np.float32(1e-12))
     factor = np.float32(0.0123) if static else most * np.float32(1 / (6 * 448))
