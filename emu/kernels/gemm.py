@@ -8,6 +8,7 @@ from emu.errors import UnsupportedError
 from emu.kernels.activation import activate
 from emu.kernels.lang import Ring, Tensor, Tile, Tracer, Value, View, kernel
 from emu.kernels.lang.matops import kind_of
+from emu.kernels.lang.memory import exactly
 from emu.kernels.norm import Norm, NormInput
 from emu.kernels.quantize_blocks import Codes, Encoder
 from emu.kernels.scaled import blocks_of, scaled_tile, slice_of, weight_bytes
@@ -143,16 +144,19 @@ def _accumulator(k: Tracer, w: Tensor, out: Tensor, row: Value, col: Value, t: G
 
 
 def fetch_rows(k: Tracer, x: Tensor, origin: tuple[Value, Value], shape: tuple[int, int], depth: int) -> Tile:
-    """Rows of x [M, K] from `origin`, in the scratchpad, with the scales of their blocks if they have some."""
+    """Rows of x [M, K] from `origin`, in the scratchpad, with the scales of their blocks if they have some (`grouped_shape`)."""
     source = x.at(origin, shape)
     if x.scales is None:
         return k.fetch(source, depth, name="a", space="sram")
     first, blocks = blocks_of(x.scales, origin[1], shape[1])
-    scales = x.scales.at((origin[0], first), (shape[0], blocks))
-    tile = scaled_tile(k, shape, x.fmt, source.extents, scales.shape, scales.fmt, scales.extents, depth, "a", "sram")
+    group = x.scales.shape[2]
+    groups = min(-(-blocks // group), x.scales.shape[0])
+    scales = x.scales.at((exactly(first, group, f"groups of {group} scales"), origin[0], 0), (groups, shape[0], group))
+    lying, valid = (shape[0], groups * group), (source.extents[0], scales.extents[0] * group)
+    tile = scaled_tile(k, shape, x.fmt, source.extents, lying, x.scales.fmt, valid, depth, "a", "sram")
     assert tile.scales is not None
     k.load(tile, source)
-    k.load(tile.scales, scales)
+    k.load(tile.scales.in_blocks(group, scales.extents[0]).as_dims(1, 0, 2), scales)
     return tile
 
 

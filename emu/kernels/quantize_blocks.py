@@ -46,8 +46,8 @@ class Codes:
 
 @dataclass(frozen=True)
 class Quantized:
-    """Where quantised rows go: their elements [M, K], whose blocks may have scales (`values.scales`, [M, blocks]). The factors of `rows`,
-    [M, 1] in fp32, are written. Instead `fixed` [1, 1] in fp32 may be read: one factor, known before."""
+    """Where quantised rows go: their elements [M, K], whose blocks may have scales (`values.scales`, as `grouped_shape` has them). The
+    factors of `rows`, [M, 1] in fp32, are written. Instead `fixed` [1, 1] in fp32 may be read: one factor, known before."""
 
     values: Tensor
     rows: Tensor | None = None
@@ -72,7 +72,8 @@ def quantize(k: Tracer, x: Tensor, to: Quantized, tiling: RowTiling, norm: Norm 
     rows, width = x.shape
     (share,) = grid(k, (-(-rows // tiling.tile_m),), (tiling.split or k.cores,))
     vectors = NormInput(k, norm, width, "work") if norm is not None else None
-    encode = Encoder(k, to.codes, to.fixed, "work")
+    scales = to.values.scales
+    encode = Encoder(k, to.codes, to.fixed, "work", scales.shape[2] if scales is not None else 1)
     for i in k.loop(share.count):
         row = share.unit(i) * tiling.tile_m
         tile = k.fetch(x.at((row, 0), (tiling.tile_m, width)), tiling.depth, name="x")
@@ -80,16 +81,18 @@ def quantize(k: Tracer, x: Tensor, to: Quantized, tiling: RowTiling, norm: Norm 
         codes, factors = encode.apply(k, tile, tiling.depth)
         if to.rows is not None and factors is not None:
             k.store(to.rows.at((row, 0), (tiling.tile_m, 1)), factors)
-        if to.values.scales is not None and codes.scales is not None:
-            k.store(to.values.scales.at((row, 0), codes.scales.shape), codes.scales)
+        if scales is not None and codes.scales is not None:
+            groups, _, group = scales.shape
+            k.store(scales.at((0, row, 0), (groups, tiling.tile_m, group)), codes.scales.in_blocks(group).as_dims(1, 0, 2))
         k.store(to.values.at((row, 0), (tiling.tile_m, width)), codes)
 
 
 class Encoder:
-    """The factor of a tensor, loaded once, and the quantisation of tiles of rows; what it works on lies in `space`."""
+    """The factor of a tensor, loaded once, and the quantisation of tiles of rows; what it works on lies in `space`. Scales of blocks are
+    made in groups of `group`, the last of which is padded with the smallest."""
 
-    def __init__(self, k: Tracer, codes: Codes, fixed: Tensor | None, space: str) -> None:
-        self.codes, self.space = codes, space
+    def __init__(self, k: Tracer, codes: Codes, fixed: Tensor | None, space: str, group: int = 1) -> None:
+        self.codes, self.space, self.group = codes, space, group
         self.inverse: Tile | None = None
         if fixed is not None:
             given = k.fetch(fixed.at((0, 0), (1, 1)), name="fixed", space=space)
@@ -127,7 +130,8 @@ class Encoder:
     def _in_blocks(self, k: Tracer, x: Tile, size: Tile, inverse: Tile | None, depth: int) -> Tile:
         """Codes and, behind them, the scales of their blocks, of x * inverse; `size` is scratch."""
         of, value = self.codes, x
-        blocks = (x.shape[0], -(-x.shape[1] // of.block))
+        count = -(-x.shape[1] // of.block)
+        blocks = (x.shape[0], -(-count // self.group) * self.group)
         codes = scaled_tile(k, x.shape, of.fmt, x.valid, blocks, of.scale_fmt, (x.valid[0], blocks[1]), depth, "codes", self.space)
         scales = codes.scales
         assert scales is not None
@@ -136,6 +140,8 @@ class Encoder:
             k.mul(value, x, inverse)
         most = k.tile(blocks, "fp32", self.space, valid=scales.extents, name="block_most")
         k.abs(size, value)
+        if blocks[1] > count:
+            k.fill(most, 0.0)
         for part, top in _blocks(size, most.view, of.block):
             k.rmax(top, part)
         if of.scale_fmt == "e8m0":  # 2^(floor(log2 most) - emax): the nearest power of two to 3/4 of a number is the one below the number

@@ -15,6 +15,13 @@ def blocks_of(scales: Tensor | View, k0: Value, count: int) -> tuple[Value, int]
     return exactly(k0, block, f"blocks of {block} elements with a scale"), -(-count // block)
 
 
+def grouped_shape(rows: int, blocks: int, block: int, max_k: int) -> tuple[int, int, int]:
+    """How the scales [rows, blocks] of rows lie in device memory: [groups][rows][g], those of one instruction's k together. Rows that are
+    loaded slice by slice then come in long runs. What is missing in the last group is padded."""
+    group = max(1, max_k // block)
+    return -(-blocks // group), rows, group
+
+
 def slice_of(scales: View | None, k0: Value, count: int) -> View | None:
     """The scales [rows, blocks] of `count` elements from the k0-th."""
     if scales is None:

@@ -42,13 +42,12 @@ def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1, scales: str = "none")
     """The division for gemms over `rows` rows whose weights are in `fmt`, their blocks of k with such scales."""
     matrix, sram = chip.core.matrix, chip.core.sram.capacity_bytes
     side = Side(fmt, scales)
-    least = array_bytes((matrix.max_k, matrix.max_n), fmt)
-    if side.block:
-        least += -(-matrix.max_k // side.block) * matrix.max_n
+    elements = array_bytes((matrix.max_k, matrix.max_n), fmt)
+    least = elements + (-(-matrix.max_k // side.block) * matrix.max_n if side.block else 0)
     ring = int(sram * RING_SHARE)
     if rows <= FEW_ROWS:
         ring = max(ring, min(int(sram * RING_SHARE_FEW_ROWS), sram - FREE_BYTES))
-    slot = least << max(0, (ring // MOST_SLOTS // least).bit_length() - 1)  # a power of two of whole tiles: narrower tiles fill it too
+    slot = least << max(0, (ring // MOST_SLOTS // elements).bit_length() - 1)  # a power of two of whole tiles: narrower tiles fill it too
     slots = max(2, ring // slot)
     free, acc = sram - slot * slots, chip.core.acc.capacity_bytes
     return Area(slot, slots, free, acc, block_columns(chip), acc if chip.core.acc.work else free)

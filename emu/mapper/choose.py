@@ -13,6 +13,7 @@ from emu.errors import CapacityError
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.limits import Limits, limits_of
+from emu.kernels.scaled import grouped_shape
 from emu.kernels.split_k import gemm_divided
 from emu.machine import Machine, timed
 from emu.machine.fold import addresses_are_free
@@ -88,7 +89,9 @@ def _operand(k: Tracer, name: str, shape: tuple[int, ...], side: Side, role: str
     elements = k.hbm(name, shape, side.fmt, role)
     if not side.block:
         return elements
-    return elements.scaled(k.hbm(f"{name}_scales", (shape[0], -(-shape[1] // side.block), *shape[2:]), side.scale_fmt, role))
+    blocks = -(-shape[1] // side.block)
+    lying = grouped_shape(shape[0], blocks, side.block, k.limits.max_k) if len(shape) == 2 else (shape[0], blocks, *shape[2:])
+    return elements.scaled(k.hbm(f"{name}_scales", lying, side.scale_fmt, role))
 
 
 def _pause(k: Tracer, x: Tensor, trips: int) -> None:

@@ -16,6 +16,7 @@ from emu.kernels.gemm import Epilogue, GemmTiling, OnTheWay, gemm
 from emu.kernels.lang import Tensor
 from emu.kernels.norm import Norm, RowTiling
 from emu.kernels.quantize_blocks import LARGEST, Codes, Quantized, quantize
+from emu.kernels.scaled import grouped_shape
 from emu.num import cast, mm, quantize_mx, quantize_nvfp4
 from emu.num.blocks import Blocks
 
@@ -35,10 +36,25 @@ def scaled(bench: Bench, name: str, values: Any, scales: Any, fmt: str, scale_fm
     return bench.set(name, values, fmt, role).scaled(bench.set(f"{name}_scales", scales, scale_fmt, role))
 
 
+def as_stored(scales: np.ndarray, fmt: str, chip: Any = B200) -> np.ndarray:
+    """[rows, blocks] in groups, the last one padded."""
+    block = {"e8m0": 32, "fp8_e4m3": 16}[fmt]
+    groups, rows, group = grouped_shape(*scales.shape, block, chip.core.matrix.max_k)
+    padded = np.zeros((rows, groups * group), scales.dtype)
+    padded[:, : scales.shape[1]] = scales
+    return padded.reshape(rows, groups, group).transpose(1, 0, 2).copy()
+
+
+def as_asked(stored: np.ndarray, blocks: int) -> np.ndarray:
+    """The same backwards."""
+    return stored.transpose(1, 0, 2).reshape(stored.shape[1], -1)[:, :blocks]
+
+
 def outputs(bench: Bench, rows: int, width: int, codes: Codes, fixed: Tensor | None = None) -> Quantized:
     values = bench.k.hbm("y", (rows, width), codes.fmt, "out")
     if codes.block:
-        values = values.scaled(bench.k.hbm("scales", (rows, -(-width // codes.block)), codes.scale_fmt, "out"))
+        lying = grouped_shape(rows, -(-width // codes.block), codes.block, bench.chip.core.matrix.max_k)
+        values = values.scaled(bench.k.hbm("scales", lying, codes.scale_fmt, "out"))
     return Quantized(values, bench.k.hbm("rows", (rows, 1), "fp32", "out") if codes.dynamic else None, fixed)
 
 
@@ -50,7 +66,7 @@ def test_mx_is_that_of_emu_num(rows: int, width: int, fmt: str, tile: int, seed:
     x = wild(bench, rows, width)
     quantize(bench.k, bench.set("x", x, "bf16"), outputs(bench, rows, width, Codes(fmt, "e8m0")), RowTiling(tile))
     got, want = bench.run(), quantize_mx(x, fmt)
-    assert np.array_equal(got["scales"], want.scales.astype(np.float32))
+    assert np.array_equal(as_asked(got["scales"], -(-width // 32)), want.scales.astype(np.float32))
     assert np.array_equal(got["y"], want.values.astype(np.float32))
 
 
@@ -87,11 +103,11 @@ def test_nvfp4_has_two_levels(rows: int, width: int, static: bool, seed: int) ->
     factor = np.float32(0.0123) if static else most * np.float32(1 / (6 * 448))
     if not static:
         assert np.array_equal(got["rows"], factor)
-    value = wide * (np.float32(1) / factor)
+    value, scales = wide * (np.float32(1) / factor), as_asked(got["scales"], -(-width // 16))
     for j in range(-(-width // 16)):
         part = value[:, 16 * j : 16 * j + 16]
         scale = cast(np.maximum(np.abs(part).max(1, keepdims=True) / np.float32(6), np.float32(2.0**-9)), "fp8_e4m3", saturate=True)
-        assert np.array_equal(got["scales"][:, j : j + 1], scale.astype(np.float32))
+        assert np.array_equal(scales[:, j : j + 1], scale.astype(np.float32))
         codes = cast(part * (np.float32(1) / scale.astype(np.float32)), "fp4_e2m1")
         assert np.array_equal(got["y"][:, 16 * j : 16 * j + 16], codes.astype(np.float32))
 
@@ -150,7 +166,10 @@ def test_a_product_with_scales(
     a, w = (bench.random.standard_normal(shape).astype(np.float32) for shape in ((m, depth), (depth, n)))
     weights = make(w, w_fmt, axis=0)
     left = cast(a, "bf16") if fmt == "bf16" else make(a, fmt, axis=1)
-    x = bench.set("x", left, "bf16") if fmt == "bf16" else scaled(bench, "x", left.values, left.scales, fmt, scale_fmt)
+    if fmt == "bf16":
+        x = bench.set("x", left, "bf16")
+    else:
+        x = scaled(bench, "x", left.values, as_stored(left.scales, scale_fmt), fmt, scale_fmt)
     shapes = [weights.values, weights.scales]
     if blocked:
         shapes = [part.reshape(len(part), n // 8, 8).transpose(1, 0, 2).copy() for part in shapes]
@@ -195,7 +214,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
         quantize(bench.k, x, outputs(bench, 2, 64, Codes("int4", dynamic=True)), RowTiling(1))
     bench = Bench(emu.chip("jalapeno"))
     a = quantize_mx(np.ones((4, 64), np.float32), "fp4_e2m1")
-    x, w = (scaled(bench, name, a.values, a.scales, "fp4_e2m1", "e8m0") for name in "xw")
+    x = scaled(bench, "x", a.values, as_stored(a.scales, "e8m0", bench.chip), "fp4_e2m1", "e8m0")
     w = bench.put("v", (64, 8), "fp8_e4m3", "weight").scaled(bench.set("s", np.ones((4, 8), "float8_e4m3fn"), "fp8_e4m3", "weight"))
     with pytest.raises(emu.UnsupportedError, match="16 and 32 elements"):
         gemm(bench.k, x, w, bench.k.hbm("y", (4, 8), "fp32", "out"), GemmTiling(4, 8, 64))

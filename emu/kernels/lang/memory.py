@@ -119,14 +119,15 @@ class View:
         dims = Dim(valid[0], step, groups), Dim(valid[1], rows.stride, rows.size), Dim(valid[2], columns.stride, width, columns.bits)
         return View(self.buffer, self.offset, dims, self.other)
 
-    def in_blocks(self, width: int) -> View:
-        """[.., columns] as [.., columns / width, width]; every column counts."""
+    def in_blocks(self, width: int, valid: Value | None = None) -> View:
+        """[.., columns] as [.., columns / width, width]; every column counts, or those of the first `valid` blocks."""
         last = self.dims[-1]
-        if last.extent != last.size or last.size % width:
+        if valid is None and last.extent != last.size or last.size % width:
             raise ProgramError(f"{self.buffer.name}: {last.extent} of {last.size} columns are not whole blocks of {width}")
         step = last.at(width)
         assert isinstance(step, int)
-        blocks = Dim(last.size // width, step, last.size // width)
+        count = last.size // width
+        blocks = Dim(count if valid is None else valid, step, count)
         return View(self.buffer, self.offset, (*self.dims[:-1], blocks, Dim(width, last.stride, width, last.bits)), self.other)
 
 
