@@ -91,7 +91,7 @@ def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a,
 @given(SHAPES, st.sampled_from(CHIPS), st.booleans())
 def test_the_time_is_the_stated_one(what, chip, among):
     shape, area = shape_on(chip, *what), divide(chip, "bf16")
-    c, s = chip_numbers(chip, area, "bf16"), shape_numbers(chip, shape)
+    c, s = chip_numbers(chip, area, shape.fmt), shape_numbers(chip, shape)
     for found, t in rated(shape, chip, area, 100_000, among=among, everything=True)[::7]:
         tile_m, tile_n = min(t.tile_m, shape.m), min(t.tile_n, shape.n)
         rest = t.split_m, t.split_n, t.a_resident, t.depth_a, t.chunk_m or tile_m, t.by_columns
@@ -117,7 +117,7 @@ def test_no_size_and_no_grid_left_out_is_much_better(m, n, k, chip, kind):
     """By more than 5 %: every height, width and depth of a tile and every grid of cores, tried one by one. The list leaves out heights that
     only divide into other numbers of epilogue rows."""
     shape, area = shape_on(chip, m, n, k, kind), divide(chip, "bf16")
-    c, s = chip_numbers(chip, area, "bf16"), shape_numbers(chip, shape)
+    c, s = chip_numbers(chip, area, shape.fmt), shape_numbers(chip, shape)
     best = float("inf")
     quantum = c["quantum_m"]
     heights = sorted({min(t, m) for t in range(quantum, min(c["max_m"], m) + quantum, quantum) if min(t, m) <= c["max_m"]})
