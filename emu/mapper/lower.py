@@ -26,7 +26,7 @@ from emu.machine.image import Image
 from emu.mapper.area import Area, area_for
 from emu.mapper.gemm import GemmShape, epilogue_row_bytes
 from emu.mapper.placement import Placement
-from emu.mapper.tilings import QUANTIZED_VECTORS, embed_tiling, quantize_tiling, quantized_row_bytes, rope_tiling, row_tiling
+from emu.mapper.tilings import embed_tiling, quantize_tiling, quantized_row_bytes, rope_tiling, row_tiling
 from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, Quantize, RopeAppend, TakeLast
 from isa import Program
 
@@ -154,7 +154,7 @@ def quantized_norms(graph: Graph, chip: Chip, area: Area) -> Iterator[tuple[Norm
     """Norms that the quantisation behind them does, whose rows then need not go through device memory: where a row fits with both."""
     for before, op in zip(graph.layer, graph.layer[1:]):
         if isinstance(before, Norm) and isinstance(op, Quantize) and before.output == op.input and before.wide is None:
-            need = sum(quantized_row_bytes(op.width, graph.scheme.activations, before.norm)) + QUANTIZED_VECTORS * op.width + 1024
+            need = sum(quantized_row_bytes(op.width, graph.scheme.activations, before.norm))
             if _readers(graph.layer, before, graph) == 1 and need <= area.work_bytes:
                 yield before, op
 
@@ -266,7 +266,7 @@ class Lowering:
             self._t(op.fixed, layer) if op.fixed else None,
         )
         row = quantized_row_bytes(op.width, self.graph.scheme.activations, by.kind if by else None)
-        tiling = quantize_tiling(self.limits, self.area, op.rows, op.width, row, f"a row of {op.name}")
+        tiling = quantize_tiling(self.limits, self.area, op.rows, row, f"a row of {op.name}")
         quantize(self.k, x, to, tiling, by)
 
     def _rope(self, op: RopeAppend, layer: Value) -> None:

@@ -1,7 +1,8 @@
 """The graphs as a chip computes them, bit for bit, in NumPy: every rounding and every order of addition, no instruction and no tile of a
 matrix. What is told of the mapping is what a sum depends on: where a chip cuts k, and where attention cuts its keys.
 
-It shares nothing with the compiled core and the kernel language: elementwise operations and products are those of `isa.oracle`."""
+It shares nothing with the kernel language, and with the compiled core only how weights are quantised (`emu.num`, before anything runs):
+elementwise operations and products are those of `isa.oracle`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import study_support as support
@@ -104,6 +106,14 @@ def test_a_real_size(dtype):
     assert wide["memory"]["weights_bytes"] - narrow["memory"]["weights_bytes"] == matrices * (16 - bits) / 8 - factors
     assert narrow["tpot_s"] < 0.85 * wide["tpot_s"] and narrow["joules_per_token"] < 0.7 * wide["joules_per_token"]
     assert narrow["phases"]["decode"]["bound_by"] == "hbm"
+
+
+@pytest.mark.parametrize("chip, dtype", [("h200", "int8"), ("jalapeno", "nvfp4")])
+def test_wide_rows_fit(chip, dtype):
+    """Rows of 28,672 numbers, llama-3-70b's, are quantised whole: in registers of 256 KiB too."""
+    model = emu.model("llama-3-70b")
+    found = emu.estimate(replace(model, config=replace(model.config, layers=2)), chip, prompt=64, generate=2, dtype=dtype).to_dict()
+    assert found["phases"]["prefill"]["bound_s"] <= found["ttft_s"] < 3 * found["phases"]["prefill"]["bound_s"]
 
 
 def test_refused():
