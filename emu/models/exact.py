@@ -106,7 +106,7 @@ class Exact(Reference):
     ) -> None:
         super().__init__(model, weights)
         self._asked = dtype, kv_dtype, scales
-        self._numerics, self._fixed, self._plain = numerics, fixed, weights
+        self.numerics, self._fixed, self._plain = numerics, fixed, weights
         self._how: tuple[Graph, Numerics] | None = None
 
     def caches(self, name: str) -> list[A]:
@@ -127,7 +127,7 @@ class Exact(Reference):
 
     def _compute(self, op: Op, graph: Graph, values: Arrays) -> None:
         if self._how is None or self._how[0] is not graph:
-            self._how = graph, self._numerics(graph)
+            self._how = graph, self.numerics(graph)
         _COMPUTE[type(op)](op, graph, values, self._how[1])
 
 

@@ -130,7 +130,7 @@ def test_a_cache_that_is_split(split):
         choice = choose(graph, chip)
         return choice | {"attention": replace(choice["attention"], tile_kv=8, split_b=1, split_h=2, split_kv=split)}
 
-    both.exact._numerics = lambda graph: numerics(graph, chip, divided(graph))
+    both.exact.numerics = lambda graph: numerics(graph, chip, divided(graph))
     graph = model.graph("decode", 1, 1, 26, both.dtype, both.kv_dtype, 40, both.scales)
     done = support.run_pass(
         model, chip, "decode", tokens[:, 25:], both.weights, start=25, room=40, dtype=both.dtype, kv_dtype=both.kv_dtype,
@@ -142,8 +142,8 @@ def test_a_cache_that_is_split(split):
 def test_the_last_bit_counts():
     """The comparison can fail: a reference that cuts sums at another k, and so rounds them elsewhere, is not the machine."""
     both = Both(support.small("llama"), support.chip_named("jalapeno"), DTYPES["mxfp8"], 12)
-    right = both.exact._numerics
-    both.exact._numerics = lambda graph: replace(right(graph), max_k=32)
+    right = both.exact.numerics
+    both.exact.numerics = lambda graph: replace(right(graph), max_k=32)
     with pytest.raises(AssertionError):
         both.assert_same(np.random.default_rng(8).integers(0, 83, (1, 10)))
 
