@@ -137,13 +137,19 @@ def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -
     return _gemms[key]
 
 
-def _in_layer(chip: Chip, shape: GemmShape, area: Area, normed: bool, encoded: bool) -> GemmTiling:
-    """Of a gemm in a layer; if it is `normed` or its rows are `encoded`, with that on its own way in, or one of both, where it fits."""
-    ways = [(n, e) for e in (encoded, False) for n in (normed, False) if e or not encoded or not normed]
-    for norm, encode in dict.fromkeys(ways):
-        if norm or encode:
-            with suppress(CapacityError):
-                return choose_gemm(chip, replace(shape, norm=norm, encoded=encode), area, True)[0]
+def _in_layer(chip: Chip, shape: GemmShape, area: Area, normed: bool, saved: float) -> GemmTiling:
+    """Of a gemm in a layer; if it is `normed`, with the norm before it on its own way in, where that fits. A quantisation of its rows joins
+    it where its tiling, which must hold whole rows of all, loses less than the clocks `saved`; a norm before that with it."""
+    if saved > 0:
+        plain = rated(shape, chip, area, 1, among=True)
+        for norm in dict.fromkeys((normed, False)):
+            inside = replace(shape, norm=norm, encoded=True)
+            found = rated(inside, chip, area, 1, among=True)
+            if found and (not plain or found[0][0] <= plain[0][0] + saved):
+                return choose_gemm(chip, inside, area, True)[0]
+    elif normed:
+        with suppress(CapacityError):
+            return choose_gemm(chip, replace(shape, norm=True), area, True)[0]
     return choose_gemm(chip, shape, area, True)[0]
 
 
@@ -180,15 +186,16 @@ def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = No
     area = area_for(chip, graph)
     choice: dict[str, Any] = {}
     normed = {op.name for _, op in norms_before(graph, chip)}
-    encoded = {step.name: op.name for step, op in encodings_before(graph, chip)}
-    normed |= {encoded[step.name] for _, step in quantized_norms(graph, chip, area) if step.name in encoded}
+    encoded = {step.name: (op.name, saved) for step, op, saved in encodings_before(graph, chip)}
+    normed |= {encoded[step.name][0] for _, step in quantized_norms(graph, chip, area) if step.name in encoded}
+    saves = dict(encoded.values())
     for op, _ in graph.ops():
         if isinstance(op, Gemm) and op.name not in choice:
             if progress:
                 progress(f"mapping {op.name} ({op.m} x {op.n} x {op.k})")
             shape = gemm_shape(op, graph)
             shape = replace(shape, n=-(-shape.n // area.block) * area.block)
-            choice[op.name] = _in_layer(chip, shape, area, op.name in normed, op.name in encoded.values())
+            choice[op.name] = _in_layer(chip, shape, area, op.name in normed, saves.get(op.name, 0.0))
         elif isinstance(op, Attention):
             if progress:
                 progress(f"mapping {op.name}")

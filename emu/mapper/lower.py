@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 from emu.chip.schema import Chip
@@ -24,7 +25,7 @@ from emu.kernels.rope import Rope, rope_append
 from emu.kernels.rows import pool, take_last
 from emu.machine.image import Image
 from emu.mapper.area import Area, area_for
-from emu.mapper.gemm import GemmShape, epilogue_row_bytes
+from emu.mapper.gemm import GemmShape, element_bytes, epilogue_row_bytes
 from emu.mapper.placement import Placement
 from emu.mapper.tilings import embed_tiling, quantize_tiling, quantized_row_bytes, rope_tiling, row_tiling
 from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, Quantize, RopeAppend, TakeLast
@@ -113,8 +114,9 @@ def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any])
             yield before, op
 
 
-def encodings_before(graph: Graph, chip: Chip) -> Iterator[tuple[Quantize, Gemm]]:
-    """Quantisations that the gemm behind them could do on its own way in: every core then repeats them, as it would a norm."""
+def encodings_before(graph: Graph, chip: Chip) -> Iterator[tuple[Quantize, Gemm, float]]:
+    """Quantisations that the gemm behind them could do on its own way in: every core then repeats them, as it would a norm. With the clocks
+    that this saves, if the gemm's tiling loses none by it."""
     rate = chip.core.vector.per_clk
     round_trip = 2 * (chip.hbm.latency_s * chip.core.clock_hz + chip.core.dma.start_cycles)
     side = graph.scheme.activations
@@ -122,15 +124,16 @@ def encodings_before(graph: Graph, chip: Chip) -> Iterator[tuple[Quantize, Gemm]
     passes += (1 + bool(side.block and side.factor)) / rate["mul"]
     for before, op in zip(graph.layer, graph.layer[1:]):
         if isinstance(before, Quantize) and isinstance(op, Gemm) and before.output == op.input:
-            if op.m <= chip.core.matrix.max_m and op.m * op.k * passes < round_trip:
-                yield before, op
+            saved = round_trip - op.m * op.k * passes
+            if op.m <= chip.core.matrix.max_m and saved > 0:
+                yield before, op, saved
 
 
 def fused(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> dict[str, str]:
     """Norms and quantisations by name, and the operation behind each that does it: quantisations and gemms on their way in."""
     found = {norm.name: op.name for norm, op in fused_norms(graph, chip, area, choice)}
     found |= {norm.name: step.name for norm, step in quantized_norms(graph, chip, area)}
-    for step, op in encodings_before(graph, chip):
+    for step, op, _ in encodings_before(graph, chip):
         tiling, shape = choice[op.name], replace(gemm_shape(op, graph), encoded=True)
         norm = next((name for name, by in found.items() if by == step.name), None)
         if not tiling.a_resident or op.m > tiling.tile_m:
@@ -147,7 +150,7 @@ def fused(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> di
 
 def _way_in_bytes(shape: GemmShape, tiling: GemmTiling) -> int:
     """Of rows in 16 bits, their codes, and what is worked on in between."""
-    return tiling.tile_m * shape.k * (shape.scratch + (2 + 2) * tiling.depth_a)
+    return ceil(tiling.tile_m * shape.k * (shape.scratch + (2 + element_bytes(shape.sides[0])) * tiling.depth_a))
 
 
 def quantized_norms(graph: Graph, chip: Chip, area: Area) -> Iterator[tuple[Norm, Quantize]]:
