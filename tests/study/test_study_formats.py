@@ -116,6 +116,18 @@ def test_wide_rows_fit(chip, dtype):
     assert found["phases"]["prefill"]["bound_s"] <= found["ttft_s"] < 3 * found["phases"]["prefill"]["bound_s"]
 
 
+@pytest.mark.parametrize("batch, joined", [(4, False), (1, True)])
+def test_a_quantisation_joins_a_gemm_only_where_it_spoils_no_tiling(batch, joined):
+    """512 rows of bert-base are quantised by an operation of their own, 16 by the gemm, which is slower than in bf16 only by that."""
+    ask = {"batch": batch, "prompt": 128 if batch > 1 else 16}
+    wide, narrow = ({op["name"]: op for op in emu.estimate("bert-base", "jalapeno", dtype=d, **ask).to_dict()["phases"]["encode"]["ops"]}
+                    for d in ("bf16", "mxfp8"))
+    steps = {name for name in narrow if name.endswith("_quantize")}
+    assert steps == (set() if joined else {"qkv_quantize", "attn_out_quantize", "up_quantize", "down_quantize"})
+    for name in ("qkv", "attn_out", "up", "down"):
+        assert narrow[name]["seconds"] < (1.6 if joined else 1.0) * wide[name]["seconds"], name
+
+
 def test_refused():
     """Chips without the formats, stacks whose libraries have no such kernels."""
     with pytest.raises(emu.UnsupportedError, match="h100 multiplies no fp8_e4m3 with mx scales"):
