@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emu.report.page import Note, Page, Pairs, Table
+from emu.report.page import Drawing, Note, Page, Part, Pairs, Table
 from emu.report.pages import page
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~])")
@@ -29,7 +29,9 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def _drawn(part: Pairs | Table | Note) -> list[str]:
+def _drawn(part: Part) -> list[str]:
+    if isinstance(part, Drawing):
+        return ["```", *part.text.splitlines(), "```"]
     if isinstance(part, Note):
         return [f"**{escaped(part.text)}**" if part.warn else escaped(part.text)]
     title = [f"**{escaped(part.title)}**", ""] if part.title else []

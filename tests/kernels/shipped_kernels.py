@@ -22,6 +22,7 @@ from emu.kernels.gemm_blocks import BlockTiling, gemm_blocks, gemm_in_blocks
 from emu.kernels.heads import Attention, Heads
 from emu.kernels.norm import Norm, RowTiling, norm
 from emu.kernels.quantize import quantize_rows
+from emu.kernels.quantize_blocks import Quantized, quantize
 from emu.kernels.rope import Rope, RopeTiling, rope_append
 from emu.kernels.rows import add, pool, softmax, take_last
 from emu.kernels.split_k import add_parts, gemm_divided, gemm_parts
@@ -147,6 +148,12 @@ def written(bench: Bench) -> None:
     convert_rows(bench.k, Heads(q, 1, 8), Heads(narrow, 1, 8), shape)
 
 
+def coded(bench: Bench) -> None:
+    """Rows of integers, each row with the factor that it found."""
+    codes, factors = bench.k.hbm("codes", (7, 48), "int8", "out"), bench.k.hbm("factors", (7, 1), "fp32", "out")
+    quantize(bench.k, bench.put("x", (7, 48)), Quantized(codes, factors, None), RowTiling(2))
+
+
 def prefill(tiling: PrefillTiling, shape: Attention = GROUPED) -> Build:
     def build(bench: Bench) -> None:
         width, cache = shape.kv_heads * shape.group * shape.head_dim, (shape.batch, shape.kv_heads, shape.kv_len + 3, shape.head_dim)
@@ -208,6 +215,7 @@ KERNELS: dict[str, tuple[Build, Chip]] = {
         ("append", turned(False), TINY),
         ("append fp8", turned(False, "fp8_e4m3"), TINY),
         ("write cache", written, TINY),
+        ("quantize", coded, TINY),
         ("prefill", prefill(PrefillTiling(8, 8, 1, 2, 2)), TINY),
         ("prefill window", prefill(PrefillTiling(8, 8, 1, 1, 4), Attention(1, 1, 2, 8, 40, 44, window=11)), TINY),
         ("prefill full", prefill(PrefillTiling(16, 8, 1, 2, 1), Attention(1, 2, 2, 8, 29, 33, False)), TINY),
