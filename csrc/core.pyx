@@ -28,9 +28,11 @@ cdef extern from "engine/machine.h" nogil:
         int64_t offset, bytes
         int32_t space, role
     ctypedef struct emu_sem:
+        int32_t count, need
         int64_t initial
     ctypedef struct emu_barrier:
         unsigned int mask
+        int64_t participants, arrived
     ctypedef struct emu_stream:
         int32_t core, kind, pc, state, blocked_on
         int64_t stall[16]
@@ -97,7 +99,7 @@ cdef extern from "num/toggle.h" nogil:
 CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "barrier", "issue", "matrix", "vector",
                "shared", "descriptor", "bank", "not_started", "finished")
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
-               "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales", "user")
+               "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales", "user", "accumulator")
 TALLY_NAMES = ("mm_a", "mm_b", "mm_acc", "vec", "hbm_read", "hbm_write", "sram", "acc", "shared")
 STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer")
 
@@ -133,12 +135,19 @@ cdef int interrupted() except -1:
 
 cdef object failure(emu_machine *m):
     cdef emu_failure *f = &m.fail
+    cdef emu_sem *q
     info = {"code": ERROR_NAMES[f.code], "text": f.text.decode(), "core": f.core, "stream": f.stream, "pc": f.pc, "core2": f.core2, "stream2": f.stream2,
             "pc2": f.pc2, "space": f.space, "lo": f.lo, "hi": f.hi, "lo2": f.lo2, "hi2": f.hi2, "a": f.a, "b": f.b, "blocked": []}
     if m.streams != NULL:
         for j in range(m.c.cores * EMU_STREAM_COUNT):
             if m.words[j % EMU_STREAM_COUNT] and m.streams[j].state not in (0, 4):
-                info["blocked"].append((m.streams[j].core, m.streams[j].kind, m.streams[j].pc, STATE_NAMES[m.streams[j].state], m.streams[j].blocked_on))
+                state, on, has, wants = STATE_NAMES[m.streams[j].state], m.streams[j].blocked_on, 0, 0
+                if state == "semaphore":
+                    q = &m.sems[m.streams[j].core * m.nsems + m.sem_slot[on]]
+                    has, wants = q.count, q.need
+                elif state == "barrier":
+                    has, wants = m.barriers[on].arrived, m.barriers[on].participants
+                info["blocked"].append((m.streams[j].core, m.streams[j].kind, m.streams[j].pc, state, on, has, wants))
     return CoreFailure(info)
 
 

@@ -12,8 +12,8 @@ cdef extern from "map/map.h" nogil:
         double macs, load, interval, mm_port, queue, dma, hbm, trip, startup, add, barrier, shared
 
     ctypedef struct emu_map_shape:
-        int64_t m, n, k, size, out_size, weights, instructions, outs, row, bias, norm
-        double element
+        int64_t m, n, k, out_size, weights, instructions, outs, row, vectors, way_in
+        double x_size, w_size, element
 
     ctypedef struct emu_map_tiling:
         int64_t split_k, tile_m, tile_n, tile_k, split_m, split_n, keep, by_columns, depth_a, depth_acc, chunk_m

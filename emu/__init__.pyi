@@ -1,4 +1,5 @@
 from emu import num as num
+from emu import testing as testing
 from emu.chip import chip as chip
 from emu.chip import chips as chips
 from emu.chip import load_chip as load_chip
@@ -21,6 +22,7 @@ from emu.study import attention as attention
 from emu.study import estimate as estimate
 from emu.study import gemm as gemm
 from emu.study import infer as infer
+from emu.study import infer_formats as infer_formats
 from emu.study import tune as tune
 from emu.study.compare import compare as compare
 from emu.study.sweep import Study as Study
@@ -29,6 +31,6 @@ from emu.study.sweep import load_study as load_study
 __version__: str
 __all__ = [
     "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Study", "Tuning",
-    "UnsupportedError", "__version__", "attention", "chip", "chips", "compare", "estimate", "gemm", "infer", "instruction", "kernel",
-    "load_chip", "load_model", "load_study", "model", "models", "num", "tune",
+    "UnsupportedError", "__version__", "attention", "chip", "chips", "compare", "estimate", "gemm", "infer", "infer_formats", "instruction",
+    "kernel", "load_chip", "load_model", "load_study", "model", "models", "num", "testing", "tune",
 ]

@@ -1,7 +1,7 @@
 """Hypothesis strategies: valid instructions, words, and programs that run to their end without races, deadlock or leftover tokens.
 
 A program is built in phases. In the order (phase, stream) every wait stands after its signals, so it cannot block for ever; each stream
-writes only memory of its own, so nothing races; branches skip scalar words only, so no token is lost.
+writes only memory of its own, so nothing races; branches skip scalar words only, so no token is lost. Where memory is shared, some race.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from isa.program import Buffer, Program, Semaphore
+from isa.program import Barrier, Buffer, Program, Semaphore
 from isa.tables import MAX_LOOPS, Operand, load
 from isa.words import MACHINE, Instruction, InstructionSet, encode
 
@@ -41,8 +41,8 @@ def words() -> st.SearchStrategy[int]:
 class _Stream:
     """Words of one stream while they are made."""
 
-    def __init__(self, draw: st.DrawFn, name: str, slot: int) -> None:
-        self.draw, self.name, self.slot = draw, name, slot
+    def __init__(self, draw: st.DrawFn, name: str, slot: int, shared: bool = False) -> None:
+        self.draw, self.name, self.slot, self.shared = draw, name, slot, shared
         self.engine = load().streams[name].what
         self.words: list[int] = []
         if self.engine != "mm":
@@ -58,12 +58,18 @@ class _Stream:
         """d0: the stream's slot of sram; d1: for dma a part of `x`, for vec the slot again, which is filled first."""
         self.put("dset", d0=0, field="space", imm=load().spaces["sram"].id)
         self.put("dset", d0=0, field="base", imm=self.slot)
-        self.put("dset", d0=0, field="n0", imm=self.number(0, SLOT // 4))
+        self.put("dset", d0=0, field="n0", imm=self.number(0, SLOT // 16 if self.shared else SLOT // 4))
         if self.engine == "dma":
             self.put("dset", d0=1, field="base", imm=4 * self.number(0, 16))
+            if self.shared and self.draw(st.booleans()):
+                self.put("dset", d0=1, field="space", imm=load().spaces["sram"].id)
         else:
             self.put("dset", d0=2, field="scalar", imm=0x3F800000)
-            self.put("vfill", d0=0, d2=2)
+            if self.shared:
+                self.put("dset", d0=1, field="space", imm=load().spaces["sram"].id)
+                self.put("dset", d0=1, field="base", imm=4 * self.number(0, 16))
+            else:
+                self.put("vfill", d0=0, d2=2)
 
     def scalar(self) -> None:
         r = {"rd": self.number(0, 31), "ra": self.number(0, 31)}
@@ -98,6 +104,8 @@ class _Stream:
     def block(self, depth: int = 0) -> None:
         """Something without synchronisation."""
         makers = [self.scalar, self.engine_word, self.branch, lambda: self.loop(depth)]
+        if self.shared:
+            makers = [self.engine_word, self.engine_word, lambda: self.put("fence"), lambda: self.loop(depth)]
         self.draw(st.sampled_from(makers if depth < min(4, MAX_LOOPS) else makers[:3]))()
 
     def tokens(self, mnemonic: str, semaphore: int, count: int) -> None:
@@ -112,10 +120,13 @@ class _Stream:
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> Program:
-    """A program that any chip with the streams can run to its end."""
-    names = sorted(draw(st.sets(st.sampled_from(tuple(load().streams)), min_size=1, max_size=4)))
-    streams = [_Stream(draw, name, SLOT * i) for i, name in enumerate(names)]
+def programs(draw: st.DrawFn, shared: bool = False) -> Program:
+    """A program that any chip with the streams can run to its end; `shared`: its streams touch the same 256 bytes, and many race."""
+    kinds = tuple(name for name, stream in load().streams.items() if stream.what != "mm" or not shared)
+    names = sorted(draw(st.sets(st.sampled_from(kinds), min_size=1 + shared, max_size=4)))
+    streams = [_Stream(draw, name, 4 * draw(st.integers(0, 32)) if shared else SLOT * i, shared) for i, name in enumerate(names)]
+    for i, stream in enumerate(streams if shared else []):
+        _filled_first(stream, i == 0)
     edge = st.tuples(st.integers(0, len(names) - 1), st.integers(0, len(names) - 1), st.integers(0, 3))
     edges = draw(st.lists(edge, max_size=4))
     phases = draw(st.integers(1, 3))
@@ -142,5 +153,15 @@ def programs(draw: st.DrawFn) -> Program:
         draw(st.integers(1, 4)),
         [Buffer("x", "hbm", 0, 512, "in", "int8", (512,)), Buffer("slots", "sram", 0, SLOT * len(names))],
         [Semaphore(number, f"s{number}", initial) for number, (_, _, initial) in enumerate(edges, 1)],
+        [Barrier(0, tuple(names))] if shared else [],
         streams={stream.name: stream.words for stream in streams},
     )
+
+
+def _filled_first(stream: _Stream, filler: bool) -> None:
+    """The filler writes all that is shared before anybody goes on."""
+    if filler and stream.engine != "mm":
+        stream.put("dset", d0=3, field="space", imm=load().spaces["sram"].id)
+        stream.put("dset", d0=3, field="n0", imm=SLOT // 4)
+        stream.put("dma" if stream.engine == "dma" else "vfill", d0=3, **({"d1": 4} if stream.engine == "dma" else {"d2": 4}))
+    stream.put("bar", sem=0)

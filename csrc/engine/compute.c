@@ -82,7 +82,7 @@ int emu_issue_mm(emu_machine *m, emu_stream *s, emu_insn *i) {
       (rc = emu_operand_at(m, s, i, 1, &x->x[1], s->d[i->d1].f[AT_BASE], &o[1])) < 0 ||
       (rc = emu_operand_at(m, s, i, 2, &x->x[2], s->d[i->d2].f[AT_BASE], &o[2])) < 0 ||
       (rc = emu_access(m, s, &o[1], 0)) < 0 || (rc = emu_access(m, s, &o[2], 0)) < 0 || (x->block && (rc = mm_scales(m, s, i, x, o)) < 0) ||
-      (accumulate && (rc = emu_access(m, s, &o[0], 0)) < 0) || (rc = emu_access(m, s, &o[0], 1)) < 0)
+      (accumulate && (rc = emu_access(m, s, &o[0], EMU_ADD)) < 0) || (rc = emu_access(m, s, &o[0], 1)) < 0)
     return rc;
   mm_count(m, s, x, accumulate);
   const int64_t p = m->c.period_fs, issue = emu_align(m, s->t), load = x->load, busy = x->stream > x->port ? x->stream : x->port, reps = x->rep;

@@ -32,7 +32,7 @@ enum emu_counter {
 
 enum emu_error {
   E_OK, E_MEMORY, E_BOUNDS, E_UNINIT, E_RACE, E_DEADLOCK, E_LEFTOVER, E_OVERFLOW, E_ILLEGAL, E_FORMAT, E_EXTENT, E_PORT, E_TIME, E_RUNAWAY, E_PC,
-  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES, E_USER
+  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES, E_USER, E_ACCUMULATOR
 };
 
 /* Users' instructions (user.c): numbers about each opcode, and all their cost expressions one after another. */
@@ -121,7 +121,7 @@ enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
 
 typedef struct {
   int32_t id, core, kind, engine, pc, sp, loop_end, label, state, blocked_on;
-  int32_t full;              /* semaphores that hold too many of this stream's tokens until their consumers are processed */
+  int32_t full, full_pc;     /* semaphores that hold too many of this stream's tokens until their consumers are processed; who signalled last */
   uint8_t root, nature, started, last_cause;
   int64_t t;                 /* issue time of the next instruction */
   int64_t acct;              /* every femtosecond before this is accounted for */
@@ -255,6 +255,7 @@ const emu_insn *emu_stream_next(emu_machine *m, emu_stream *s);
 /* sync.c */
 int emu_sem_signal(emu_machine *m, int core, int sem, int count, emu_stream *from, int64_t time, const uint32_t *clock);
 int emu_sem_wait(emu_machine *m, emu_stream *s, int sem, int count);
+int emu_overflows(emu_machine *m, const emu_stream *from, int sem);
 int emu_barrier_arrive(emu_machine *m, emu_stream *s, int id);
 /* account.c */
 void emu_charge(emu_machine *m, emu_stream *s, int cause, int64_t until, int root);
@@ -277,7 +278,8 @@ static inline const emu_op_info_t *emu_info(const emu_machine *m, unsigned op) {
 int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const int64_t *n, emu_extent *x);
 int emu_operand_find(emu_machine *m, emu_stream *s, emu_insn *i, int slot, emu_operand *o);
 uint8_t *emu_operand_data(emu_machine *m, const emu_operand *o);
-int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int write);
+enum emu_how { EMU_READ, EMU_WRITE, EMU_ADD }; /* EMU_ADD: the read of what a product is added to */
+int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int how);
 /* spans.c: sets of initialised bytes */
 int emu_spans_has(emu_spans *s, int64_t lo, int64_t hi);
 int emu_spans_add(emu_spans *s, int64_t lo, int64_t hi);
@@ -290,7 +292,7 @@ int emu_cache_touch(emu_machine *m, int core, const emu_extent *x, int64_t base,
 /* race.c */
 int emu_race_prepare(emu_machine *m);
 void emu_race_free(emu_machine *m);
-int emu_race_access(emu_machine *m, emu_stream *s, int space, int core, int64_t lo, int64_t hi, int write);
+int emu_race_access(emu_machine *m, emu_stream *s, int space, int core, int fmt, int64_t lo, int64_t hi, int how);
 uint32_t *emu_clock_of(emu_machine *m, int stream);
 uint32_t *emu_clock_copy(emu_machine *m, const uint32_t *c);
 void emu_clock_join(emu_machine *m, emu_stream *s, const uint32_t *c);

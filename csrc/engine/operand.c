@@ -133,19 +133,19 @@ static emu_spans *initialised(emu_machine *m, const emu_operand *o) {
   }
 }
 
-static int touch(emu_machine *m, emu_stream *s, const emu_operand *o, emu_spans *v, int64_t lo, int64_t hi, int write) {
+static int touch(emu_machine *m, emu_stream *s, const emu_operand *o, emu_spans *v, int64_t lo, int64_t hi, int how) {
   const int bits = o->x->space == EMU_SP_HBM;
-  if (write) {
+  if (how == EMU_WRITE) {
     if (bits ? emu_hbm_mark(m, o->buffer, lo, hi) : emu_spans_add(v, lo, hi)) return emu_fail(m, s, E_MEMORY, "out of memory", 0, 0);
   } else if (!emu_spans_has(v, lo, hi) && !(bits && emu_hbm_marked(m, lo, hi))) {
     m->fail.space = o->x->space;
     return emu_fail(m, s, E_UNINIT, "reads bytes that nobody wrote", lo, hi);
   }
-  return m->c.check ? emu_race_access(m, s, o->x->space, o->core, lo, hi, write) : 0;
+  return m->c.check ? emu_race_access(m, s, o->x->space, o->core, o->x->fmt, lo, hi, how) : 0;
 }
 
 /* Run by run, with the innermost of the outer dimensions in the tight loop. */
-static int touch_runs(emu_machine *m, emu_stream *s, const emu_operand *o, emu_spans *v, int write) {
+static int touch_runs(emu_machine *m, emu_stream *s, const emu_operand *o, emu_spans *v, int how) {
   const emu_extent *x = o->x;
   int64_t run = emu_fmt_bytes[x->fmt], n[4] = {1, 1, 1, 1}, st[4] = {0};
   int dims = 0, contiguous = 1;
@@ -164,18 +164,18 @@ static int touch_runs(emu_machine *m, emu_stream *s, const emu_operand *o, emu_s
       for (int64_t c = 0; c < n[1]; c++)
         for (int64_t d = 0; d < n[0]; d++) {
           const int64_t lo = o->base + a * st[3] + b * st[2] + c * st[1] + d * st[0];
-          int rc = touch(m, s, o, v, lo, lo + run, write);
+          int rc = touch(m, s, o, v, lo, lo + run, how);
           if (rc < 0) return rc;
         }
   return 0;
 }
 
 /* Initialised before a read, marked by a write, and ordered with what others did, if that is checked. */
-int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int write) {
+int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int how) {
   if (m->unchecked) return 0;
   if (!o->x->elements) return 0;
-  if (!m->c.check && !write && emu_given(&m->buffers[o->buffer])) return 0;
+  if (!m->c.check && how != EMU_WRITE && emu_given(&m->buffers[o->buffer])) return 0;
   emu_spans *v = initialised(m, o);
   if (!m->c.check && emu_spans_has(v, o->lo, o->hi)) return 0;
-  return o->x->dense ? touch(m, s, o, v, o->lo, o->hi, write) : touch_runs(m, s, o, v, write);
+  return o->x->dense ? touch(m, s, o, v, o->lo, o->hi, how) : touch_runs(m, s, o, v, how);
 }

@@ -1,10 +1,11 @@
 /* The race checker: vector clocks over the resolved streams (SOUNDNESS 25). Two accesses to overlapping bytes, one of them a write, must
-   be ordered by semaphores, barriers or the order of one engine; the first pair that is not is reported with both instructions. */
+   be ordered by semaphores, barriers or the order of one engine; the first pair that is not is reported with both instructions. It also
+   remembers in which format an engine wrote, so that products are not added to numbers of another kind. */
 #include <stdlib.h>
 #include <string.h>
 #include "machine.h"
 
-typedef struct { int32_t stream, pc; uint32_t clock; } access_t;
+typedef struct { int32_t stream, pc; uint32_t clock; int32_t fmt; int64_t lo, hi; } access_t; /* lo, hi: the whole run, of which a segment may be a part */
 typedef struct { int64_t lo, hi; access_t writer; access_t *readers; int32_t nreaders, creaders; } segment;
 typedef struct { segment *v; int64_t n, cap; } segments;
 struct emu_history { segments hbm, shared, *sram, *acc; uint32_t *clocks, *acquired; };
@@ -67,18 +68,31 @@ static int ordered(emu_machine *m, const emu_stream *s, const uint32_t *own, acc
   return own[a.stream] >= a.clock;
 }
 
-static int report(emu_machine *m, emu_stream *s, const segment *g, access_t a, int64_t lo, int64_t hi, int space, int write) {
+/* Both sides of what went wrong: `me` now and `a` before. */
+static emu_failure *both(emu_machine *m, access_t me, access_t a, int space) {
   emu_failure *f = &m->fail;
-  if (f->code) return -f->code;
+  if (f->code) return f;
   f->core2 = a.stream / EMU_STREAM_COUNT;
   f->stream2 = a.stream % EMU_STREAM_COUNT;
   f->pc2 = a.pc;
   f->space = space;
-  f->lo = lo;
-  f->hi = hi;
-  f->lo2 = g->lo;
-  f->hi2 = g->hi;
-  return emu_fail(m, s, E_RACE, write ? "a write races" : "a read races", write, 0);
+  f->lo = me.lo;
+  f->hi = me.hi;
+  f->lo2 = a.lo;
+  f->hi2 = a.hi;
+  return f;
+}
+
+static int report(emu_machine *m, emu_stream *s, access_t me, access_t a, int space, int owner, int write, int wrote) {
+  both(m, me, a, space);
+  return emu_fail(m, s, E_RACE, write ? "a write races" : "a read races", write + 2 * wrote, owner);
+}
+
+/* Numbers that an engine wrote may be added to only as what they are; DMA moves bytes, and what it moved may be anything. */
+static int addable(emu_machine *m, emu_stream *s, access_t me, access_t writer, int space) {
+  if (writer.fmt < 0 || (writer.fmt == me.fmt && (me.lo - writer.lo) % emu_fmt_bytes[me.fmt] == 0)) return 0;
+  both(m, me, writer, space);
+  return emu_fail(m, s, E_ACCUMULATOR, "mm adds to accumulators that hold something else", me.fmt, writer.fmt);
 }
 
 static int add_reader(segment *g, access_t a) {
@@ -134,27 +148,29 @@ static int64_t first_beyond(const segments *g, int64_t lo) {
   return a;
 }
 
-static int on_segment(emu_machine *m, emu_stream *s, segment *g, access_t me, int space, int write) {
+static int on_segment(emu_machine *m, emu_stream *s, segment *g, access_t me, int space, int owner, int how) {
+  const int write = how == EMU_WRITE;
   const uint32_t *own = emu_clock_of(m, s->id);
-  if (g->writer.stream >= 0 && !ordered(m, s, own, g->writer, !write)) return report(m, s, g, g->writer, g->lo, g->hi, space, write);
+  if (g->writer.stream >= 0 && !ordered(m, s, own, g->writer, !write)) return report(m, s, me, g->writer, space, owner, write, 1);
+  if (how == EMU_ADD && g->writer.stream >= 0 && addable(m, s, me, g->writer, space)) return -m->fail.code;
   if (!write) return add_reader(g, me) ? emu_fail(m, s, E_MEMORY, "out of memory for the race checker", 0, 0) : 0;
   for (int j = 0; j < g->nreaders; j++)
-    if (!ordered(m, s, own, g->readers[j], 0)) return report(m, s, g, g->readers[j], g->lo, g->hi, space, write);
+    if (!ordered(m, s, own, g->readers[j], 0)) return report(m, s, me, g->readers[j], space, owner, write, 0);
   g->writer = me;
   g->nreaders = 0;
   return 0;
 }
 
-int emu_race_access(emu_machine *m, emu_stream *s, int space, int core, int64_t lo, int64_t hi, int write) {
+int emu_race_access(emu_machine *m, emu_stream *s, int space, int core, int fmt, int64_t lo, int64_t hi, int how) {
   emu_history *h = m->history;
   segments *g = space == EMU_SP_HBM ? &h->hbm : space == EMU_SP_SRAM ? &h->sram[core] : space == EMU_SP_ACC ? &h->acc[core] : &h->shared;
-  const access_t me = {s->id, s->pc, s->clock};
+  const access_t me = {s->id, s->pc, s->clock, s->engine == ENGINE_DMA ? -1 : fmt, lo, hi};
   int64_t i = first_beyond(g, lo);
   while (lo < hi) {
     if (i == g->n || g->v[i].lo > lo) { /* bytes nobody touched so far */
       int64_t end = i < g->n && g->v[i].lo < hi ? g->v[i].lo : hi;
-      segment fresh = {lo, end, {-1, 0, 0}, NULL, 0, 0};
-      if (write) fresh.writer = me;
+      segment fresh = {lo, end, {.stream = -1}, NULL, 0, 0};
+      if (how == EMU_WRITE) fresh.writer = me;
       else if (add_reader(&fresh, me)) return emu_fail(m, s, E_MEMORY, "out of memory for the race checker", 0, 0);
       if (insert(g, i, fresh)) return emu_fail(m, s, E_MEMORY, "out of memory for the race checker", 0, 0);
       lo = end;
@@ -162,7 +178,7 @@ int emu_race_access(emu_machine *m, emu_stream *s, int space, int core, int64_t 
       continue;
     }
     if ((g->v[i].lo < lo && cut(g, i++, lo)) || (g->v[i].hi > hi && cut(g, i, hi))) return emu_fail(m, s, E_MEMORY, "out of memory for the race checker", 0, 0);
-    int rc = on_segment(m, s, &g->v[i], me, space, write);
+    int rc = on_segment(m, s, &g->v[i], me, space, core, how);
     if (rc < 0) return rc;
     lo = g->v[i++].hi;
   }

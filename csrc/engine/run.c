@@ -55,7 +55,7 @@ static int finish_run(emu_machine *m) {
   for (int64_t j = 0; j < streams; j++) {
     emu_stream *s = &m->streams[j];
     if (s->state == ON_FULL) /* its consumer cannot go on before this stream does: in time, too, the tokens pile up */
-      return emu_fail(m, s, E_OVERFLOW, OVERFLOW, s->blocked_on, EMU_MAX_TOKENS + 1);
+      return emu_overflows(m, s, s->blocked_on);
     if (s->state != HALTED && m->words[s->kind]) stuck = stuck ? stuck : s;
     if (s->complete > m->end_time) m->end_time = s->complete;
     if (s->t > m->end_time) m->end_time = s->t;

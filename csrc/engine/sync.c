@@ -52,12 +52,19 @@ static inline void forget_takes(emu_sem *q, int64_t time) {
   if (!q->take_size) q->take_head = 0; /* the same cache line again */
 }
 
+int emu_overflows(emu_machine *m, const emu_stream *from, int sem) {
+  const int rc = emu_fail(m, from, E_OVERFLOW, OVERFLOW, sem, EMU_MAX_TOKENS + 1);
+  m->fail.pc = from->full_pc; /* it may have gone on to the word that stands behind it */
+  return rc;
+}
+
 /* More than 65535 tokens in the order of processing. If they were taken later than now it is an overflow; if their consumer just was not
    processed yet the producer stops until it has been. */
 static int too_many(emu_machine *m, emu_sem *q, emu_stream *from, int sem) {
   if (q->later) return emu_fail(m, from, E_OVERFLOW, OVERFLOW, sem, q->count + q->later);
   q->full = 1;
   from->full++;
+  from->full_pc = from->pc;
   from->blocked_on = sem;
   return 0;
 }
@@ -90,7 +97,7 @@ int emu_sem_signal(emu_machine *m, int core, int sem, int count, emu_stream *fro
 /* After a take at `time`: it must not be later than the signal that was one too many; its producer goes on when all fit. */
 static int let_producer_go(emu_machine *m, emu_stream *s, emu_sem *q, int sem) {
   emu_stream *from = &m->streams[q->producer];
-  if (s->t > q->last_signal) return emu_fail(m, from, E_OVERFLOW, OVERFLOW, sem, EMU_MAX_TOKENS + 1);
+  if (s->t > q->last_signal) return emu_overflows(m, from, sem);
   if (q->count > EMU_MAX_TOKENS) return 0;
   q->full = 0;
   return --from->full || from->state != ON_FULL ? 0 : emu_wake(m, from);

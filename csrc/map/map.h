@@ -16,11 +16,12 @@ typedef struct {
 } emu_map_chip;
 
 /* A gemm, or `weights` of them that share x. The epilogue takes `element` clocks of the vector engine for an element of the output, in
-   `instructions` instructions, keeps `row` bytes of scratchpad for it, and moves it `outs` times to or from memory. `norm`: rows of x are
-   normalised on the way in, which takes whole rows, kept, in one tile of rows. */
+   `instructions` instructions, keeps `row` bytes of scratchpad for it and `vectors` rows in fp32 for all, and moves it `outs` times to or
+   from memory. An element of x takes `x_size` bytes and one of w `w_size`, with its part of a scale. `way_in`: rows of x
+   are normalised or quantised on the way in, which takes so many bytes for an element of whole rows, kept, in one tile of rows. */
 typedef struct {
-  int64_t m, n, k, size, out_size, weights, instructions, outs, row, bias, norm;
-  double element;
+  int64_t m, n, k, out_size, weights, instructions, outs, row, vectors, way_in;
+  double x_size, w_size, element;
 } emu_map_shape;
 
 enum { KEEP_NOTHING, KEEP_A };

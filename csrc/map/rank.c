@@ -1,4 +1,5 @@
 /* Enumeration of the tilings of a gemm, bounded by the best one seen, and the pruning of those that another one dominates. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,14 +60,14 @@ static int64_t chunk_of(int64_t tile_m, int64_t row_bytes, int64_t free_bytes) {
   return 0;
 }
 
-/* Whether a tile with its x kept (or streamed) fits, as deep as it does, beside what a norm of x needs as `lower` counts it; sets the
+/* Whether a tile with its x kept (or streamed) fits, as deep as it does, beside what x needs on its way in as `lower` counts it; sets the
    depth, the rows of the epilogue and the bytes of all. */
 static int fit(const search *f, emu_map_tiling *t, double *need) {
   const emu_map_shape *s = f->shape;
-  const int64_t once = t->tile_m * (t->keep == KEEP_A ? s->k : t->tile_k) * s->size, least_depth = t->keep == KEEP_A ? 1 : 2;
-  const int64_t reserve = RESERVE + (s->bias ? 8 * t->tile_n : 0);
+  const int64_t kept = t->tile_m * (t->keep == KEEP_A ? s->k : t->tile_k), least_depth = t->keep == KEEP_A ? 1 : 2;
+  const int64_t once = (int64_t)ceil((double)kept * s->x_size), reserve = RESERVE + 8 * t->tile_n * s->vectors;
   for (t->depth_a = least_depth + 1; t->depth_a >= least_depth; t->depth_a--) {
-    const int64_t held = t->depth_a * once + reserve + (s->norm ? t->tile_m * s->k * (8 + 2 * t->depth_a) + 12 * s->k + RESERVE : 0);
+    const int64_t held = t->depth_a * once + reserve + (s->way_in ? t->tile_m * s->k * (s->way_in + 2 * t->depth_a) + 12 * s->k + RESERVE : 0);
     const int64_t chunk = chunk_of(t->tile_m, s->row * t->tile_n, f->chip->free - held);
     if (!chunk) continue;
     t->chunk_m = chunk == t->tile_m ? 0 : chunk;
@@ -132,15 +133,15 @@ static void tile(search *f, int64_t tile_m, int64_t tile_n) {
   const emu_map_chip *c = f->chip;
   const emu_map_shape *s = f->shape;
   const int64_t accs = 4 * tile_m * tile_n * s->weights, rows = ceil_div(s->m, tile_m), columns = ceil_div(s->n, tile_n);
-  const int64_t fits = least(c->slot / (tile_n * s->size) / c->max_k, ceil_div(s->k, c->max_k)); /* repeats of mm that a slot feeds */
-  if (accs > c->acc || !fits || (s->norm && rows > 1)) return;
+  const int64_t fits = least((int64_t)((double)c->slot / ((double)(tile_n * c->max_k) * s->w_size)), ceil_div(s->k, c->max_k)); /* repeats of mm that a slot feeds */
+  if (accs > c->acc || !fits || (s->way_in && rows > 1)) return;
   emu_map_tiling t = {.split_k = 1, .tile_m = tile_m, .tile_n = tile_n, .depth_acc = 2 * accs <= c->acc ? 2 : 1};
   double need;
   for (int64_t part = 1; part <= 4 && part <= fits; part *= 2) {
     t.tile_k = fits / part * c->max_k;
     divided(f, t, rows, columns);
     if (hopeless(f, &t)) continue;
-    for (t.keep = s->norm ? KEEP_A : KEEP_NOTHING; t.keep <= KEEP_A; t.keep++)
+    for (t.keep = s->way_in ? KEEP_A : KEEP_NOTHING; t.keep <= KEEP_A; t.keep++)
       if (fit(f, &t, &need)) grids(f, &t, need, rows, columns);
   }
 }

@@ -47,6 +47,8 @@ def build(source: dict[str, Any], origin: dict[str, str], file: str, varied: Map
     found = list(found or ())
     figures: dict[str, Figure] = {}
     values = stripped(source, found, figures)
+    if not isinstance(values, dict):  # a key `value` outside every section makes the whole file look like a figure
+        raise ChipError(f"{file}: value: unknown key; a chip file is made of sections, and only a figure in one has a `value`: remove it")
     if values.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise ChipError(f"{file}: schema_version: this emu reads version {SCHEMA_VERSION}, got {values['schema_version']!r:.60}")
     made: Chip | None = None

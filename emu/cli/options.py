@@ -31,7 +31,8 @@ Model = Annotated[str, typer.Argument(
 )]  # fmt: skip
 Chip = Annotated[str, typer.Option(autocompletion=chip_names, help="A preset (see emu chips) or a chip file, my.toml.")]
 Batch = Annotated[int, typer.Option(min=1, help="Sequences at once.")]
-DType = Annotated[str, typer.Option(help="Format of weights and activations: bf16, fp16, fp8, int8, fp32.")]
+DType = Annotated[str, typer.Option(help="bf16, fp8, int8, mxfp8, mxfp4, nvfp4 ...")]
+Scales = Annotated[str | None, typer.Option(help="Of activations: dynamic, static or unit.")]
 KvDType = Annotated[str | None, typer.Option(help="Format of the KV cache; as --dtype if left out.")]
 Fidelity = Annotated[str, typer.Option(help="ideal (no contention) or fast (fair share).")]
 Stack = Annotated[str, typer.Option(help="bare, or a software stack of the chip's file.")]
@@ -43,7 +44,7 @@ NoForward = Annotated[bool, typer.Option("--no-fast-forward", help="Run every tu
 Instructions = Annotated[str | None, typer.Option(metavar="FILE.py:NAME", help="A set with users' instructions; the file is run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Trace = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a timeline that ui.perfetto.dev opens.")]
-Data = Annotated[str, typer.Option(help="For joules: zeros, normal, random.")]
+Data = Annotated[str, typer.Option(help="Joules of zeros, normal, random.")]
 Clock = Annotated[str | None, typer.Option(metavar="HZ", help='Lock the core clock: Hz, "1.5 GHz" or max.')]
 NoCap = Annotated[bool, typer.Option("--no-cap", help="Full clock whatever power it takes; as --clock max.")]
 Regime = Annotated[str, typer.Option(help="steady (power cap) or short (full clock).")]

@@ -18,6 +18,7 @@ def estimate(
     generate: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 128,
     dtype: options.DType = "bf16",
     kv_dtype: options.KvDType = None,
+    scales: options.Scales = None,
     fidelity: options.Fidelity = "fast",
     stack: options.Stack = "bare",
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn at random.")] = 0,
@@ -44,7 +45,8 @@ def estimate(
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"{model} on {chip}") as report:
         result = study.estimate(
             emu.model(model), chip_of(chip), batch=batch, prompt=prompt, generate=generate, dtype=dtype, kv_dtype=kv_dtype,
-            fidelity=fidelity, stack=stack, seed=seed, data=data, clock=clock_of(clock, no_cap), regime=regime, progress=report,
+            scales=scales, fidelity=fidelity, stack=stack, seed=seed, data=data, clock=clock_of(clock, no_cap), regime=regime,
+            progress=report,
         )
         if trace is not None:
             result.trace(trace)
@@ -57,7 +59,8 @@ def infer(
     model: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with config.json, model.safetensors and tokenizer.json.")],
     chip: options.Chip,
     text: Annotated[str, typer.Option(help="The sentence to embed.")],
-    dtype: options.DType = "bf16",
+    dtype: Annotated[str, typer.Option(help="Format, several (bf16,fp8,mxfp4) or all the chip has: a table of them.")] = "bf16",
+    scales: Annotated[str, typer.Option(help="Of activations: dynamic, for each token, or static, by calibration.")] = "dynamic",
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -65,9 +68,14 @@ def infer(
     from emu import study
     from emu.cli.names import chip_of
 
-    with progress(quiet, f"{model} on {chip}"):
-        result = study.infer(model, chip_of(chip), text, dtype=dtype)
-    show(result.to_dict(), json)
+    with progress(quiet, f"{model} on {chip}") as report:
+        if dtype == "all" or "," in dtype:
+            several = None if dtype == "all" else [name.strip() for name in dtype.split(",")]
+            table = study.infer_formats(model, chip_of(chip), text, several, scales=scales, progress=report)
+            shown = table.to_dict()
+        else:
+            shown = study.infer(model, chip_of(chip), text, dtype=dtype, scales=scales).to_dict()
+    show(shown, json)
 
 
 op = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One operation by itself: gemm, attention.")

@@ -248,10 +248,10 @@ def _dealt(k: Tracer, s: Attention, t: PrefillTiling) -> Iterator[_Place]:
     tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(6)]
     passed = [k.per_core([passed_over(t.scanned, m, r) for m in mine]) for r in rounds]
     for i in k.loop(k.per_core([len(m) for m in mine]), resident=t.resident):
-        b, h, shared, n, full, last = (k.lookup(i, table) for table in tables)
-        q0 = n * t.tile_q
-        diag = q0 + s.past - full * t.tile_kv if s.causal else None
-        yield b, h, shared, q0, Span(full, last, diag), k.lookup(i, passed) if t.scanned else 0
+        sequence, head, shared, tile, whole, more = (k.lookup(i, table) for table in tables)
+        q0 = tile * t.tile_q
+        diag = q0 + s.past - whole * t.tile_kv if s.causal else None
+        yield sequence, head, shared, q0, Span(whole, more, diag), k.lookup(i, passed) if t.scanned else 0
 
 
 def _keys_of(s: Attention, t: PrefillTiling, n: int) -> tuple[int, int]:

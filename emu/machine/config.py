@@ -22,6 +22,7 @@ STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1")
 FIDELITIES = ("ideal", "fast")
 TIERS, POOLS = 8, 64
 FS = 10**15
+LARGEST = 1 << 62
 
 
 def period_fs(chip: Chip) -> int:
@@ -130,7 +131,7 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
     clk = period_fs(chip)
     achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
     shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
-    return {
+    config = {
         "cores": cores,
         "period_fs": clk,
         "issue_cycles": core.issue_cycles,
@@ -171,3 +172,8 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "barrier_cycles": chip.sync.barrier_cycles,
         "ideal": int(fidelity == "ideal"),
     }
+    for name, value in config.items():
+        largest = max(value) if isinstance(value, list) else value
+        if largest >= LARGEST:
+            raise UnsupportedError(f"{chip.name}: {name} becomes {largest}; the machine counts to {LARGEST}: lower that figure")
+    return config

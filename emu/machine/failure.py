@@ -6,13 +6,14 @@ from typing import Any
 
 from emu.errors import CapacityError, EmuError, ProgramError
 from emu.machine.config import FORMATS, SCALES, SPACES, STREAMS
+from emu.machine.waits import SHOWN, Blocked, alike, blocked_of, code_of, semaphore, why
 from isa import IsaError, Program
+from isa.check_sync import collect
 
 ADVICE = {
-    "uninitialised": "write the bytes first, or give the buffer the role in, weight or inout",
+    "uninitialised": "write the bytes first (wait for the token of the stream that does), or give the buffer the role in, weight or inout",
     "bounds": "check base, extents and strides of the descriptor against the buffer map",
-    "race": "order the two with a semaphore or a barrier",
-    "deadlock": "every wait needs a signal that can happen before it",
+    "accumulator": "overwrite first (accumulate 0), or accumulate in the format and at the places of what is there",
     "leftover": "signals and waits must balance at program end",
     "overflow": "let the consumer give tokens back so that the producer cannot run ahead without end",
     "runaway": "the program does not seem to end; if it should, raise max_instructions",
@@ -52,29 +53,30 @@ def buffer_at(program: Program, space: int, lo: int) -> str:
     return ""
 
 
-def semaphore(program: Program, number: int) -> str:
-    return next((f"semaphore {s.name!r} ({number})" for s in program.semaphores if s.id == number), f"semaphore {number}")
+def bytes_of(program: Program, space: int, lo: int, hi: int) -> str:
+    """`sram bytes 0..63 (buffer 'a' + 0)`."""
+    return f"{SPACES[space]} bytes {lo}..{hi - 1}{buffer_at(program, space, lo)}"
 
 
 def explain(program: Program, info: dict[str, Any]) -> EmuError:
-    """The exception for a failed run; its message is one paragraph."""
+    """The exception for a failed run: what, where and what to do; of a race and a deadlock with a line for each that takes part."""
     code, where = info["code"], place(program, info["core"], info["stream"], info["pc"])
     if code == "memory":
         return CapacityError(f"{program.name}: {info['text']}")
+    if code == "race":
+        return ProgramError(f"{program.name}: {race(program, info)}")
+    if code == "deadlock":
+        return ProgramError(f"{program.name}: {waits(program, blocked_of(info['blocked']))}")
     detail = info["text"]
     if code in ("uninitialised", "bounds") and info["b"] > info["a"]:
-        space = info["space"]
-        detail += f": {SPACES[space]} bytes {info['a']}..{info['b'] - 1}{buffer_at(program, space, info['a'])}"
-    elif code == "race":
+        detail += f": {bytes_of(program, info['space'], info['a'], info['b'])}"
+    elif code == "accumulator":
         other = place(program, info["core2"], info["stream2"], info["pc2"])
-        space = info["space"]
-        overlap = f"{SPACES[space]} bytes {info['lo']}..{info['hi'] - 1}{buffer_at(program, space, info['lo'])}"
-        detail += f" with {other}; both touch {overlap}, and nothing orders them"
+        kinds = f"adds {FORMATS[info['a']]} at {bytes_of(program, info['space'], info['lo'], info['hi'])}"
+        detail += f": it {kinds}, and {other} wrote {FORMATS[info['b']]} at {bytes_of(program, info['space'], info['lo2'], info['hi2'])}"
     elif code == "leftover":
         where = f"core {info['core2']}"
         detail = f"{semaphore(program, info['a'])} ends {info['b']:+d} against its initial count"
-    elif code == "deadlock":
-        where, detail = "nobody can go on", waits(program, info["blocked"])
     elif code in ("overflow", "producer"):
         detail += f": {semaphore(program, info['a'])}"
     elif code == "user":
@@ -89,12 +91,53 @@ def explain(program: Program, info: dict[str, Any]) -> EmuError:
     return ProgramError(f"{program.name}: {where}: {detail}" + (f"; {advice}" if advice else ""))
 
 
-def waits(program: Program, blocked: list[tuple[int, int, int, str, int]]) -> str:
-    """Who waits for what, the first eight of them."""
-    parts = []
-    for core, stream, pc, state, on in blocked[:8]:
-        what = semaphore(program, on) if state == "semaphore" else f"barrier {on}" if state == "barrier" else state
-        parts.append(f"{place(program, core, stream, pc)} waits for {what}")
-    if len(blocked) > 8:
-        parts.append(f"and {len(blocked) - 8} more streams wait")
-    return "deadlock: " + "; ".join(parts)
+def race(program: Program, info: dict[str, Any]) -> str:
+    """Both accesses with their bytes, what they share, and the order that is missing."""
+    space, other = info["space"], place(program, info["core2"], info["stream2"], info["pc2"])
+    lo, hi = max(info["lo"], info["lo2"]), min(info["hi"], info["hi2"])
+    kinds = ["write" if info["a"] & bit else "read" for bit in (1, 2)]
+    owner = f" of core {info['b']}" if SPACES[space] in ("sram", "acc") else ""
+    return (
+        f"race on {bytes_of(program, space, lo, hi)}{owner}: nothing orders\n"
+        f"  a {kinds[0]} of bytes {info['lo']}..{info['hi'] - 1} by {place(program, info['core'], info['stream'], info['pc'])}\n"
+        f"  and a {kinds[1]} of bytes {info['lo2']}..{info['hi2'] - 1} by {other}\n"
+        f"  the missing edge: {missing(program, info)}"
+    )
+
+
+def missing(program: Program, info: dict[str, Any]) -> str:
+    """What would order the two: a token that one stream signals after its access and the other takes before its own."""
+    sides = [(info["core" + n], STREAMS[info["stream" + n]], info["pc" + n]) for n in ("2", "")]
+    (core, stream, _), (other, _, _) = sides
+    if sides[0][:2] == sides[1][:2]:
+        return f"a fence on {stream} between word {sides[0][2]} and word {sides[1][2]}"
+    producers, consumers, _ = collect(code_of(program))
+
+    def edge(first: tuple[int, str, int], then: tuple[int, str, int]) -> str:
+        names = [s.name for s in program.semaphores if first[1] in producers.get(s.id, ()) and then[1] in consumers.get(s.id, ())]
+        shown = ", ".join(map(repr, names[:4]))
+        there = f"{shown} go{'' if len(names) > 1 else 'es'} that way" if names else "no semaphore goes that way"
+        at = ["" if core == other else f" of core {side[0]}" for side in (first, then)]
+        token = f"a token that {first[1]}{at[0]} signals at or after word {first[2]} ({there})"
+        return f"{then[1]}{at[1]} takes, before word {then[2]}, {token}"
+
+    return f"{edge(*sides)}, or the other way round: {edge(*reversed(sides))}"
+
+
+def waits(program: Program, blocked: list[Blocked]) -> str:
+    """Who waits for what, those in the cycle first, and why that does not end."""
+    reason, first = why(program, blocked)
+    rest = [b for b in blocked if b not in first]
+    groups = [*([b] for b in first), *alike(rest)]
+    lines = [f"deadlock, nobody can go on: {reason}"]
+    for group in groups[:SHOWN]:
+        b = group[0]
+        what = f"barrier {b.on}, where {b.has} of {b.wants} have arrived"
+        if b.state == "semaphore":
+            what = f"{b.wants} of {semaphore(program, b.on)}, which has {b.has}"
+        others = ", ".join(str(b.at.core) for b in group[1:SHOWN]) + (", ..." if len(group) > SHOWN else "")
+        more = f" (the same on core {others})" if others else ""
+        lines.append(f"{place(program, b.at.core, STREAMS.index(b.at.stream), b.pc)} waits for {what}{more}")
+    if len(groups) > SHOWN:
+        lines.append(f"and {sum(map(len, groups[SHOWN:]))} more streams wait")
+    return "\n  ".join(lines)

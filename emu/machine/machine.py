@@ -25,7 +25,8 @@ MAX_INSTRUCTIONS = 10**10
 class Machine:
     """A machine that runs programs for one chip.
 
-    `check=True` also looks for races in every run. Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
+    `check=True` also looks for races, and for products added to what is no sum of theirs, in every run (docs/testing.md).
+    Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
     """
 
     def __init__(self, chip: Chip | str, fidelity: str = "fast", check: bool = False) -> None:
@@ -103,10 +104,11 @@ class Machine:
         toggles: bool = False,
     ) -> tuple[dict[str, Any], Folding | None]:
         config["forward"] = int(forward and addresses_are_free(self.chip))
-        classes = fold(image.packed, self.chip) if folding else None
-        if classes is not None:
-            config["cores"] = len(classes.cores)
+        classes: Folding | None = None
         try:
+            classes = fold(image.packed, self.chip) if folding else None
+            if classes is not None:
+                config["cores"] = len(classes.cores)
             if reuse:
                 return kept.run(image.packed, config, given, classes), classes
             return image.packed.run(config, given, outputs, classes, toggles), classes

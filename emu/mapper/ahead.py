@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emu.chip.schema import Chip
-from emu.mapper.area import divide
+from emu.mapper.area import area_for
 from emu.models import Gemm, Graph
 
 
@@ -14,7 +14,7 @@ def layers_ahead(graph: Graph, chip: Chip, choice: Mapping[str, Any]) -> int:
     """At least 1: when a layer ends, every core still has weights to fetch of the layer this far behind it, for its ring holds no more.
 
     A core that holds no weights of a layer at all is not counted: it never waits for the ring, wherever it is."""
-    slots = divide(chip, graph.dtype, graph.batch * graph.q_len).slots
+    slots = area_for(chip, graph).slots
     fewest = [n for n in _weight_tiles(graph, chip, choice) if n]
     return 1 + max((slots // n for n in fewest), default=0)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emu.chip.schema import Chip
-from emu.kernels.lang import format_bytes
+from emu.kernels.lang.memory import array_bytes
+from emu.models import Graph
+from emu.models.schemes import Side
 
 RING_SHARE, RING_SHARE_FEW_ROWS = 0.5, 0.75
 """Of the scratchpad. The ring hides the memory's latency and the barriers between operations; tiles of activations need the rest, which is
@@ -30,14 +32,22 @@ class Area:
     """Of the space in which the vector engine's tiles lie: the same free bytes, or a register file."""
 
 
-def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1) -> Area:
-    """The division for gemms in `fmt` over `rows` rows."""
+def area_for(chip: Chip, graph: Graph) -> Area:
+    """The division for the gemms of a graph."""
+    side = graph.scheme.weights
+    return divide(chip, side.fmt, graph.batch * graph.q_len, side.scales)
+
+
+def divide(chip: Chip, fmt: str, rows: int = FEW_ROWS + 1, scales: str = "none") -> Area:
+    """The division for gemms over `rows` rows whose weights are in `fmt`, their blocks of k with such scales."""
     matrix, sram = chip.core.matrix, chip.core.sram.capacity_bytes
-    least = matrix.max_k * matrix.max_n * format_bytes(fmt)
+    side = Side(fmt, scales)
+    elements = array_bytes((matrix.max_k, matrix.max_n), fmt)
+    least = elements + (-(-matrix.max_k // side.block) * matrix.max_n if side.block else 0)
     ring = int(sram * RING_SHARE)
     if rows <= FEW_ROWS:
         ring = max(ring, min(int(sram * RING_SHARE_FEW_ROWS), sram - FREE_BYTES))
-    slot = least << max(0, (ring // MOST_SLOTS // least).bit_length() - 1)  # a power of two of whole tiles: narrower tiles fill it too
+    slot = least << max(0, (ring // MOST_SLOTS // elements).bit_length() - 1)  # a power of two of whole tiles: narrower tiles fill it too
     slots = max(2, ring // slot)
     free, acc = sram - slot * slots, chip.core.acc.capacity_bytes
     return Area(slot, slots, free, acc, block_columns(chip), acc if chip.core.acc.work else free)

@@ -13,15 +13,18 @@ from emu.errors import CapacityError
 from emu.kernels.gemm import Epilogue, GemmTiling, gemm
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.limits import Limits, limits_of
+from emu.kernels.scaled import grouped_shape
 from emu.kernels.split_k import gemm_divided
 from emu.machine import Machine, timed
 from emu.machine.fold import addresses_are_free
 from emu.machine.image import Image
-from emu.mapper.area import Area, divide
+from emu.mapper.area import Area, area_for
+from emu.mapper.formats import check_scheme
 from emu.mapper.gemm import GemmShape, does_not_fit, most_parts, rated
-from emu.mapper.lower import gemm_shape, lower, norms_before
+from emu.mapper.lower import encodings_before, gemm_shape, lower, norms_before, quantized_norms
 from emu.mapper.tilings import added_at_once, decode_tilings, prefill_tilings
 from emu.models import Attention, Gemm, Graph
+from emu.models.schemes import Side
 from isa import Program
 
 SIMULATED = 3
@@ -57,12 +60,15 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     k = Tracer(limits, "gemm")
     blocks = -(-shape.n // area.block)
     wide = "bf16" if shape.out_fmt in ("fp8_e4m3", "fp8_e5m2", "int8") else shape.out_fmt
-    x = k.hbm("x", (shape.m, shape.k), shape.fmt, "in")
-    w = k.hbm("w", (blocks, shape.k, area.block), shape.fmt, "weight")
-    gate = k.hbm("gate", (blocks, shape.k, area.block), shape.fmt, "weight") if shape.gates else None
+    x = _operand(k, "x", (shape.m, shape.k), shape.sides[0], "in")
+    w = _operand(k, "w", (blocks, shape.k, area.block), shape.sides[1], "weight")
+    gate = _operand(k, "gate", (blocks, shape.k, area.block), shape.sides[1], "weight") if shape.gates else None
     out = k.hbm("y", (shape.m, blocks * area.block), shape.out_fmt, "out")
     bias = k.hbm("bias", (blocks * area.block,), wide, "in") if shape.bias else None
     residual = k.hbm("residual", out.shape, wide, "in") if shape.residual else None
+    columns = k.hbm("columns", (out.shape[1],), "fp32", "in") if shape.columns else None
+    gate_columns = k.hbm("gate_columns", (out.shape[1],), "fp32", "in") if shape.columns and shape.gates else None
+    rows = k.hbm("rows", (shape.m, 1), "fp32", "in") if shape.rows else None
     k.weight_ring(area.slot_bytes, area.slots)
     activation = "silu" if shape.activation == "swiglu" else shape.activation
     if tiling.split_k > 1:
@@ -71,10 +77,21 @@ def _gemm_image(limits: Limits, shape: GemmShape, area: Area, tiling: GemmTiling
     for _ in k.loop(2 if pause else 1):
         for _ in k.loop(2 if pause else 1):
             with k.op("gemm"):
-                gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, 1.0 / 128 if shape.scale else None))
+                scale = 1.0 / 128 if shape.scale else None
+                gemm(k, x, w, out, tiling, Epilogue(bias, activation, gate, residual, scale, columns, gate_columns, rows))
         if pause:
             _pause(k, x, pause)
     return Image.of(k.program())
+
+
+def _operand(k: Tracer, name: str, shape: tuple[int, ...], side: Side, role: str) -> Tensor:
+    """A tensor of elements, and one of the scales of their blocks of k, its second axis, if there are some."""
+    elements = k.hbm(name, shape, side.fmt, role)
+    if not side.block:
+        return elements
+    blocks = -(-shape[1] // side.block)
+    lying = grouped_shape(shape[0], blocks, side.block, k.limits.max_k) if len(shape) == 2 else (shape[0], blocks, *shape[2:])
+    return elements.scaled(k.hbm(f"{name}_scales", lying, side.scale_fmt, role))
 
 
 def _pause(k: Tracer, x: Tensor, trips: int) -> None:
@@ -120,9 +137,17 @@ def choose_gemm(chip: Chip, shape: GemmShape, area: Area, among: bool = False) -
     return _gemms[key]
 
 
-def _in_layer(chip: Chip, shape: GemmShape, area: Area, normed: bool) -> GemmTiling:
-    """Of a gemm in a layer; if it is `normed`, with the norm before it on its own way in, where that fits."""
-    if normed:
+def _in_layer(chip: Chip, shape: GemmShape, area: Area, normed: bool, saved: float) -> GemmTiling:
+    """Of a gemm in a layer; if it is `normed`, with the norm before it on its own way in, where that fits. A quantisation of its rows joins
+    it where its tiling, which must hold whole rows of all, loses less than the clocks `saved`; a norm before that with it."""
+    if saved > 0:
+        plain = rated(shape, chip, area, 1, among=True)
+        for norm in dict.fromkeys((normed, False)):
+            inside = replace(shape, norm=norm, encoded=True)
+            found = rated(inside, chip, area, 1, among=True)
+            if found and (not plain or found[0][0] <= plain[0][0] + saved):
+                return choose_gemm(chip, inside, area, True)[0]
+    elif normed:
         with suppress(CapacityError):
             return choose_gemm(chip, replace(shape, norm=True), area, True)[0]
     return choose_gemm(chip, shape, area, True)[0]
@@ -135,7 +160,8 @@ def _attention_alone(graph: Graph, op: Attention) -> Graph:
 
 def choose_attention(chip: Chip, graph: Graph, op: Attention, area: Area) -> Any:
     """The quickest of the best-ranked tilings of an attention."""
-    key = (chip.digest, area, replace(op, compulsory_bytes=0, operand_bytes=0), graph.dtype, graph.kv_dtype)
+    formats = tuple(graph.tensors[name].fmt for name in (op.q, op.k_cache, op.output))
+    key = (chip.digest, area, replace(op, compulsory_bytes=0, operand_bytes=0), formats)
     if key not in _attentions:
         q_fmt, kv_fmt = graph.tensors[op.q].fmt, graph.tensors[op.k_cache].fmt
         decode = op.q_len == 1
@@ -156,16 +182,20 @@ def _remember(table: dict[tuple[Any, ...], Any], key: tuple[Any, ...], value: An
 
 def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
     """A tiling for every gemm and attention of the graph, by op name."""
-    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
+    check_scheme(chip, graph.scheme, graph.kv_dtype)
+    area = area_for(chip, graph)
     choice: dict[str, Any] = {}
     normed = {op.name for _, op in norms_before(graph, chip)}
+    encoded = {step.name: (op.name, saved) for step, op, saved in encodings_before(graph, chip)}
+    normed |= {encoded[step.name][0] for _, step in quantized_norms(graph, chip, area) if step.name in encoded}
+    saves = dict(encoded.values())
     for op, _ in graph.ops():
         if isinstance(op, Gemm) and op.name not in choice:
             if progress:
                 progress(f"mapping {op.name} ({op.m} x {op.n} x {op.k})")
             shape = gemm_shape(op, graph)
             shape = replace(shape, n=-(-shape.n // area.block) * area.block)
-            choice[op.name] = _in_layer(chip, shape, area, op.name in normed)
+            choice[op.name] = _in_layer(chip, shape, area, op.name in normed, saves.get(op.name, 0.0))
         elif isinstance(op, Attention):
             if progress:
                 progress(f"mapping {op.name}")

@@ -10,7 +10,9 @@ from emu.chip.schema import Chip
 from emu.errors import CapacityError
 from emu.kernels.gemm import GemmTiling
 from emu.kernels.lang import format_bytes
+from emu.kernels.lang.memory import format_bits
 from emu.mapper.area import Area
+from emu.models.schemes import Side
 
 ACTIVATION = {"none": (1, 0), "relu": (2, 0), "silu": (1, 1), "gelu_erf": (4, 1), "gelu_tanh": (8, 1)}
 """Vector instructions of an activation: plain ones, and those of the class exp."""
@@ -32,6 +34,37 @@ class GemmShape:
     scale: bool = False
     norm: bool = False
     """Rows of x are normalised on the way in."""
+    encoded: bool = False
+    """Rows of x, in 16 bits, are quantised on the way in, behind the norm if there is one."""
+    w_fmt: str = ""
+    """Of the weights, if it is another one."""
+    x_scales: str = "none"
+    w_scales: str = "none"
+    """Kinds of scales of blocks of k."""
+    rows: bool = False
+    columns: bool = False
+    """Whether products are multiplied by factors of rows and of columns."""
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of an element of x, as the kernel allocates them, for what happens to it on the way in."""
+        size = 8 if self.norm else 0
+        return size + (4 + (4 if self.columns and self.x_scales != "none" else 0) + (2 if self.norm else 0) if self.encoded else 0)
+
+    @property
+    def scaled(self) -> int:
+        """Multiplications of each product on its way out."""
+        return self.scale + self.rows + self.columns
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Elements and scales of x and of w."""
+        return Side(self.fmt, self.x_scales), Side(self.w_fmt or self.fmt, self.w_scales)
+
+
+def element_bytes(side: Side) -> float:
+    """Of an element and its part of a scale."""
+    return format_bits(side.fmt) / 8 + (1 / side.block if side.block else 0.0)
 
 
 def epilogue_row_bytes(shape: GemmShape, tile_n: int) -> int:
@@ -39,7 +72,7 @@ def epilogue_row_bytes(shape: GemmShape, tile_n: int) -> int:
     need = 2 * format_bytes(shape.out_fmt) + 4
     need += 4 if shape.residual or shape.gates else 0
     need += 2 * 2 if shape.residual else 0
-    need += 4 * (1 + shape.gates) if shape.bias or shape.scale else 0
+    need += 4 * (1 + shape.gates) if shape.bias or shape.scaled else 0
     return need * tile_n
 
 
@@ -73,20 +106,22 @@ def _floor(matrix: Matrix, fmt: str) -> float:
 def shape_numbers(chip: Chip, shape: GemmShape) -> dict[str, float]:
     """What it wants to know of a gemm. A plain vector pass over fp32 in the scratchpad takes the lanes or the port, whichever is slower."""
     plain, special = ACTIVATION["silu" if shape.activation == "swiglu" else shape.activation]
-    plain += shape.bias + shape.scale + shape.residual + shape.gates
+    plain += shape.bias + shape.scaled * (1 + shape.gates) + shape.residual + shape.gates
     vector, port = chip.core.vector, chip.core.port_bytes_per_clk("vec", "sram", "read")
     wide = max(1 / vector.per_clk["mul"], 4 / port if port else 0.0)
+    x_size, w_size = (element_bytes(side) for side in shape.sides)
     element = 1 / vector.per_clk["mul"] + (plain - 1) * wide + special / vector.per_clk["exp"]
     return {
-        "m": shape.m, "n": shape.n, "k": shape.k, "size": format_bytes(shape.fmt), "out_size": format_bytes(shape.out_fmt),
+        "m": shape.m, "n": shape.n, "k": shape.k, "x_size": x_size, "w_size": w_size, "out_size": format_bytes(shape.out_fmt),
         "weights": 1 + shape.gates, "instructions": plain + special, "outs": 1 + shape.residual, "row": epilogue_row_bytes(shape, 1),
-        "bias": shape.bias, "norm": shape.norm, "element": element,
+        "vectors": shape.bias + shape.columns * (1 + shape.gates) + shape.rows, "way_in": shape.scratch, "element": element,
     }  # fmt: skip
 
 
 def most_parts(chip: Chip, shape: GemmShape) -> int:
     """Into how many parts the sum of a gemm may be divided: the second pass only adds, so nothing may be fused with it."""
-    plain = shape.activation == "none" and not (shape.gates or shape.bias or shape.residual or shape.scale or shape.norm)
+    plain = shape.activation == "none" and not (shape.gates or shape.bias or shape.residual or shape.scaled or shape.norm)
+    plain = plain and shape.sides == (Side(shape.fmt), Side(shape.fmt))
     return chip.core_count if plain else 1
 
 
@@ -112,7 +147,7 @@ def _tiling(t: dict[str, int], area: Area) -> GemmTiling:
 
 def does_not_fit(shape: GemmShape, chip: Chip, area: Area) -> CapacityError:
     """Says so, and what would hold it."""
-    need = (chip.core.matrix.max_k + shape.m) * area.block * format_bytes(shape.fmt)
+    need = round((chip.core.matrix.max_k + shape.m) * area.block * max(element_bytes(side) for side in shape.sides))
     return CapacityError(
         f"no tiling of the gemm {shape.m} x {shape.n} x {shape.k} fits a core of {chip.name}: {area.free_bytes} bytes of scratchpad "
         f"beside the weight ring and {area.acc_bytes} of accumulators; the smallest tile needs about {need}. A larger core.sram "

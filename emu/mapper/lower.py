@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 from emu.chip.schema import Chip
@@ -12,21 +13,22 @@ from emu.errors import UnsupportedError
 from emu.kernels.attention_decode import DecodeTiling, Parts, attention_decode, attention_merge, partials
 from emu.kernels.attention_prefill import PrefillTiling, attention_prefill
 from emu.kernels.embed import Learned, embed
-from emu.kernels.gemm import Epilogue, gemm
+from emu.kernels.gemm import Epilogue, GemmTiling, OnTheWay, gemm
 from emu.kernels.heads import Attention as Shape
 from emu.kernels.heads import Heads
 from emu.kernels.lang import Tensor, Tracer, Value, format_bytes
 from emu.kernels.lang.limits import Limits, limits_of
 from emu.kernels.norm import Norm as NormBy
 from emu.kernels.norm import norm
+from emu.kernels.quantize_blocks import Codes, Quantized, quantize
 from emu.kernels.rope import Rope, rope_append
 from emu.kernels.rows import pool, take_last
 from emu.machine.image import Image
-from emu.mapper.area import Area, divide
-from emu.mapper.gemm import GemmShape, epilogue_row_bytes
+from emu.mapper.area import Area, area_for
+from emu.mapper.gemm import GemmShape, element_bytes, epilogue_row_bytes
 from emu.mapper.placement import Placement
-from emu.mapper.tilings import embed_tiling, rope_tiling, row_tiling
-from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, RopeAppend, TakeLast
+from emu.mapper.tilings import embed_tiling, quantize_tiling, quantized_row_bytes, rope_tiling, row_tiling
+from emu.models import Attention, Embed, Gemm, Graph, Norm, Op, Pool, Quantize, RopeAppend, TakeLast
 from isa import Program
 
 MERGE = "_merge"
@@ -43,7 +45,7 @@ class Request:
     area: Area
     tilings: tuple[tuple[str, Any], ...]
     fused: tuple[tuple[str, str], ...]
-    """Norms, and the gemms that do them on their own way in."""
+    """Norms and quantisations, and the operations that do them on their own way in."""
     layers: int
     name: str
 
@@ -67,8 +69,13 @@ def gemm_shape(op: Gemm, graph: Graph) -> GemmShape:
     """The part of a gemm that its mapping depends on."""
     tensor = graph.tensors
     gates = len(op.weights) - 1
-    fmt = tensor[op.input].fmt
-    return GemmShape(op.m, op.n, op.k, fmt, op.out_fmt, gates, bool(op.biases), op.activation, op.residual is not None, fmt == "int8")
+    x, w = tensor[op.input].fmt, tensor[op.weights[0]].fmt
+    side = graph.scheme.activations.scales, graph.scheme.weights.scales
+    return GemmShape(
+        op.m, op.n, op.k, x, op.out_fmt, gates, bool(op.biases), op.activation, op.residual is not None, w_fmt="" if w == x else w,
+        x_scales=side[0] if op.input_scales else "none", w_scales=side[1] if op.weight_scales else "none", rows=op.rows is not None,
+        columns=bool(op.columns),
+    )
 
 
 def _readers(ops: Sequence[Op], before: Op, graph: Graph) -> int:
@@ -107,6 +114,54 @@ def fused_norms(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any])
             yield before, op
 
 
+def encodings_before(graph: Graph, chip: Chip) -> Iterator[tuple[Quantize, Gemm, float]]:
+    """Quantisations that the gemm behind them could do on its own way in: every core then repeats them, as it would a norm. With the clocks
+    that this saves, if the gemm's tiling loses none by it."""
+    rate = chip.core.vector.per_clk
+    round_trip = 2 * (chip.hbm.latency_s * chip.core.clock_hz + chip.core.dma.start_cycles)
+    side = graph.scheme.activations
+    passes = (1 / rate["add"] + 1 / rate["reduce"]) * ((side.factor and graph.scheme.how == "dynamic") + bool(side.block))
+    passes += (1 + bool(side.block and side.factor)) / rate["mul"]
+    for before, op in zip(graph.layer, graph.layer[1:]):
+        if isinstance(before, Quantize) and isinstance(op, Gemm) and before.output == op.input:
+            saved = round_trip - op.m * op.k * passes
+            if op.m <= chip.core.matrix.max_m and saved > 0:
+                yield before, op, saved
+
+
+def fused(graph: Graph, chip: Chip, area: Area, choice: Mapping[str, Any]) -> dict[str, str]:
+    """Norms and quantisations by name, and the operation behind each that does it: quantisations and gemms on their way in."""
+    found = {norm.name: op.name for norm, op in fused_norms(graph, chip, area, choice)}
+    found |= {norm.name: step.name for norm, step in quantized_norms(graph, chip, area)}
+    for step, op, _ in encodings_before(graph, chip):
+        tiling, shape = choice[op.name], replace(gemm_shape(op, graph), encoded=True)
+        norm = next((name for name, by in found.items() if by == step.name), None)
+        if not tiling.a_resident or op.m > tiling.tile_m:
+            continue
+        room = area.free_bytes - 3 * 4 * op.k - 8192
+        room -= (tiling.chunk_m or tiling.tile_m) * epilogue_row_bytes(shape, tiling.tile_n)
+        if norm and _way_in_bytes(replace(shape, norm=True), tiling) <= room:
+            found[step.name] = op.name
+        elif _way_in_bytes(shape, tiling) <= room:
+            found[step.name] = op.name
+            found.pop(norm or "", None)  # the norm does not fit beside: it stays an operation of its own
+    return found
+
+
+def _way_in_bytes(shape: GemmShape, tiling: GemmTiling) -> int:
+    """Of rows in 16 bits, their codes, and what is worked on in between."""
+    return ceil(tiling.tile_m * shape.k * (shape.scratch + (2 + element_bytes(shape.sides[0])) * tiling.depth_a))
+
+
+def quantized_norms(graph: Graph, chip: Chip, area: Area) -> Iterator[tuple[Norm, Quantize]]:
+    """Norms that the quantisation behind them does, whose rows then need not go through device memory: where a row fits with both."""
+    for before, op in zip(graph.layer, graph.layer[1:]):
+        if isinstance(before, Norm) and isinstance(op, Quantize) and before.output == op.input and before.wide is None:
+            need = sum(quantized_row_bytes(op.width, graph.scheme.activations, before.norm))
+            if _readers(graph.layer, before, graph) == 1 and need <= area.work_bytes:
+                yield before, op
+
+
 class Lowering:
     """Traces the ops of a graph as the request has it."""
 
@@ -128,7 +183,7 @@ class Lowering:
             return
         lower = {
             Embed: self._embed, Norm: self._norm, Gemm: self._gemm, RopeAppend: self._rope, Attention: self._attention,
-            TakeLast: self._take_last, Pool: self._pool,
+            TakeLast: self._take_last, Pool: self._pool, Quantize: self._quantize,
         }.get(type(op))  # fmt: skip
         if lower is None:
             raise UnsupportedError(f"{self.graph.model}: no kernel for {op.kind} ({op.name})")
@@ -139,8 +194,9 @@ class Lowering:
             with self.k.op(op.name + MERGE):
                 self._merge(op, layer)
 
-    def _t(self, name: str, layer: Value) -> Tensor:
-        return self.place.get(name, layer)
+    def _t(self, name: str, layer: Value, scales: str | None = None) -> Tensor:
+        tensor = self.place.get(name, layer)
+        return tensor.scaled(self.place.get(scales, layer)) if scales else tensor
 
     def _embed(self, op: Embed, layer: Value) -> None:
         names = dict(zip((t.removeprefix("embed.") for t in op.tables), op.tables))
@@ -169,7 +225,9 @@ class Lowering:
         return NormBy(op.norm, self._t(op.gamma, layer), self._t(op.beta, layer) if op.beta else None, op.eps)
 
     def _gemm(self, op: Gemm, layer: Value) -> None:
-        weights = [self._t(f"{w}.blocked" if op.bt else w, layer) for w in op.weights]
+        scales = op.weight_scales or (None,) * len(op.weights)
+        weights = [self._t(f"{w}.blocked" if op.bt else w, layer, s) for w, s in zip(op.weights, scales)]
+        columns = [self._t(name, layer) for name in op.columns]
         if op.biases and len(weights) > 1:
             raise UnsupportedError(f"{op.name}: a gated gemm with biases is not supported")
         gate = weights[0] if len(weights) > 1 else None
@@ -178,14 +236,41 @@ class Lowering:
             activation="silu" if op.activation == "swiglu" else op.activation,
             gate=gate,
             residual=self._t(op.residual, layer) if op.residual else None,
-            scale=1.0 / 128 if self.graph.tensors[op.input].fmt == "int8" else None,
+            columns=columns[-1] if columns else None,
+            gate_columns=columns[0] if len(columns) > 1 else None,
+            rows=self._t(op.rows, layer) if op.rows and op.name not in self.fused.values() else None,
         )
-        source, by = op.input, None
+        step = next((o for o in self.graph.layer if isinstance(o, Quantize) and self.fused.get(o.name) == op.name), None)
+        first = step or op
+        source, by = self._normed(first.name, first.input, layer)
+        x, fmt = self._t(source, layer, None if step else op.input_scales), self.graph.tensors[first.input].fmt
+        encode = self._on_the_way(step, layer) if step else None
+        gemm(self.k, x, weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by, fmt, encode)
+
+    def _on_the_way(self, op: Quantize, layer: Value) -> OnTheWay:
+        """A quantisation that the gemm behind it does."""
+        side = self.graph.scheme.activations
+        codes = Codes(side.fmt, side.scale_fmt, op.factor is not None)
+        return OnTheWay(codes, self._t(op.fixed, layer) if op.fixed else None)
+
+    def _normed(self, name: str, source: str, layer: Value) -> tuple[str, NormBy | None]:
+        """What op `name` reads instead of `source`, and the norm that it does itself, if it does one."""
         for before in self.graph.layer + self.graph.post:
-            if self.fused.get(before.name) == op.name:
+            if self.fused.get(before.name) == name:
                 assert isinstance(before, Norm)
-                source, by = before.input, self._by(before, layer)
-        gemm(self.k, self._t(source, layer), weights[-1], self._t(op.output, layer), self.choice[op.name], epilogue, by)
+                return before.input, self._by(before, layer)
+        return source, None
+
+    def _quantize(self, op: Quantize, layer: Value) -> None:
+        source, by = self._normed(op.name, op.input, layer)
+        x, to = self._t(source, layer), Quantized(
+            self._t(op.output, layer, op.scales),
+            self._t(op.factor, layer) if op.factor else None,
+            self._t(op.fixed, layer) if op.fixed else None,
+        )
+        row = quantized_row_bytes(op.width, self.graph.scheme.activations, by.kind if by else None)
+        tiling = quantize_tiling(self.limits, self.area, op.rows, row, f"a row of {op.name}")
+        quantize(self.k, x, to, tiling, by)
 
     def _rope(self, op: RopeAppend, layer: Value) -> None:
         attend = next(o for o in self.graph.layer if isinstance(o, Attention))
@@ -222,9 +307,12 @@ class Lowering:
         take_last(self.k, self._t(op.input, layer), self._t(op.output, layer))
 
     def _pool(self, op: Pool, layer: Value) -> None:
-        x = self._t(op.input, layer)
-        tile = max(1, min(op.tokens, (self.area.free_bytes - 24 * op.width) // (3 * op.width * 2) // 2, 64))
-        pool(self.k, x, self._t(op.output, layer), tile, op.normalize)
+        pool(self.k, self._t(op.input, layer), self._t(op.output, layer), pool_tokens(self.area, op), op.normalize)
+
+
+def pool_tokens(area: Area, op: Pool) -> int:
+    """Tokens that a core adds up at a time."""
+    return max(1, min(op.tokens, (area.free_bytes - 24 * op.width) // (3 * op.width * 2) // 2, 64))
 
 
 def shape_of(op: Attention) -> Shape:
@@ -240,10 +328,10 @@ def lower(graph: Graph, chip: Chip, choice: Mapping[str, Any], layers: int, name
 
     All layers of the graph have their places in memory, whatever number is run: addresses, and with them the words that make them, are
     those of the whole model, so that a run of fewer layers takes exactly the time that they take in it."""
-    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
-    fused = tuple((norm.name, op.name) for norm, op in fused_norms(graph, chip, area, choice))
+    area = area_for(chip, graph)
+    done_by = tuple(fused(graph, chip, area, choice).items())
     tilings = tuple(sorted(choice.items()))
-    image, place = _compiled(Request(graph, limits_of(chip), area, tilings, fused, layers, name or f"{graph.model}-{graph.phase}"))
+    image, place = _compiled(Request(graph, limits_of(chip), area, tilings, done_by, layers, name or f"{graph.model}-{graph.phase}"))
     return Lowered(image.copy(), graph, layers, place, dict(choice))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emu.errors import UnsupportedError
 from emu.kernels.lang import Tensor, Tracer, Value
+from emu.kernels.scaled import grouped_shape
 from emu.models import Gemm, Graph
 
 ROLE = {"weight": "weight", "table": "weight", "activation": "temp", "kv": "inout", "output": "out"}
@@ -15,8 +16,8 @@ def blocked(columns: int, block: int) -> int:
 
 
 def gemm_weights(graph: Graph) -> dict[str, Gemm]:
-    """Weight name -> a gemm that reads it as its stationary operand."""
-    return {name: op for op, _ in graph.ops() if isinstance(op, Gemm) for name in op.weights}
+    """Weight name -> a gemm that reads it as its stationary operand; scales of a weight's blocks lie as it does."""
+    return {name: op for op, _ in graph.ops() if isinstance(op, Gemm) for name in (*op.weights, *op.weight_scales)}
 
 
 class Placement:
@@ -29,12 +30,15 @@ class Placement:
         stationary = gemm_weights(graph)
         read = {name for op, _ in graph.ops() for name in op.inputs + op.outputs}
         tied = {name for name, op in stationary.items() if op.bt}
+        of_rows = {op.input_scales for op, _ in graph.ops() if isinstance(op, Gemm)}
         for tensor in graph.tensors.values():
             if tensor.name not in read:
                 continue
             shape = tensor.shape
             if tensor.name in stationary and tensor.name not in tied:
                 shape = (blocked(shape[1], block), shape[0], block)
+            elif tensor.name in of_rows:
+                shape = grouped_shape(*shape, graph.scheme.activations.block, k.limits.max_k)  # type: ignore[call-arg,misc]
             elif tensor.role == "output" and len(shape) == 2 and any(op.output == tensor.name for op in stationary.values()):
                 shape = (shape[0], blocked(shape[1], block) * block)  # a vocabulary is padded to whole blocks, here and in the weights
             self._declare(k, tensor.name, shape, tensor.fmt, "index" if tensor.role == "input" else ROLE[tensor.role], tensor.per_layer)

@@ -16,6 +16,7 @@ from emu.kernels.norm import RowTiling
 from emu.kernels.rope import RopeTiling
 from emu.mapper.area import Area
 from emu.models import Attention
+from emu.models.schemes import Side
 from emu.num.formats import known
 
 MOST_ADDED = 2048
@@ -52,6 +53,23 @@ def row_tiling(limits: Limits, area: Area, rows: int, width: int, in_fmt: str, o
         depth = 1
         row = width * (format_bytes(in_fmt) + format_bytes(out_fmt) + 4 * wide) + 64
     return RowTiling(fit(limits, what, area, row, min(share, 64), 8 * width + 1024), 0, depth)
+
+
+def quantized_row_bytes(width: int, side: Side, norm: str | None) -> tuple[int, int, int]:
+    """Bytes of a row as `emu.kernels.quantize_blocks` allocates it: what lies there once, what lies there `depth` times, and what is there
+    for all rows. `norm`: its kind, where rows are normalised before."""
+    scratch = 4 + (4 if side.block and side.factor else 0)
+    scratch += {None: 0, "rms": 2 + 4, "layer": 2 + 4 + 4}[norm]
+    blocks = -(-width // side.block) if side.block else 0
+    vectors = {None: 0, "rms": 2, "layer": 2 + 2}[norm] * width + 1024
+    return scratch * width + 4 * blocks + 64, (2 + 1) * width + blocks + 64, vectors
+
+
+def quantize_tiling(limits: Limits, area: Area, rows: int, row: tuple[int, int, int], what: str) -> RowTiling:
+    """Rows that a core quantises at a time, twice there if that fits."""
+    once, again, vectors = row
+    depth = 2 if once + 2 * again + vectors <= area.work_bytes else 1
+    return RowTiling(fit(limits, what, area, once + depth * again, min(_ceil(rows, limits.cores), 64), vectors), 0, depth)
 
 
 def added_at_once(cores: int, free_bytes: int, elements: int, parts: int) -> int:
@@ -196,7 +214,7 @@ def _prefill_cycles(chip: Chip, op: Attention, t: PrefillTiling) -> float:
     passes = 4 / vector.per_clk["mul"] + 1 / vector.per_clk["exp"] + 2 / vector.per_clk["reduce"] + 1 / vector.per_clk["compare"]
     per_step = rows * t.tile_kv * passes + 2 * rows * op.head_dim / vector.per_clk["mul"] + 16 * vector.startup_cycles
     padded = _ceil(t.tile_kv, matrix.quantum_n) * matrix.quantum_n * max(rows, matrix.quantum_m) * op.head_dim
-    mm = 2 * padded / max(rate for fmt, rate in matrix.macs_per_clk.items() if known(fmt).bits >= 8)  # kernels do not move packed formats
+    mm = 2 * padded / max(rate for fmt, rate in matrix.macs_per_clk.items() if known(fmt).bits >= 8)  # attention takes no packed ones
     return mine * steps * (per_step + mm)
 
 

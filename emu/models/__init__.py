@@ -5,11 +5,11 @@ Weights, tokenizer and the fp32 reference live in `emu.models.weights`, `.tokeni
 """
 from emu.models.config import ModelConfig
 from emu.models.graph import Graph, Tensor
-from emu.models.ops import Attention, Embed, Gemm, Norm, Op, Pool, RopeAppend, TakeLast
+from emu.models.ops import Attention, Embed, Gemm, Norm, Op, Pool, Quantize, RopeAppend, TakeLast
 from emu.models.traffic import with_bytes
 from emu.models.zoo import Model, load_model, model, models
 
 __all__ = [
-    "Attention", "Embed", "Gemm", "Graph", "Model", "ModelConfig", "Norm", "Op", "Pool", "RopeAppend", "TakeLast", "Tensor", "load_model",
-    "model", "models", "with_bytes",
+    "Attention", "Embed", "Gemm", "Graph", "Model", "ModelConfig", "Norm", "Op", "Pool", "Quantize", "RopeAppend", "TakeLast", "Tensor",
+    "load_model", "model", "models", "with_bytes",
 ]

@@ -8,29 +8,21 @@ from typing import Literal
 
 from emu.errors import UnsupportedError
 from emu.models.ops import Op
-from isa.errors import nearest
+from emu.models.schemes import SCHEMES, WHOLE, Scheme, scheme_of, wide_format
 from isa.tables import load
 
 Phase = Literal["prefill", "decode", "encode"]
 Role = Literal["weight", "table", "input", "activation", "kv", "output"]
 
-FORMAT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8_e4m3": 1, "fp8_e5m2": 1, "int8": 1, "int32": 4}
-_DTYPES = {name: name for name in FORMAT_BYTES if name != "int32"} | {"fp8": "fp8_e4m3"}
+FORMAT_BYTES = WHOLE
 
 
 def format_of(dtype: str) -> str:
-    """The instruction set's name of a dtype; fp8 means e4m3."""
-    if dtype not in _DTYPES and dtype in load().formats:
-        raise UnsupportedError(f"dtype {dtype!r}: models and kernels do not compute in it yet, programs and emu.num do; choose one of "
-                               f"{', '.join(_DTYPES)}")
-    if dtype not in _DTYPES:
-        raise UnsupportedError(f"dtype {dtype!r} is not known{nearest(str(dtype), _DTYPES)}")
-    return _DTYPES[dtype]
-
-
-def wide_format(fmt: str) -> str:
-    """The format of the residual stream, norm parameters and biases beside gemms in `fmt`: 8-bit gemms keep bf16 around them."""
-    return fmt if FORMAT_BYTES[fmt] > 1 else "bf16"
+    """The instruction set's name of a dtype whose elements fill whole bytes and have no scales of blocks; fp8 means e4m3."""
+    scheme = scheme_of(dtype)
+    if scheme.weights.scales != "none":
+        raise UnsupportedError(f"dtype {dtype}: here elements must stand for themselves; choose one of bf16, fp16, fp8, int8, fp32")
+    return scheme.weights.fmt
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +41,18 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        return self.elements * FORMAT_BYTES[self.fmt]
+        """Rows of packed elements end at a byte."""
+        return prod(self.shape[:-1]) * (-(-self.shape[-1] * load().formats[self.fmt].bits // 8))
+
+
+__all__ = ["FORMAT_BYTES", "Graph", "Phase", "Role", "Tensor", "format_of", "scheme_of", "wide_format"]
 
 
 @dataclass(frozen=True)
 class Graph:
-    """`pre`, then `layer` `layers` times (the residual stream enters and leaves it as tensor `x`), then `post`, which makes `output`."""
+    """`dtype` is the format of the activations in products with weights, whose rate is that of these products; `scheme` says all of it.
+
+    `pre`, then `layer` `layers` times (the residual stream enters and leaves it as tensor `x`), then `post`, which makes `output`."""
 
     model: str
     phase: Phase
@@ -70,10 +68,12 @@ class Graph:
     post: tuple[Op, ...]
     tensors: dict[str, Tensor]
     output: str
+    scheme: Scheme = SCHEMES["bf16"]
 
     def __hash__(self) -> int:
         """Of the sizes; the tensors, which are a dict, only take part in the comparison."""
-        return hash((self.model, self.phase, self.batch, self.q_len, self.kv_len, self.dtype, self.kv_dtype, self.max_tokens, self.layers))
+        sizes = (self.batch, self.q_len, self.kv_len, self.max_tokens, self.layers)
+        return hash((self.model, self.phase, self.scheme, self.kv_dtype, sizes))
 
     def ops(self) -> Iterator[tuple[Op, int]]:
         """Every op with the number of times it is run."""

@@ -85,7 +85,10 @@ class Norm(Op):
 @dataclass(frozen=True, kw_only=True)
 class Gemm(Op):
     """output[m, n] = activation(input[m, k] @ weight[k, n] + bias) + residual. With swiglu there are two weights, gate and up:
-    silu(input @ gate + bias0) * (input @ up + bias1). With `bt` the weight is stored [n, k] (the tied embedding)."""
+    silu(input @ gate + bias0) * (input @ up + bias1). With `bt` the weight is stored [n, k] (the tied embedding).
+
+    Quantised operands: `input_scales` [m, blocks] and `weight_scales` [blocks, n], one for each weight, of blocks of k; products are
+    multiplied by `columns` [n], one for each weight, and by `rows` [m, 1]."""
 
     kind: ClassVar[str] = "gemm"
     m: int
@@ -99,6 +102,10 @@ class Gemm(Op):
     output: str
     out_fmt: str
     bt: bool = False
+    input_scales: str | None = None
+    weight_scales: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: str | None = None
 
     @property
     def flops(self) -> int:
@@ -106,11 +113,35 @@ class Gemm(Op):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return (self.input, *self.weights, *self.biases, *_some(self.residual))
+        scales = (*self.weight_scales, *self.columns, *_some(self.input_scales, self.rows))
+        return (self.input, *self.weights, *self.biases, *_some(self.residual), *scales)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         return (self.output,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantize(Op):
+    """output [rows, width]: the elements of input in output's format, whose blocks have `scales` [rows, blocks], after a division by the
+    scale of each row, which goes to `factor` [rows, 1], or by `fixed` [1, 1]."""
+
+    kind: ClassVar[str] = "quantize"
+    rows: int
+    width: int
+    input: str
+    output: str
+    scales: str | None = None
+    factor: str | None = None
+    fixed: str | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return _some(self.input, self.fixed)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return _some(self.output, self.scales, self.factor)
 
 
 @dataclass(frozen=True, kw_only=True)

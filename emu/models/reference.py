@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emu.errors import ModelError
-from emu.models.graph import Graph
+from emu.models.graph import Graph, Phase, Tensor
 from emu.models.inputs import graph_inputs
 from emu.models.ops import Attention, Embed, Gemm, Norm, Op, Pool, RopeAppend, TakeLast
 from emu.models.weights import Weights
@@ -31,7 +31,7 @@ class Reference:
     def encode(self, tokens: npt.ArrayLike) -> np.ndarray:
         """Token ids [batch, tokens] -> embeddings [batch, hidden]."""
         batch, length = np.atleast_2d(np.asarray(tokens)).shape
-        return self.run(self.model.graph("encode", batch, length, dtype="fp32"), tokens)
+        return self.run(self._graph("encode", batch, length, length, length), tokens)
 
     def prefill(self, tokens: npt.ArrayLike, max_tokens: int | None = None) -> np.ndarray:
         """Token ids [batch, tokens] into an empty cache with room for `max_tokens` -> logits [batch, vocab] after the last token."""
@@ -47,9 +47,7 @@ class Reference:
 
     def _extend(self, tokens: npt.ArrayLike, length: int) -> np.ndarray:
         filled = self._filled + length
-        phase: str = "decode" if self._filled else "prefill"
-        graph = self.model.graph("decode" if phase == "decode" else "prefill", self._batch, length, filled, "fp32", max_tokens=self._room)
-        result = self.run(graph, tokens)
+        result = self.run(self._graph("decode" if self._filled else "prefill", self._batch, length, filled, self._room), tokens)
         self._filled = filled
         return result
 
@@ -64,10 +62,10 @@ class Reference:
         for op, layer in steps:
             for name in op.inputs:
                 if graph.tensors[name].role == "weight":
-                    values[name] = self._weight(name, layer if graph.tensors[name].per_layer else None)
+                    values[name] = self._weight(graph.tensors[name], layer if graph.tensors[name].per_layer else None)
             if layer is not None and isinstance(op, RopeAppend):
                 self._bind_caches(graph, op, layer, values)
-            compute(op, values)
+            self._compute(op, graph, values)
             if observe is not None:
                 observe(op, layer, values)
         return values[graph.output]
@@ -78,12 +76,23 @@ class Reference:
             if graph.tensors[name].role == "kv" and op.start:
                 values[name] = self._caches[layer][name]
             else:
-                values[name] = self._caches[layer][name] = np.full(shape, np.nan, dtype=np.float32)  # a read too far shows
+                values[name] = self._caches[layer][name] = self._nothing(shape, graph.tensors[name].fmt)
 
-    def _weight(self, name: str, layer: int | None) -> np.ndarray:
-        if (name, layer) not in self._held:
-            self._held[name, layer] = self._weights.tensor(name, layer, "fp32")
-        return self._held[name, layer]
+    # What another arithmetic does in another way.
+
+    def _graph(self, phase: Phase, batch: int, length: int, filled: int, room: int) -> Graph:
+        return self.model.graph(phase, batch, length, filled, "fp32", max_tokens=room)
+
+    def _nothing(self, shape: tuple[int, ...], fmt: str) -> np.ndarray:
+        return np.full(shape, np.nan, dtype=np.float32)  # a read too far shows
+
+    def _compute(self, op: Op, graph: Graph, values: Arrays) -> None:
+        compute(op, values)
+
+    def _weight(self, tensor: Tensor, layer: int | None) -> np.ndarray:
+        if (tensor.name, layer) not in self._held:
+            self._held[tensor.name, layer] = self._weights.tensor(tensor.name, layer, tensor.fmt)
+        return self._held[tensor.name, layer]
 
 
 def compute(op: Op, values: Arrays) -> None:

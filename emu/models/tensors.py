@@ -5,14 +5,24 @@ from dataclasses import dataclass
 
 from emu.models.config import ModelConfig
 from emu.models.graph import Tensor
+from emu.models.schemes import Scheme, Side
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFormats:
-    """`gemm` of matrices, `wide` of everything around them."""
+    """`gemm` of matrices, `wide` of everything around them. Of quantised matrices (`side`, with scales): those of the layers; `fixed`: the
+    factors of activations are tensors, too."""
 
     gemm: str
     wide: str
+    side: Side | None = None
+    fixed: bool = False
+
+    @classmethod
+    def of(cls, scheme: Scheme) -> WeightFormats:
+        if scheme.plain:
+            return cls(scheme.weights.fmt, scheme.wide)
+        return cls(scheme.wide, scheme.wide, scheme.weights, scheme.activations.factor and scheme.how == "static")
 
 
 def weight_tensors(config: ModelConfig, formats: WeightFormats) -> tuple[Tensor, ...]:
@@ -45,13 +55,22 @@ def _outer(config: ModelConfig, formats: WeightFormats) -> list[Tensor]:
 
 def _layer(config: ModelConfig, formats: WeightFormats) -> list[Tensor]:
     def matrix(name: str, rows: int, columns: int, bias: bool) -> list[Tensor]:
-        weight = Tensor(f"{name}.weight", (rows, columns), formats.gemm, "weight", True)
-        return [weight] + ([Tensor(f"{name}.bias", (columns,), formats.wide, "weight", True)] if bias else [])
+        side = formats.side or Side(formats.gemm)
+        found = [Tensor(f"{name}.weight", (rows, columns), side.fmt, "weight", True)]
+        if side.block:
+            found.append(Tensor(f"{name}.scales", (-(-rows // side.block), columns), side.scale_fmt, "weight", True))
+        if side.factor:
+            found.append(Tensor(f"{name}.columns", (columns,), "fp32", "weight", True))
+        return found + ([Tensor(f"{name}.bias", (columns,), formats.wide, "weight", True)] if bias else [])
+
+    def fixed(*names: str) -> list[Tensor]:
+        return [Tensor(f"{name}.fixed", (1, 1), "fp32", "weight", True) for name in names if formats.fixed]
 
     hidden, ffn = config.hidden, config.ffn
+    gates = ("gate", "up") if config.activation == "swiglu" else ("up",)
     result = [*_norm(config, "attn_norm", formats, True), *matrix("qkv", hidden, config.qkv_width, config.qkv_bias)]
     result += matrix("attn_out", config.q_width, hidden, config.out_bias)
     result += _norm(config, "ffn_norm", formats, True)
-    for name in ("gate", "up") if config.activation == "swiglu" else ("up",):
+    for name in gates:
         result += matrix(name, hidden, ffn, config.ffn_bias)
-    return result + matrix("down", ffn, hidden, config.ffn_bias)
+    return result + matrix("down", ffn, hidden, config.ffn_bias) + fixed("qkv", "attn_out", "_".join(gates), "down")

@@ -47,8 +47,8 @@ class Model:
         return Model(varied(self.config, changes), self.path)
 
     def graph(self, phase: Phase, batch: int = 1, q_len: int = 1, kv_len: int | None = None, dtype: str = "bf16",
-              kv_dtype: str | None = None, max_tokens: int | None = None) -> Graph:
-        return build_graph(self.config, phase, batch, q_len, kv_len, dtype, kv_dtype, max_tokens)
+              kv_dtype: str | None = None, max_tokens: int | None = None, scales: str | None = None) -> Graph:
+        return build_graph(self.config, phase, batch, q_len, kv_len, dtype, kv_dtype, max_tokens, scales)
 
     def to_dict(self) -> dict[str, Any]:
         config = self.config

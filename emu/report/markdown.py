@@ -31,7 +31,7 @@ def escaped(text: str) -> str:
 
 def _drawn(part: Part) -> list[str]:
     if isinstance(part, Drawing):
-        return ["```text", *part.text.split("\n"), "```"]
+        return ["```", *part.text.splitlines(), "```"]
     if isinstance(part, Note):
         return [f"**{escaped(part.text)}**" if part.warn else escaped(part.text)]
     title = [f"**{escaped(part.title)}**", ""] if part.title else []

@@ -27,7 +27,8 @@ def estimate_page(d: Result) -> Page:
 def _estimate_figures(d: Result) -> list[tuple[str, str]]:
     sizes = f"batch {d['batch']}, prompt {d['prompt']}"
     rows = [("workload", f"{sizes}, generate {d['generate']}" if d.get("tpot_s") is not None else sizes)]
-    rows.append(("formats", f"weights and activations {d['dtype']}, KV cache {d['kv_dtype']}"))
+    scaled = f" ({d['scales']} scales)" if d.get("scales", "unit") != "unit" else ""
+    rows.append(("formats", f"weights and activations {d['dtype']}{scaled}, KV cache {d['kv_dtype']}"))
     figures = [
         ("time to first token", units.seconds(d.get("ttft_s"))),
         ("time per output token", units.seconds(d.get("tpot_s"))),
@@ -127,6 +128,20 @@ def infer_page(d: Result) -> Page:
     return page
 
 
+def infer_formats_page(d: Result) -> Page:
+    """A sentence embedding in several formats."""
+    page = Page(f"{clean(d['model'])} on {clean(d['chip'])}")
+    rows = [
+        [f["dtype"], f["scales"], units.size(f["weights_bytes"]), f"{f['cosine_to_reference']:.6f}", units.count(f["cycles"]),
+         units.seconds(f["seconds"]), units.joules(f["joules"])]
+        for f in d["formats"]
+    ]
+    columns = ["dtype", "scales", "weights", "cosine to fp32", "cycles", "time", "energy"]
+    page.add(*parts.hypothetical_note(d), Pairs([("text", clean(d["text"]))]), Table(columns, rows, "formats", frozenset({"scales"})))
+    page.add(*(Note(f"{name}: not on this chip. {clean(why)}") for name, why in d["refused"].items()), parts.provenance_note(d))
+    return page
+
+
 def _cost_rows(d: Result) -> list[tuple[str, str]]:
     watts = d.get("watts") or (d["joules"] / d["seconds"] if d["seconds"] else None)
     time = f"{units.seconds(d['seconds'])} ({units.count(d['cycles'])} cycles)"
@@ -134,9 +149,9 @@ def _cost_rows(d: Result) -> list[tuple[str, str]]:
 
 
 _PAGES: dict[str, Callable[[Result], Page]] = {
-    "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "validation": validation_page,
-    "tuning": tuning_page, "cost": cost_page, "study": study_page, "sensitivity": sensitivity_page, "roofline": roofline_page,
-    "comparison": comparison_page, "search": search_page,
+    "estimate": estimate_page, "op": op_page, "run": run_page, "infer": infer_page, "infer_formats": infer_formats_page,
+    "validation": validation_page, "tuning": tuning_page, "cost": cost_page, "study": study_page, "sensitivity": sensitivity_page,
+    "roofline": roofline_page, "comparison": comparison_page, "search": search_page,
 }
 
 

@@ -93,7 +93,7 @@ class Header(TypedDict):
 
     schema_version: int
     emu_version: str
-    kind: str  # estimate | op | run | infer | validation | tuning | sensitivity | roofline
+    kind: str  # estimate | op | run | infer | infer_formats | validation | tuning | sensitivity | roofline
     chip: str
     hypothetical: bool
     digests: Digests
@@ -109,6 +109,7 @@ class EstimateDict(Header):
     prompt: int
     generate: int
     dtype: str
+    scales: str  # of activations: unit | dynamic | static
     kv_dtype: str
     data: str  # declared class of the tensors
     mapping: str  # chosen by the mapper, or given (in part)
@@ -164,9 +165,30 @@ class RunDict(Header):
     energy: dict[str, float]
 
 
+class FormatRow(TypedDict):
+    dtype: str
+    scales: str  # of activations: unit | dynamic | static
+    weights_bytes: int
+    cosine_to_reference: float
+    cycles: int
+    seconds: float
+    joules: float
+    program: str  # digest
+
+
+class InferFormatsDict(Header):
+    model: str
+    text: str
+    formats: list[FormatRow]
+    refused: dict[str, str]  # dtype -> why the chip has it not
+    assumed: list[Assumed]
+
+
 class InferDict(Header):
     model: str
     dtype: str
+    scales: str  # of activations: unit | dynamic | static
+    weights_bytes: int
     text: str
     embedding: list[float]
     cosine_to_reference: float

@@ -10,8 +10,10 @@ from math import sqrt
 
 from emu.chip.schema import Chip
 from emu.kernels.lang import format_bytes
-from emu.mapper.area import divide
+from emu.kernels.lang.memory import format_bits
+from emu.mapper.area import area_for
 from emu.models import Attention, Gemm, Graph, Op
+from emu.models.schemes import Side
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def op_bound(op: Op, graph: Graph, chip: Chip, times: int = 1, resident_bytes: i
 
 def prefetched_bytes(chip: Chip, graph: Graph) -> int:
     """Most weight bytes that can wait on the chip for an op to begin: the weight rings of all cores."""
-    area = divide(chip, graph.dtype, graph.batch * graph.q_len)
+    area = area_for(chip, graph)
     return area.slot_bytes * area.slots * chip.core_count
 
 
@@ -62,12 +64,13 @@ def pass_bound(graph: Graph, chip: Chip) -> Bound:
     return total
 
 
-def storage_elements(chip: Chip, fmt: str) -> int:
-    """All storage on the chip that tensors pass, in elements of the narrowest operand. A level that serves scalar loads holds none."""
+def storage_elements(chip: Chip, bits: int) -> int:
+    """All storage on the chip that tensors pass, in elements of the narrowest operand, which has so many bits. A level that serves scalar
+    loads holds none."""
     held = chip.core_count * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes)
     counts: dict[str, int] = {"core": chip.core_count, "chip": 1, **{scope.name: scope.count for scope in chip.scopes}}
     held += sum(level.capacity_bytes * counts.get(level.scope, 1) for level in chip.levels if level.serves == "all")
-    return held // format_bytes(fmt)
+    return held * 8 // bits
 
 
 def cached_bytes(chip: Chip, operands: int) -> int:
@@ -75,12 +78,18 @@ def cached_bytes(chip: Chip, operands: int) -> int:
     return min(operands, sum(level.capacity_bytes for level in chip.levels if level.kind == "cache" and level.scope == "chip"))
 
 
-def gemm_bound(chip: Chip, m: int, n: int, k: int, fmt: str, out_fmt: str, resident_bytes: int = 0) -> Bound:
-    """A gemm with its operands in device memory: compulsory bytes, or the Hong-Kung bound 2mnk/sqrt(S) - 2S elements if that is more.
-    `resident_bytes` of x may be in the last-level cache when it begins."""
-    size, out = format_bytes(fmt), format_bytes(out_fmt)
-    storage = storage_elements(chip, fmt)
-    compulsory = (m * k + k * n) * size + m * n * out
-    hong_kung = (2 * m * n * k / sqrt(storage) - 2 * storage) * size
+def operand_bytes(side: Side, rows: int, k: int) -> int:
+    """Of an operand of a gemm, [rows, k] or [k, rows], and of the scales of its blocks of k; elements packed without a gap."""
+    return -(-rows * k * format_bits(side.fmt) // 8) + (rows * -(-k // side.block) if side.block else 0)
+
+
+def gemm_bound(chip: Chip, m: int, n: int, k: int, sides: tuple[Side, Side], out_fmt: str, resident_bytes: int = 0) -> Bound:
+    """A gemm with its operands, x and w, in device memory: compulsory bytes, or the Hong-Kung bound 2mnk/sqrt(S) - 2S elements (the
+    narrowest operand's) if that is more. `resident_bytes` of x may be in the last-level cache when it begins."""
+    x, w = sides
+    bits = min(format_bits(side.fmt) for side in sides)
+    storage = storage_elements(chip, bits)
+    compulsory = operand_bytes(x, m, k) + operand_bytes(w, n, k) + m * n * format_bytes(out_fmt)
+    hong_kung = (2 * m * n * k / sqrt(storage) - 2 * storage) * bits / 8
     moved = max(0, max(compulsory, hong_kung) - resident_bytes)
-    return Bound(2 * m * n * k / chip.peak_flops(fmt), moved / chip.hbm.bandwidth_bytes_per_s)
+    return Bound(2 * m * n * k / chip.peak_flops(x.fmt), moved / chip.hbm.bandwidth_bytes_per_s)

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from emu.chip.schema import Chip
 from emu.errors import CapacityError, UnsupportedError, did_you_mean
 from emu.machine.config import core_config
+from emu.mapper.formats import check_scheme
 from emu.models import Graph, Model
+from emu.models.build import cache_format
 from emu.models.graph import FORMAT_BYTES
+from emu.models.schemes import Scheme, scheme_of
 from emu.power import Data, at_clock, expected_watts, settle
 from emu.result import Result, header
 from emu.study.decode import decode_phase
 from emu.study.mapping import Mappings, chosen
 from emu.study.phase import Phase, Weighted
-from emu.study.result import assumed, check_formats
+from emu.study.result import assumed
 from emu.study.sample import Progress, Sample, sample
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ class Estimate(Result):
             **header("estimate", self.chip, digest, self.asked["fidelity"], self.asked["stack"], self.asked["seed"]),
             "model": self.model.name,
             "chips": 1,
-            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "kv_dtype", "data", "mapping")},
+            **{key: self.asked[key] for key in ("batch", "prompt", "generate", "dtype", "scales", "kv_dtype", "data", "mapping")},
             "ttft_s": self.ttft_s,
             "tpot_s": self.tpot_s,
             "tokens_per_s": self.tokens_per_s,
@@ -176,7 +179,7 @@ def _need(model: Model, chip: Chip, graph: Graph, batch: int, tokens: int) -> di
 def _what_fits(chip: Chip, graph: Graph, batch: int, tokens: int) -> str:
     capacity, weights = chip.hbm.capacity_bytes, graph.weight_bytes
     if weights > capacity:
-        narrower = "" if FORMAT_BYTES[graph.dtype] == 1 else "; a narrower dtype (fp8) halves them"
+        narrower = "" if FORMAT_BYTES.get(graph.scheme.weights.fmt, 0) < 2 else "; a narrower dtype (fp8) halves them"
         return f"the weights alone need {-(-weights // capacity)} such chips{narrower}"
     sequences = (capacity - weights) * batch // (graph.kv_bytes(batch, tokens) + graph.activation_bytes)
     if sequences:
@@ -184,11 +187,11 @@ def _what_fits(chip: Chip, graph: Graph, batch: int, tokens: int) -> str:
     return f"the weights fit; not even one sequence of {tokens} tokens beside them does: shorten the prompt, or a narrower kv_dtype"
 
 
-def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes: dict[str, int]) -> None:
+def _check(chip: Chip, scheme: Scheme, kv_dtype: str | None, fidelity: str, stack: str, sizes: dict[str, int]) -> None:
     for name, value in sizes.items():
         if not isinstance(value, int) or value < 1:
             raise UnsupportedError(f"{name} = {value!r}: expected a whole number of at least 1")
-    check_formats(chip, *dtypes)
+    check_scheme(chip, scheme, cache_format(scheme, kv_dtype))
     core_config(chip, 1, fidelity)
     if stack not in chip.stack:
         raise UnsupportedError(f"{chip.name} has no stack {stack!r}; {did_you_mean(stack, chip.stack)}")
@@ -198,18 +201,21 @@ def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes
 
 def estimate(
     model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
-    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0,
+    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0, scales: str | None = None,
     data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", mapping: Mappings | None = None,
     progress: Progress = None,
 ) -> Estimate:
     """Run a transformer on one chip.
 
     `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights
-    and activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled
-    programs. Each phase runs at the clock that the power cap leaves it, unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is
-    "short" (emu.power.settle). `data` is the declared class of all tensors or of each kind (activations, weights, kv): zeros, normal or
-    random, on which joules depend. `mapping` fixes tilings, or single fields of them, by phase and operation (emu.study.mapping); the
-    mapper chooses the others. Raises ModelError, ChipError, CapacityError, UnsupportedError.
+    and activations (bf16, fp16, fp8 = e4m3, int8, mxfp8, mxfp6, mxfp4, nvfp4; mxfp4_a8, mxfp4_a16, nvfp4_a16: weights alone in four bits),
+    `kv_dtype` that of the cache (None: the same, bf16 for int8 and the formats with scales of blocks). `scales` of activations: `dynamic`,
+    a step in front of each product that finds one for each token; `static`, known before; None: dynamic, but `unit` for fp8, whose
+    scales then cost nothing. Times come from running the compiled programs. Each phase runs at the clock that the power cap leaves it,
+    unless `clock` (Hz, "1.5 GHz", "max") locks it or `regime` is "short" (emu.power.settle). `data` is the declared class of all tensors
+    or of each kind (activations, weights, kv): zeros, normal or random, on which joules depend. `mapping` fixes tilings, or single fields
+    of them, by phase and operation (emu.study.mapping); the mapper chooses the others.
+    Raises ModelError, ChipError, CapacityError, UnsupportedError.
     """
     call = {name: value for name, value in locals().items() if name not in ("model", "chip", "mapping", "progress")}
     from emu.chip import chip as preset
@@ -219,9 +225,11 @@ def estimate(
     chip, kinds = preset(chip) if isinstance(chip, str) else chip, Data.of(data)
     if chips != 1:
         raise UnsupportedError(f"chips = {chips}: several chips are not supported yet")
-    _check(chip, (dtype, kv_dtype or dtype), fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
+    scheme = scheme_of(dtype, scales)
+    _check(chip, scheme, kv_dtype, fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {
-        "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,
+        "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "scales": scheme.how,
+        "kv_dtype": kv_dtype or (dtype if scheme.cache == scheme.weights.fmt else scheme.cache), "stack": stack,
         "fidelity": fidelity, "seed": seed, "data": kinds.text(), "kinds": kinds, "call": call, "chips": chips,
         "mapping": "given" if mapping else "chosen",
     }  # fmt: skip
@@ -243,11 +251,11 @@ def estimate(
         return settled(graph, lambda run: Phase(chip, [Weighted(run(graph), 1.0)], data=kinds))
 
     if model.kind == "encoder":
-        graph = model.graph("encode", batch, prompt, dtype=dtype, kv_dtype=kv_dtype)
+        graph = model.graph("encode", batch, prompt, dtype=dtype, kv_dtype=kv_dtype, scales=scales)
         memory = _need(model, chip, graph, batch, prompt)
         return Estimate(model, chip, asked, {"encode": once(graph)}, memory)
     room = prompt + generate - 1
-    first = model.graph("prefill", batch, prompt, prompt, dtype, kv_dtype, room)
+    first = model.graph("prefill", batch, prompt, prompt, dtype, kv_dtype, room, scales)
     memory = _need(model, chip, first, batch, room)
     say("prefill")
     phases = {"prefill": once(first)}
@@ -256,9 +264,9 @@ def estimate(
         def steps(run: Pass) -> Phase:
             def step(kv_len: int) -> Sample:
                 say(f"decode at {kv_len} tokens")
-                return run(model.graph("decode", batch, 1, kv_len, dtype, kv_dtype, room))
+                return run(model.graph("decode", batch, 1, kv_len, dtype, kv_dtype, room, scales))
 
             return decode_phase(chip, prompt + 1, room, step, kinds)
 
-        phases["decode"] = settled(model.graph("decode", batch, 1, room, dtype, kv_dtype, room), steps)
+        phases["decode"] = settled(model.graph("decode", batch, 1, room, dtype, kv_dtype, room, scales), steps)
     return Estimate(model, chip, asked, phases, memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,42 @@ from emu.chip.schema import Chip
 from emu.errors import ModelError, UnsupportedError
 from emu.machine import Machine, Run
 from emu.mapper import Lowered, choose, lower
+from emu.mapper.formats import check_scheme
 from emu.mapper.placement import gemm_weights
 from emu.models import Graph, Model, load_model
-from emu.models.graph import format_of
+from emu.models.quantize import Factors, calibrate, weights_for
+from emu.models.schemes import scheme_of
 from emu.result import Result, header
 from emu.study.result import assumed
+
+CALIBRATION = (
+    "The river froze over early that winter, and the ferry stayed in its shed until April.",
+    "Revenue grew 12 % to $3.4 billion, while costs rose by less than a tenth.",
+    "How do I reset the password of an account that I no longer have the e-mail address for?",
+    "In mathematics, a group is a set with an operation that is associative and has an identity and inverses.",
+    "for i in range(10): print(i ** 2)",
+    "Yes.",
+)
+"""Texts on which static scales are found unless others are given: prose, figures, a question, a definition, code, one word."""
 
 
 class InferResult(Result):
     """The sentence embedding [hidden], its cosine to the fp32 reference, and the run that made it."""
 
     def __init__(
-        self, model: Model, chip: Chip, text: str, dtype: str, run: Run, embedding: np.ndarray, cosine: float, tokens: list[int]
+        self, model: Model, chip: Chip, text: str, dtype: str, run: Run, embedding: np.ndarray, cosine: float, tokens: list[int],
+        graph: Graph,
     ) -> None:
         self.model, self.chip, self.text, self.dtype, self.run, self.embedding = model, chip, text, dtype, run, embedding
-        self.cosine_to_reference, self.tokens = cosine, tokens
+        self.cosine_to_reference, self.tokens, self.graph = cosine, tokens, graph
 
     def to_dict(self) -> dict[str, Any]:
         return {
             **header("infer", self.chip, self.run.program.digest, self.run.fidelity, "bare", 0),
             "model": self.model.name,
             "dtype": self.dtype,
+            "scales": self.graph.scheme.how,
+            "weights_bytes": self.graph.weight_bytes,
             "text": self.text,
             "tokens": len(self.tokens),
             "embedding": [float(v) for v in self.embedding],
@@ -85,45 +101,74 @@ def program_inputs(model: Model, lowered: Lowered, weights: Any, tokens: np.ndar
     return given
 
 
-def encoder_program(model: Model, chip: Chip, tokens: int, dtype: str) -> Lowered:
-    """The program that embeds one sentence of `tokens` tokens."""
-    graph: Graph = model.graph("encode", 1, tokens, dtype=dtype)
-    return lower(graph, chip, choose(graph, chip), graph.layers)
-
-
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     return float(x @ y / np.sqrt((x @ x) * (y @ y)))
 
 
+class Sentence:
+    """A text, its tokens, and the encoder that embeds it, with weights and the fp32 reference: loaded once for several formats."""
+
+    def __init__(self, path: str | Path, text: str) -> None:
+        from emu.models.reference import Reference
+        from emu.models.tokenize import Tokenizer
+        from emu.models.weights import load_weights
+
+        self.model = load_model(path)
+        if self.model.kind != "encoder":
+            raise UnsupportedError(f"{self.model.name}: infer embeds sentences with an encoder; {self.model.config.family} generates text")
+        if not text.strip():
+            raise ModelError("the text is empty: give --text a sentence")
+        self.text = text
+        self._tokenizer = Tokenizer(self.model.path if self.model.path is not None else Path(path))
+        self.ids = list(self._tokenizer.encode(text, self.model.config))
+        self.weights = load_weights(self.model)
+        self.expected = Reference(self.model, self.weights).encode([self.ids])
+
+    def factors(self, graph: Graph, calibration: Sequence[str]) -> Factors:
+        """Static factors of activations, found on other texts; none where the scheme has none."""
+        if graph.scheme.how != "static" or not graph.scheme.activations.factor:
+            return {}
+        samples = ([self._tokenizer.encode(text, self.model.config)] for text in calibration)
+        return calibrate(self.model, self.weights, graph, samples)
+
+    def embed(
+        self, chip: Chip, dtype: str, scales: str, calibration: Sequence[str], *, check: bool, trace: bool, max_memory: int | None
+    ) -> InferResult:
+        """Every instruction of all layers, with its values."""
+        graph = self.model.graph("encode", 1, len(self.ids), dtype=dtype, scales=scales)
+        if graph.scheme.plain and graph.dtype not in ("bf16", "fp16"):
+            raise UnsupportedError(f"infer in {dtype} with {graph.scheme.how} scales: post-norm encoders run so in bf16 or fp16 only; "
+                                   "give 8-bit floats dynamic or static scales")
+        lowered = lower(graph, chip, choose(graph, chip), graph.layers)
+        weights = weights_for(graph, self.weights, self.factors(graph, calibration))
+        given = program_inputs(self.model, lowered, weights, np.asarray([self.ids]))
+        run = Machine(chip).run(lowered.program, given, values=True, check=check, trace=trace, max_memory=max_memory)
+        embedding = run.outputs[graph.output].astype(np.float32)[0]
+        return InferResult(
+            self.model, chip, self.text, dtype, run, embedding, cosine(embedding, np.asarray(self.expected)), self.ids, graph,
+        )
+
+
 def infer(
-    path: str | Path, chip: Chip | str, text: str, dtype: str = "bf16", *, check: bool = False, trace: bool = False,
-    max_memory: int | None = None,
+    path: str | Path, chip: Chip | str, text: str, dtype: str = "bf16", *, scales: str = "dynamic",
+    calibration: Sequence[str] = CALIBRATION, check: bool = False, trace: bool = False, max_memory: int | None = None,
 ) -> InferResult:
     """Embed a sentence with the encoder in `path` (config.json, model.safetensors, tokenizer.json) on the emulated chip.
 
     Every instruction of all layers runs with its values; `cosine_to_reference` compares with a plain fp32 NumPy forward of the same
-    weights. Raises ModelError, UnsupportedError, CapacityError, ProgramError.
+    weights. `dtype`: bf16, fp16, fp8, int8, mxfp8, mxfp6, mxfp4, nvfp4, or weights alone in four bits (mxfp4_a8, mxfp4_a16, nvfp4_a16).
+    `scales`: those of each row of activations are `dynamic`, or `static`, found by fp32 passes over the `calibration` texts.
+    Raises ModelError, UnsupportedError (a format or scales that the chip lacks), CapacityError, ProgramError.
     """
     from emu.chip import chip as preset
-    from emu.models.reference import Reference
-    from emu.models.tokenize import Tokenizer
-    from emu.models.weights import load_weights
 
     chip = preset(chip) if isinstance(chip, str) else chip
-    model = load_model(path)
-    if model.kind != "encoder":
-        raise UnsupportedError(f"{model.name}: infer embeds sentences with an encoder; {model.config.family} generates text")
-    if format_of(dtype) not in ("bf16", "fp16"):
-        raise UnsupportedError(f"infer in {dtype} is not supported yet: post-norm encoders run in bf16 or fp16")
-    if not text.strip():
-        raise ModelError("the text is empty: give --text a sentence")
-    ids = Tokenizer(model.path if model.path is not None else Path(path)).encode(text, model.config)
-    weights = load_weights(model)
-    lowered = encoder_program(model, chip, len(ids), dtype)
-    tokens = np.asarray([ids])
-    given = program_inputs(model, lowered, weights, tokens)
-    run = Machine(chip).run(lowered.program, given, values=True, check=check, trace=trace, max_memory=max_memory)
-    embedding = run.outputs[lowered.graph.output].astype(np.float32)[0]
-    expected = Reference(model, weights).encode(tokens)
-    return InferResult(model, chip, text, dtype, run, embedding, cosine(embedding, np.asarray(expected)), list(ids))
+    check_dtype(chip, dtype, scales)
+    return Sentence(path, text).embed(chip, dtype, scales, calibration, check=check, trace=trace, max_memory=max_memory)
+
+
+def check_dtype(chip: Chip, dtype: str, scales: str) -> None:
+    """Refuse what the chip lacks before anything is loaded."""
+    scheme = scheme_of(dtype, scales)
+    check_scheme(chip, scheme, scheme.cache)

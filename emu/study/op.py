@@ -10,20 +10,21 @@ from typing import Any
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
 from emu.kernels.gemm import GemmTiling
-from emu.kernels.lang import format_bytes
 from emu.machine import Machine, Run, timed
 from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
 from emu.mapper.choose import choose_attention, gemm_image
+from emu.mapper.formats import check_scheme
 from emu.mapper.gemm import GemmShape
 from emu.mapper.library import library_gemm
 from emu.mapper.library_attention import Call, library_attention
 from emu.mapper.lower import lower
 from emu.models import Attention, Graph, Tensor
-from emu.models.graph import format_of, wide_format
+from emu.models.graph import format_of
+from emu.models.schemes import scheme_of
 from emu.power import NORMAL, Data, EnergyReport, Settled, activity_of, at_clock, energy, expected_watts, settle
 from emu.result import Result, header
-from emu.study.bound import Bound, cached_bytes, gemm_bound, op_bound
+from emu.study.bound import Bound, cached_bytes, gemm_bound, op_bound, operand_bytes
 from emu.study.result import assumed, check_formats
 
 OPERANDS = {"cold": {}, "warm": {"gemm": ("x", "y"), "attention": ("q", "k", "v", "k_cache", "v_cache", "heads")}}
@@ -88,7 +89,7 @@ class OpResult(Result):
 
     @property
     def mfu(self) -> float:
-        return self.flops / self.seconds / self.chip.peak_flops(format_of(self.dtype))
+        return self.flops / self.seconds / self.chip.peak_flops(scheme_of(self.dtype).activations.fmt)
 
     @property
     def mbu(self) -> float:
@@ -156,7 +157,8 @@ def gemm(
     chip: Chip | str, m: int, n: int, k: int, dtype: str = "bf16", stack: str = "bare", fidelity: str = "fast", *,
     data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", operands: str = "cold",
 ) -> OpResult:
-    """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory.
+    """y[m, n] = x[m, k] @ w[k, n] on one chip, weights stored as the mapper lays them out, operands in device memory. `dtype` as for
+    `estimate`: in formats with scales of blocks both operands have theirs beside them, and y is bf16.
 
     `operands` "warm": x and y are those of the replay before, so a last-level cache may still hold them; weights are others each time.
 
@@ -167,14 +169,18 @@ def gemm(
     class of the operands: zeros, normal or random, for all or as {"activations": ..., "weights": ...} (emu.power.activity)."""
     chip, kinds = _chip(chip, stack), Data.of(data)
     _positive(m=m, n=n, k=k)
-    fmt = format_of(dtype)
-    chip.peak_flops(fmt)  # refuses a format the chip lacks, by name
-    area = divide(chip, fmt)
+    scheme = scheme_of(dtype)
+    check_scheme(chip, scheme, scheme.activations.fmt)
+    x, w = scheme.activations, scheme.weights
+    area = divide(chip, w.fmt, scales=w.scales)
     padded = -(-n // area.block) * area.block
-    shape = GemmShape(m, padded, k, fmt, wide_format(fmt), scale=fmt == "int8")
+    shape = GemmShape(
+        m, padded, k, x.fmt, scheme.wide, scale=x.factor or w.factor, w_fmt="" if w.fmt == x.fmt else w.fmt, x_scales=x.scales,
+        w_scales=w.scales,
+    )
     warm = _warm(operands, "gemm")
     run, mapping = _mapped(chip, shape, area, stack, fidelity, warm)
-    bound = gemm_bound(chip, m, n, k, fmt, shape.out_fmt, cached_bytes(chip, m * k * format_bytes(fmt)) if warm else 0)
+    bound = gemm_bound(chip, m, n, k, (x, w), shape.out_fmt, cached_bytes(chip, operand_bytes(x, m, k)) if warm else 0)
     compulsory = round(bound.hbm_s * chip.hbm.bandwidth_bytes_per_s)
     launch_s: float = mapping.get("launch_s", 0.0)
 
@@ -218,6 +224,8 @@ def _mapped(
         tiling, tried = choose_gemm(chip, shape, area)
         run, depth = _as_deep_as_helps(Machine(chip, fidelity), shape, area, tiling, warm)
         return run, {**vars(tiling), "depth_w": depth, "candidates_run": tried}
+    if shape.x_scales != "none" or shape.w_scales != "none":
+        raise UnsupportedError(f"stack {stack!r}: the kernels of its library take no scales of blocks; use stack 'bare'")
     best, run = library_gemm(chip, shape, stack, fidelity, warm)
     extra = {"quantized": True} if best.quantized else {}
     return run, {**vars(best.tiling), **extra, "launch_s": best.launch_s, "candidates_run": 1}

@@ -53,6 +53,7 @@ def fake(monkeypatch):
         gemm=lambda *a, **k: recorder.answer("gemm", "OP", *a, **k),
         attention=lambda *a, **k: recorder.answer("attention", "OP", *a, **k),
         infer=lambda *a, **k: recorder.answer("infer", "INFER", *a, **k),
+        infer_formats=lambda *a, **k: recorder.answer("infer_formats", "INFER_FORMATS", *a, **k),
     )
     monkeypatch.setitem(vars(emu), "study", study)
     monkeypatch.setitem(vars(emu), "Machine", recorder.machine)

@@ -26,8 +26,8 @@ def test_estimate_defaults(shell, fake):
     [(name, (model, chip), options)] = fake.calls
     assert name == "estimate" and model.name == "llama-3-8b" and chip.name == "tiny"
     assert options == {
-        "batch": 1, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": None, "fidelity": "fast", "stack": "bare", "seed": 0,
-        "data": "normal", "clock": None, "regime": "steady", "progress": None,
+        "batch": 1, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": None, "scales": None, "fidelity": "fast", "stack": "bare",
+        "seed": 0, "data": "normal", "clock": None, "regime": "steady", "progress": None,
     }
 
 
@@ -82,7 +82,16 @@ def test_infer(shell, fake, tmp_path):
     code, out, _ = shell("infer", tmp_path, "--chip", "tiny", "--text", "a red apple")
     assert code == 0 and "cosine to fp32 reference" in out
     name, (path, chip, text), options = fake.calls[0]
-    assert (name, path, chip.name, text, options) == ("infer", tmp_path, "tiny", "a red apple", {"dtype": "bf16"})
+    assert (name, path, chip.name, text, options) == ("infer", tmp_path, "tiny", "a red apple", {"dtype": "bf16", "scales": "dynamic"})
+
+
+@pytest.mark.parametrize("asked, dtypes", [("all", None), ("bf16, nvfp4", ["bf16", "nvfp4"])])
+def test_infer_in_several_formats(shell, fake, tmp_path, asked, dtypes):
+    code, out, _ = shell("infer", tmp_path, "--chip", "tiny", "--text", "a red apple", "--dtype", asked, "--scales", "static")
+    assert code == 0 and "cosine to fp32" in out and "nvfp4" in out
+    name, (path, chip, text, several), options = fake.calls[0]
+    assert (name, path, chip.name, text, several) == ("infer_formats", tmp_path, "tiny", "a red apple", dtypes)
+    assert options["scales"] == "static"
 
 
 def test_run_reads_and_writes_arrays(shell, fake, source, tmp_path):

@@ -153,7 +153,7 @@ def test_a_pipe_in_place_of_an_array(shell, fake, tmp_path):
 
 def test_what_would_fit_is_said(shell):
     refused(shell("estimate", "llama-3-8b", "--chip", "tiny"), "needs 16.1 GB of weights", "240 such chips", "fp8")
-    assert "fp8" not in refused(shell("estimate", "llama-3-8b", "--chip", "tiny", "--dtype", "int8"), "128 such chips")
+    assert "fp8" not in refused(shell("estimate", "llama-3-8b", "--chip", "tiny", "--dtype", "int8"), "136 such chips")
     refused(shell("estimate", "llama-3-8b", "--chip", "jalapeno", "--batch", "1000000000"), "a batch of about")
 
 
@@ -163,9 +163,20 @@ def test_a_format_the_chip_lacks_names_those_it_has(shell, command):
     refused(shell(*command, "--chip", "jalapeno", "--dtype", "bf61"), "did you mean 'bf16'?")
 
 
-@pytest.mark.parametrize("command", [
-    ("estimate", "gpt-2"), ("op", "attention", "--phase", "decode", "--q-heads", "4", "--head-dim", "16", "--kv-len", "9"),
+ATTENTION = ("op", "attention", "--phase", "decode", "--q-heads", "4", "--head-dim", "16", "--kv-len", "9")
+
+
+@pytest.mark.parametrize("command, dtype, kv_dtype", [
+    (("estimate", "gpt-2"), "bf16", "int8"), (("estimate", "gpt-2"), "int8", "int8"), (("estimate", "gpt-2"), "mxfp4", "mxfp8"),
+    (ATTENTION, "bf16", "int8"), (ATTENTION, "int8", "fp8"),
 ])
-def test_formats_that_do_not_go_together(shell, command):
-    refused(shell(*command, "--chip", "jalapeno", "--kv-dtype", "int8"), "dtype bf16 with kv_dtype int8")
-    refused(shell(*command, "--chip", "jalapeno", "--dtype", "int8", "--kv-dtype", "fp8"), "dtype int8 with kv_dtype fp8")
+def test_formats_that_do_not_go_together(shell, command, dtype, kv_dtype):
+    asked = shell(*command, "--chip", "jalapeno", "--dtype", dtype, "--kv-dtype", kv_dtype)
+    refused(asked, f"dtype {dtype} with kv_dtype {kv_dtype}")
+
+
+def test_scales_that_a_dtype_or_a_chip_has_not(shell):
+    refused(shell("estimate", "gpt-2", "--chip", "jalapeno", "--dtype", "int8", "--scales", "unit"), "int8 with unit scales", "dynamic")
+    refused(shell("estimate", "gpt-2", "--chip", "jalapeno", "--dtype", "fp8", "--scales", "some"), "'some'", "unit, dynamic, static")
+    refused(shell("estimate", "gpt-2", "--chip", "h100", "--dtype", "mxfp8"), "h100", "mx scales", "core.matrix.scales: none")
+    refused(shell("estimate", "gpt-2", "--chip", "h100", "--dtype", "mxfp4"), "h100", "fp4_e2m1")

@@ -17,6 +17,7 @@ from emu.machine import Run
 from emu.mapper import Lowered, choose, lower
 from emu.models import Model
 from emu.models.hf import parse_config
+from emu.models.quantize import weights_for
 from emu.study.infer import program_inputs
 from isa import oracle
 from isa.oracle.formats import dtype as numpy_type
@@ -59,6 +60,17 @@ def chip_named(name: str) -> Any:
     return emu.chip(name)
 
 
+@cache
+def low_precision(name: str) -> Any:
+    """A chip that has every format: b200 and jalapeno (without fp6) do; `tiny` and `h100` are given what they lack."""
+    if name in ("b200", "jalapeno"):
+        return chip_named(name)
+    rate = {"bf16": 1, "fp16": 1, "fp8_e4m3": 2, "fp8_e5m2": 2, "int8": 2, "fp6_e2m3": 2, "fp6_e3m2": 2, "fp4_e2m1": 4}
+    energies = {f"energy.array_macs_{fmt}": "0.3 pJ" for fmt in ("fp6_e2m3", "fp6_e3m2", "fp4_e2m1")}
+    shape = {"core.matrix.rows": 32} if name == "tiny" else {}
+    return chip_named(name).vary({"core.matrix.rate": rate, "core.matrix.scales": ["mx", "nvfp4"], **energies, **shape})
+
+
 @dataclass
 class Pass:
     """A pass that was run: its program, the inputs, the run, and its outputs in the buffers' shapes."""
@@ -95,13 +107,14 @@ class Pass:
 
 def run_pass(
     model: Model, chip: Any, phase: Any, tokens: Array, weights: Any, *, start: int = 0, room: int | None = None, dtype: str = "bf16",
-    caches: dict[str, Array] | None = None, check: bool = False, choice: Any = None,
+    caches: dict[str, Array] | None = None, check: bool = False, choice: Any = None, kv_dtype: str | None = None,
+    scales: str | None = None, fixed: Any = None,
 ) -> Pass:
-    """One pass over tokens [batch, q_len] that stand at position `start`, on a chip, with values."""
+    """One pass over tokens [batch, q_len] that stand at position `start`, on a chip, with values, weights as `dtype` wants."""
     batch, q_len = tokens.shape
-    graph = model.graph(phase, batch, q_len, start + q_len, dtype, None, room)
+    graph = model.graph(phase, batch, q_len, start + q_len, dtype, kv_dtype, room, scales)
     lowered = lower(graph, chip, choice or choose(graph, chip), graph.layers)
-    inputs = program_inputs(model, lowered, weights, tokens) | (caches or {})
+    inputs = program_inputs(model, lowered, weights_for(graph, weights, fixed), tokens) | (caches or {})
     return Pass(lowered, inputs, emu.Machine(chip).run(lowered.program, inputs, check=check))
 
 

@@ -40,7 +40,7 @@ def product(valid: tuple[int, int, int], shape: tuple[int, int, int], whole: boo
 @given(GRID, st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)))
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_masked_lanes_cost_and_do_nothing(valid, more):
-    shape = tuple(v + extra for v, extra in zip(valid, more))
+    shape = tuple(min(v + extra, -(-v // 8) * 8) for v, extra in zip(valid, more))  # tiny takes eights: a piece without valid lanes is free
     benches = {whole: product(valid, shape, whole) for whole in (False, True)}
     runs = {w: emu.Machine(b.chip).run(b.k.program(), b.inputs, check=True) for w, b in benches.items()}
     assert np.array_equal(runs[True].outputs["y"], runs[False].outputs["y"])

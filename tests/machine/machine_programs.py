@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import isa
-from isa.words import decode, encode
 
 HEAD = """
 .program small
@@ -58,31 +57,3 @@ def mm(body: str, head: str = HEAD) -> isa.Program:
 """,
         head,
     )
-
-
-def without(program: isa.Program, stream: str, word: int) -> isa.Program:
-    """The program with one synchronisation taken out: a free-standing one becomes nop, an instruction loses its wait or its signal."""
-    words = list(program.streams[stream])
-    words[word] = encode("nop")
-    return replaced(program, stream, words)
-
-
-def replaced(program: isa.Program, stream: str, words: list[int]) -> isa.Program:
-    copy = isa.Program.from_bytes(program.to_bytes())
-    copy.streams[stream] = words
-    return copy
-
-
-def mutants(program: isa.Program) -> list[tuple[str, isa.Program]]:
-    """Every program with one wait or one signal fewer."""
-    result = []
-    for stream, words in program.streams.items():
-        for at, word in enumerate(words):
-            i = decode(word)
-            if i.mnemonic in ("wait", "signal", "rsignal", "bar"):
-                result.append((f"{stream} {at} {i.mnemonic}", without(program, stream, at)))
-            for side in ("wait", "signal"):
-                if i.mnemonic not in ("wait", "signal", "rsignal") and i.operands.get(side):
-                    cut = [*words[:at], encode(i.mnemonic, **(i.operands | {side: 0})), *words[at + 1 :]]
-                    result.append((f"{stream} {at} {i.mnemonic} {side}", replaced(program, stream, cut)))
-    return result

@@ -25,19 +25,20 @@ CHIPS = [
 ]
 KINDS = [
     {}, {"residual": True}, {"bias": True, "residual": True}, {"gates": 1, "activation": "swiglu"},
-    {"bias": True, "activation": "gelu_erf"},
+    {"bias": True, "activation": "gelu_erf"}, {"rows": True, "columns": True},
+    {"fmt": "fp8_e4m3", "w_fmt": "fp6_e2m3", "x_scales": "mx", "w_scales": "mx", "residual": True},
 ]  # fmt: skip
 SHAPES = st.tuples(st.integers(1, 700), st.integers(1, 900), st.integers(1, 2000), st.sampled_from(KINDS))
 
 
 def shape_on(chip, m, n, k, kind):
     block = divide(chip, "bf16").block
-    return GemmShape(m, ceil(n / block) * block, k, "bf16", "bf16", **kind)
+    return GemmShape(m, ceil(n / block) * block, k, out_fmt="bf16", **({"fmt": "bf16"} | kind))
 
 
 def chunk(c, s, tile_m, tile_n, held):
     """Rows of the epilogue at a time; 0 if none fits."""
-    room = c["free"] - held - 4096 - (8 * tile_n if s["bias"] else 0)
+    room = c["free"] - held - 4096 - 8 * tile_n * s["vectors"]
     return next((tile_m // p for p in range(1, tile_m + 1) if tile_m % p == 0 and tile_m // p * s["row"] * tile_n <= room), 0)
 
 
@@ -46,14 +47,14 @@ def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a,
     tile_k = min(tile_k, s["k"])
     rows, columns, slices, steps = ceil(s["m"] / tile_m), ceil(s["n"] / tile_n), ceil(s["k"] / tile_k), ceil(s["k"] / c["max_k"])
     mine_m, mine_n = ceil(rows / split_m), ceil(columns / split_n)
-    tiles, size = mine_m * mine_n, s["size"]
+    tiles, x_size, size = mine_m * mine_n, s["x_size"], s["w_size"]
     padded = ceil(tile_m / c["quantum_m"]) * c["quantum_m"] * ceil(tile_n / c["quantum_n"]) * c["quantum_n"] * c["max_k"]
     again_a = ceil(tile_n / c["fragment_n"]) if c["fragment_n"] else 1
     again_b = ceil(tile_m / c["fragment_m"]) if c["fragment_m"] else 1
-    port = (tile_m * again_a + tile_n * again_b) * c["max_k"] * size / c["mm_port"]
+    port = (tile_m * again_a * x_size + tile_n * again_b * size) * c["max_k"] / c["mm_port"]
     products = s["weights"] * max(steps * max(padded / c["macs"], c["load"], port, c["interval"]), slices * (c["load"] + 40))
     epilogue = tile_m * tile_n * s["element"] + s["instructions"] * tile_m // chunk_m * c["startup"]
-    x = tile_m * (s["k"] if keep else tile_k) * size
+    x = tile_m * (s["k"] if keep else tile_k) * x_size
     fetches, use = (mine_m, products * mine_n) if keep else (tiles * slices, products / slices)
     out, chunks, w = tile_m * tile_n * s["out_size"], tile_m // chunk_m, tiles * tile_n * s["k"] * size * s["weights"]
     fair = min(c["queue"], c["dma"] / 2, *([] if c["cache"] else [c["hbm"] / (split_m * split_n) / 2]))
@@ -62,7 +63,7 @@ def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a,
     twice = 8 * tile_m * tile_n * s["weights"] <= c["acc"]
     compute = max((x + tile_k * tile_n * size) / c["queue"] + tiles * products + (0 if twice else (tiles - 1) * epilogue), turns)
     vector, ring = max(tiles * epilogue, outs), c["slots"] * tile_k * tile_n * size
-    bytes_x, bytes_w = s["m"] * s["k"] * size, s["k"] * s["n"] * size * s["weights"]
+    bytes_x, bytes_w = s["m"] * s["k"] * x_size, s["k"] * s["n"] * size * s["weights"]
     bytes_out = s["m"] * s["n"] * s["outs"] * s["out_size"]
     again_x, again_w = split_n if keep else columns, rows
     if c["cache"]:
@@ -90,7 +91,7 @@ def cycles(c, s, among, tile_m, tile_n, tile_k, split_m, split_n, keep, depth_a,
 @given(SHAPES, st.sampled_from(CHIPS), st.booleans())
 def test_the_time_is_the_stated_one(what, chip, among):
     shape, area = shape_on(chip, *what), divide(chip, "bf16")
-    c, s = chip_numbers(chip, area, "bf16"), shape_numbers(chip, shape)
+    c, s = chip_numbers(chip, area, shape.fmt), shape_numbers(chip, shape)
     for found, t in rated(shape, chip, area, 100_000, among=among, everything=True)[::7]:
         tile_m, tile_n = min(t.tile_m, shape.m), min(t.tile_n, shape.n)
         rest = t.split_m, t.split_n, t.a_resident, t.depth_a, t.chunk_m or tile_m, t.by_columns
@@ -116,7 +117,7 @@ def test_no_size_and_no_grid_left_out_is_much_better(m, n, k, chip, kind):
     """By more than 5 %: every height, width and depth of a tile and every grid of cores, tried one by one. The list leaves out heights that
     only divide into other numbers of epilogue rows."""
     shape, area = shape_on(chip, m, n, k, kind), divide(chip, "bf16")
-    c, s = chip_numbers(chip, area, "bf16"), shape_numbers(chip, shape)
+    c, s = chip_numbers(chip, area, shape.fmt), shape_numbers(chip, shape)
     best = float("inf")
     quantum = c["quantum_m"]
     heights = sorted({min(t, m) for t in range(quantum, min(c["max_m"], m) + quantum, quantum) if min(t, m) <= c["max_m"]})

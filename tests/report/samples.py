@@ -42,7 +42,7 @@ ASSUMED = [
 ]
 ESTIMATE = HEADER | {
     "kind": "estimate", "model": "llama-3-8b", "chips": 1, "batch": 8, "prompt": 512, "generate": 128, "dtype": "bf16", "kv_dtype": "bf16",
-    "data": "normal", "mapping": "chosen",
+    "scales": "unit", "data": "normal", "mapping": "chosen",
     "ttft_s": 0.0123, "tpot_s": 9.5e-4, "tokens_per_s": 8421.0, "joules_per_token": 0.0465, "sequences_per_s": None,
     "mfu": 0.61, "mbu": 0.9, "watts": 397.5,
     "phases": {"prefill": phase(0.0123, above_tdp=True), "decode": phase(9.5e-4 * 127, knots=KNOTS)},
@@ -64,8 +64,17 @@ RUN = HEADER | {
     "labels": [{"name": "load", "seconds": 1e-5, "counters": COUNTERS}, {"name": "", "seconds": 8.9e-5, "counters": {}}],
 }
 INFER = HEADER | {
-    "kind": "infer", "model": "all-MiniLM-L6-v2", "dtype": "bf16", "text": "a red apple",
+    "kind": "infer", "model": "all-MiniLM-L6-v2", "dtype": "bf16", "scales": "unit", "weights_bytes": 45133056, "text": "a red apple",
     "embedding": [0.01 * i for i in range(384)], "cosine_to_reference": 0.99998,
     "cycles": 91234, "seconds": 6.1e-5, "joules": 0.011, "watts": 180.3, "stalls": STALLS,
 }
-ALL = {"estimate": ESTIMATE, "encoder": ENCODER, "op": OP, "run": RUN, "infer": INFER}
+INFER_FORMATS = HEADER | {
+    "kind": "infer_formats", "model": "all-MiniLM-L6-v2", "text": "a red apple", "tokens": 5, "assumed": ASSUMED,
+    "formats": [
+        {"dtype": name, "scales": scales, "weights_bytes": size, "cosine_to_reference": near, "cycles": 91234, "seconds": 6.1e-5,
+         "joules": joules, "program": "d" * 64}
+        for name, scales, size, near, joules in (("bf16", "unit", 45133056, 0.99998, 0.011), ("nvfp4", "dynamic", 29950000, 0.9683, 0.007))
+    ],
+    "refused": {"mxfp6": "jalapeno: the matrix engine has no rate for 'fp6_e2m3'"},
+}
+ALL = {"estimate": ESTIMATE, "encoder": ENCODER, "op": OP, "run": RUN, "infer": INFER, "infer_formats": INFER_FORMATS}

@@ -99,4 +99,4 @@ def test_notebook_and_narrow_terminal() -> None:
 
 def test_markdown_shows_the_diagram_as_it_stands() -> None:
     chip = emu.chip("tiny")
-    assert f"\n```text\n{text(diagram(chip))}\n```\n" in render(chip_page(chip))
+    assert f"\n```\n{text(diagram(chip))}\n```\n" in render(chip_page(chip))

@@ -16,7 +16,7 @@ SUFFIXES = ("_s", "_bytes", "_per_s", "_per_token", "_share", "_fraction", "_wat
 PLAIN_COUNTS = {"chips", "batch", "prompt", "generate", "seed", "cosine_to_reference", "sample", "combinations", "trials", "flops"}
 SHAPES = {
     "estimate": schema.EstimateDict, "encoder": schema.EstimateDict, "op": schema.OpResultDict,
-    "run": schema.RunDict, "infer": schema.InferDict,
+    "run": schema.RunDict, "infer": schema.InferDict, "infer_formats": schema.InferFormatsDict,
 }
 
 

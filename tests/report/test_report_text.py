@@ -55,6 +55,9 @@ def test_op_shows_stalls_largest_first_and_sums():
 def test_run_and_infer():
     run = render_result(samples.RUN)
     assert "(no label)" in run and "148 500 cycles" in run and "sync_events" in run
+    formats = " ".join(render_result(samples.INFER_FORMATS).split())
+    for wanted in ("nvfp4 dynamic 28.56 MiB 0.968300 91 234 61.00 us 7.000 mJ", "mxfp6: not on this chip. jalapeno", "text a red apple"):
+        assert wanted in formats
     infer = render_result(samples.INFER)
     assert "cosine to fp32 reference" in infer and "0.999980" in infer and "384 numbers" in infer
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from random_loops import random_loops
 from test_shortcuts import COMPARED, SHORTCUTS
 from test_shortcuts_random import EXAMPLES, answer, eager
 
 import emu
+from emu.testing.loops import loops
 
 MINE = emu.InstructionSet("mine")
 
@@ -31,7 +31,7 @@ def mcopy(x):
     return x
 
 
-VECTOR = random_loops(("vnext d0, d1", "vfirst d0, d1"), MINE)
+VECTOR = loops(("vnext d0, d1", "vfirst d0, d1"), MINE)
 
 
 @given(VECTOR)

@@ -7,13 +7,13 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from random_loops import random_loops
 from test_shortcuts import COMPARED, SHORTCUTS
 
 import emu
 import isa
 from emu import _core
 from emu.machine import Machine
+from emu.testing import loops
 
 MACHINE = Machine(emu.chip("tiny"))
 EXAMPLES = int(os.environ.get("EMU_RANDOM_LOOPS", "150"))
@@ -29,7 +29,7 @@ def answer(program, **how):
     return {what: run.raw[what] for what in COMPARED}
 
 
-@given(random_loops())
+@given(loops())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_random_loops_are_the_same_in_all_ways(program):
     long = answer(program)
@@ -52,7 +52,7 @@ def eager():
         _core.run = run
 
 
-@given(random_loops())
+@given(loops())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_what_is_remembered_is_what_would_have_happened(program):
     long = answer(program)

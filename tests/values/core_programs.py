@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from values_support import FORMATS, random_elements
+from values_support import FORMATS
 
 import emu
 import isa
+from emu.testing.tensors import random_elements
 from isa.oracle.formats import bits, from_fp32, is_packed, row_bytes, size
 
 NARROW = ["bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1"]

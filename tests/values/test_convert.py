@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from values_support import FLOATS, LEVELS, canonical_bits, random_elements
+from values_support import FLOATS, LEVELS, canonical_bits
 
 from emu import _num
+from emu.testing.tensors import random_elements
 from isa.oracle.descriptor import FORMATS
 from isa.oracle.formats import bits, dtype, from_fp32, largest, pack, size, to_fp32, unpack
 

@@ -9,10 +9,10 @@ import pytest
 from core_programs import CHIP, matrix_cases, vector_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from values_support import random_elements
 
 import emu
 import isa
+from emu.testing.tensors import random_elements
 from isa.oracle import OracleError
 from isa.oracle import run as oracle
 from isa.strategy import programs

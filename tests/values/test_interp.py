@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from program_support import EXCHANGE, PIPELINE, outcome
-from values_support import checked
 
 import isa
+from emu.testing.profile import checked
 from isa.oracle import OracleError, run
 
 BF16 = ml_dtypes.bfloat16

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values_support import LEVELS, at_level, canonical_bits, checked, random_elements
+from values_support import LEVELS, at_level, canonical_bits
 
 from emu import _num
+from emu.testing.profile import checked
+from emu.testing.tensors import random_elements
 from isa.oracle.descriptor import FORMATS
 from isa.oracle.formats import dtype, pack, size
 from isa.oracle.mm import Accumulate, mm

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_mm import RULES
-from values_support import checked, random_elements
 
 import emu
 from emu import num
 from emu.chip.matrix import Accumulate as ChipRule
 from emu.num.blocks import MX_FORMATS
+from emu.testing.profile import checked
+from emu.testing.tensors import random_elements
 from isa.oracle.mm import Accumulate, mm
 
 EXPONENT = {"fp8_e4m3": 8, "fp8_e5m2": 15, "fp6_e2m3": 2, "fp6_e3m2": 4, "fp4_e2m1": 2}

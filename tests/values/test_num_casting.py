@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values_support import LEVELS, PACKED, at_level, checked, random_elements, special_values
+from values_support import LEVELS, PACKED, at_level
 
 import emu
 from emu import num
+from emu.testing.profile import checked
+from emu.testing.tensors import random_elements, special_values
 from isa.oracle import formats as oracle
 from isa.oracle.dither import stochastic
 

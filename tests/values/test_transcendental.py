@@ -5,9 +5,10 @@ from __future__ import annotations
 import mpmath as mp
 import numpy as np
 import pytest
-from values_support import LEVELS, OPCODES, at_level, special_values
+from values_support import LEVELS, OPCODES, at_level
 
 from emu import _num
+from emu.testing.tensors import special_values
 from isa.oracle import transcendental
 from isa.oracle.formats import canonical, dtype, from_fp32, to_fp32
 

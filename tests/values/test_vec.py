@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values_support import BYTES, LEVELS, OPCODES, Bench, at_level, checked, random_bytes, view
+from values_support import BYTES, LEVELS, OPCODES, Bench, at_level, random_bytes, view
 
 from emu import _num
+from emu.testing.profile import checked
 from isa.oracle import vec as oracle
 from isa.oracle.descriptor import FORMATS
 from isa.oracle.engines import run_vec

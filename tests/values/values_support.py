@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import ml_dtypes
 import numpy as np
-from hypothesis import settings
 
 from emu import _num
+from emu.testing.tensors import random_elements
 from isa.oracle.descriptor import FORMATS, Descriptor, fresh_fields
-from isa.oracle.formats import bits, dtype, is_packed, size
+from isa.oracle.formats import is_packed, size
 from isa.oracle.memory import Memory
 from isa.program import Buffer
 from isa.tables import load
@@ -32,37 +30,6 @@ def canonical_bits(x: np.ndarray) -> np.ndarray:
         nan = np.isnan(x)
         bits[nan] = np.iinfo(bits.dtype).max
     return bits
-
-
-def special_values(name: str) -> np.ndarray:
-    """Elements of a format that are likely to be treated wrongly."""
-    if name in ("int8", "int32", "int4"):
-        info = ml_dtypes.iinfo(dtype(name))
-        some = [0, 1, -1, 2, 3, -3, info.max, info.min, info.max - 1, info.min + 1] + [100] * (name != "int4")
-        return np.array([int(i) for i in some], np.int64).astype(dtype(name))
-    info = ml_dtypes.finfo(dtype(name))
-    numbers = [0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 127.5, -128.5, 448, 464, 480, 57344, 65504, 65520, np.inf, -np.inf, np.nan, 1e-8,
-               float(info.max), float(info.min), float(info.tiny), float(info.smallest_subnormal), 2.0**31, -(2.0**31), 2.0**24 + 2, 3e38]
-    with np.errstate(all="ignore"):
-        return np.array(numbers, np.float32).astype(dtype(name))
-
-
-def random_elements(rng: np.random.Generator, name: str, count: int, wild: bool) -> np.ndarray:
-    """Tame: normal numbers of moderate size. Wild: any bits, with many special values."""
-    width = size(name)
-    if wild:
-        raw = rng.integers(0, min(256, 1 << bits(name)), count * width, np.uint8)
-        raw = ((raw.astype(np.int8) ^ 8) - 8).astype(dtype(name)) if name == "int4" else raw.view(dtype(name)).copy()
-        special = special_values(name)
-        where = rng.random(count) < 0.4
-        raw[where] = special[rng.integers(0, len(special), int(where.sum()))]
-        return raw
-    with np.errstate(all="ignore"):
-        scale = {"int8": 50, "int32": 1e5, "int4": 3}.get(name, 2)
-        normal = (rng.standard_normal(count) * scale).astype(np.float32)
-        if name == "int4":
-            normal = np.clip(normal, -8, 7)
-        return (np.abs(normal) if name == "e8m0" else normal).astype(dtype(name))
 
 
 class Bench:
@@ -98,13 +65,6 @@ def random_bytes(rng: np.random.Generator, name: str, count: int, wild: bool) ->
     if is_packed(name):
         return rng.integers(0, 256, count, np.uint8)
     return random_elements(rng, name, count // size(name), wild).view(np.uint8)
-
-
-def checked(examples: int) -> settings:
-    """Hypothesis with the same examples on every run; EMU_HYPOTHESIS=deep for many more, chosen anew."""
-    if os.environ.get("EMU_HYPOTHESIS") == "deep":
-        return settings(max_examples=examples * 30, deadline=None)
-    return settings(max_examples=examples, deadline=None, derandomize=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from functools import cache
 
 from emu.errors import CapacityError, ProgramError
 from emu.kernels.lang.expr import Expr, Looked, Value
-from emu.kernels.lang.memory import Ring, Tensor, Tile, format_bytes
+from emu.kernels.lang.memory import Ring, Tensor, Tile, format_bits
 from emu.kernels.lang.percore import Const, PerCore
 from emu.kernels.lang.sync import Plan
 from emu.kernels.lang.tree import Loop, Op, Region, Use, tile_of
@@ -298,17 +298,18 @@ def _fields(use: Use, op: Op) -> Fields:
     dims = use.dims or use.view.dims
     if len(dims) > 4:
         raise ProgramError(f"{op.line}: {buffer.name} has {len(dims)} axes; a descriptor has four")
-    size = format_bytes(buffer.fmt)
+    fmt = use.view.fmt
     space, base = ("hbm", buffer.address) if isinstance(buffer, Tensor) else (buffer.ring.space, buffer.ring.base)
-    fields: Fields = {"space": _space(space), "base": base + use.view.offset, "fmt": _format(buffer.fmt)}
+    fields: Fields = {"space": _space(space), "base": base + use.view.offset, "fmt": _format(fmt), **use.more}
     keep = op.mnemonic in ("mm", "dmag")  # strides of a single element too
     for extent, stride, dim in zip(EXTENTS, STRIDES, reversed(dims)):
         fields[extent] = dim.extent
         fields[stride] = step = dim.stride if keep or dim.extent != 1 else 0
         if stride == "s0":  # counts elements
-            if step % size:
+            bits = format_bits(fmt)
+            if step * 8 % bits or bits < 8 and step and not dim.bits:
                 raise ProgramError(f"{op.line}: the innermost stride of {buffer.name} is not a whole number of elements")
-            fields[stride] = step // size
+            fields[stride] = 1 if dim.bits else step * 8 // bits
     fields.update(_MISSING[len(dims)])
     return fields
 

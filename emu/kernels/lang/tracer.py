@@ -11,7 +11,7 @@ from emu.errors import CapacityError, ProgramError, UnsupportedError
 from emu.kernels.lang.expr import Expr, Looked, Value, as_const, clamp, index_expr, maximum, minimum, upper
 from emu.kernels.lang.limits import limits_of
 from emu.kernels.lang.matops import MatOps
-from emu.kernels.lang.memory import Dim, Operand, Ring, Tensor, Tile, View, format_bytes, view_of
+from emu.kernels.lang.memory import Dim, Operand, Ring, Tensor, Tile, View, array_bytes, format_bits, view_of
 from emu.kernels.lang.percore import Const, uniform
 from emu.kernels.lang.source import call_site, source_line
 from emu.kernels.lang.transfer import matched, merged
@@ -179,7 +179,7 @@ class Tracer(VecOps, MatOps):
         if not name:
             name = source_line().partition(" ")[2].partition("=")[0].strip().partition(",")[0] or "tile"
             name = name if name.isidentifier() else "tile"
-        return self.next(self.ring(name, prod(shape) * format_bytes(fmt), depth, space), shape, fmt, valid)
+        return self.next(self.ring(name, array_bytes(shape, fmt), depth, space), shape, fmt, valid)
 
     # --- control
 
@@ -353,10 +353,10 @@ class Tracer(VecOps, MatOps):
         self._emit("ld1", "dmag", (Use("d0", target, "w"), Use("d1", source, "r", dims), Use("d2", rows, "i")))
 
     def _transfer(self, stream: str, target: View, source: View) -> None:
-        if format_bytes(target.fmt) != format_bytes(source.fmt):
+        if format_bits(target.fmt) != format_bits(source.fmt):
             raise ProgramError(f"a transfer does not convert: {source.buffer.name} is {source.fmt}, {target.buffer.name} is {target.fmt}")
         to, origin = merged(*matched(target, source))
-        if prod(upper(d.extent) for d in to) * format_bytes(target.fmt) > MAX_TRANSFER:
+        if prod(upper(d.extent) for d in to) * format_bits(target.fmt) > 8 * MAX_TRANSFER:
             raise UnsupportedError(f"{source_line()}: a transfer of more than {MAX_TRANSFER >> 20} MiB; load it in smaller tiles")
         uses = (Use("d0", target, "w", to), Use("d1", source, "r", origin))
         tile = tile_of(target)

@@ -30,8 +30,8 @@ def merged(to: tuple[Dim, ...], origin: tuple[Dim, ...]) -> tuple[tuple[Dim, ...
             outer = out[-1].extent
             assert isinstance(a.extent, int)
             size = out[-1].size * a.extent
-            out[-1] = Dim(outer * a.extent, a.stride, size)
-            inp[-1] = Dim(outer * a.extent, b.stride, size)
+            out[-1] = Dim(outer * a.extent, a.stride, size, a.bits)
+            inp[-1] = Dim(outer * a.extent, b.stride, size, b.bits)
         else:
             out.append(a)
             inp.append(b)
@@ -41,6 +41,8 @@ def merged(to: tuple[Dim, ...], origin: tuple[Dim, ...]) -> tuple[tuple[Dim, ...
 
 
 def _joins(outer: Dim, inner: Dim) -> bool:
-    return isinstance(inner.extent, int) and outer.stride == inner.stride * inner.extent
+    if not isinstance(inner.extent, int):
+        return False
+    return 8 * outer.stride == inner.bits * inner.extent if inner.bits else outer.stride == inner.stride * inner.extent
 
 

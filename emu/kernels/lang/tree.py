@@ -23,6 +23,7 @@ class Use:
     view: View
     mode: str
     dims: tuple[Dim, ...] = ()  # as the instruction wants them; from the view if empty
+    more: dict[str, Value] = field(default_factory=dict)  # further fields of the descriptor
 
 
 @dataclass(eq=False)

@@ -1,5 +1,5 @@
 """Random programs of two streams with nested loops whose extents, counts and branches come from registers that change: what short-cuts
-must see through or leave alone."""
+(folding, fast-forward) must see through or leave alone."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Stream:
 
 
 @st.composite
-def random_loops(
+def loops(
     draw: st.DrawFn, copies: tuple[str, ...] = ("vmov d0, d1", "vexp d0, d1"), known: isa.InstructionSet | None = None
 ) -> isa.Program:
     """ld0 loads what vec copies, `times` times; what each does in a turn is random, and differs between cores through their parameters."""
