@@ -240,10 +240,11 @@ def _dealt(k: Tracer, s: Attention, t: PrefillTiling) -> Iterator[_Place]:
         work = [(b, h, n) for b in range(s.batch) for some in heads for n in longest for h in some]
     mine: list[list[tuple[int, ...]]] = [[] for _ in range(k.cores)]
     free = [(0, c) for c in range(k.cores)]
-    for batch, head, tile in work:
+    for b, h, n in work:
         at, core = free[0]
-        heapreplace(free, (at + keys[tile] + 1, core))
-        mine[core].append((batch, head, head // t.sharing, tile, spans[tile][0], spans[tile][1] - 1))
+        heapreplace(free, (at + keys[n] + 1, core))
+        full, edge = spans[n]
+        mine[core].append((b, h, h // t.sharing, n, full, edge - 1))
     rounds = range(max(map(len, mine)))
     tables = [[k.per_core([m[r][axis] if r < len(m) else 0 for m in mine]) for r in rounds] for axis in range(6)]
     passed = [k.per_core([passed_over(t.scanned, m, r) for m in mine]) for r in rounds]
