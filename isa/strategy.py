@@ -45,8 +45,10 @@ class _Stream:
         self.draw, self.name, self.slot = draw, name, slot
         self.engine = load().streams[name].what
         self.words: list[int] = []
-        if self.engine != "mm":
+        if self.engine not in ("mm", "net"):
             self._descriptors()
+        if self.engine == "net":
+            self._sends()
 
     def put(self, mnemonic: str, **operands: Any) -> None:
         self.words.append(encode(mnemonic, **operands))
@@ -65,6 +67,12 @@ class _Stream:
             self.put("dset", d0=2, field="scalar", imm=0x3F800000)
             self.put("vfill", d0=0, d2=2)
 
+    def _sends(self) -> None:
+        """d0: a part of device memory that is the stream's own; d1: a part of `x`."""
+        self.put("dset", d0=0, field="base", imm=512 + self.slot)
+        self.put("dset", d0=0, field="n0", imm=self.number(0, SLOT // 4))
+        self.put("dset", d0=1, field="base", imm=4 * self.number(0, 16))
+
     def scalar(self) -> None:
         r = {"rd": self.number(0, 31), "ra": self.number(0, 31)}
         if self.draw(st.booleans()):
@@ -75,6 +83,8 @@ class _Stream:
     def engine_word(self) -> None:
         if self.engine == "dma":
             self.put("dma", d0=0, d1=1)
+        elif self.engine == "net":
+            self.put("put", d0=0, d1=1, ll=self.draw(st.booleans()))
         elif self.engine == "vec":
             self.put(self.draw(st.sampled_from(VECTOR)), d0=0, d1=0, d2=2, imm=True)
         else:
@@ -140,7 +150,11 @@ def programs(draw: st.DrawFn) -> Program:
     return Program(
         "random",
         draw(st.integers(1, 4)),
-        [Buffer("x", "hbm", 0, 512, "in", "int8", (512,)), Buffer("slots", "sram", 0, SLOT * len(names))],
+        [
+            Buffer("x", "hbm", 0, 512, "in", "int8", (512,)),
+            Buffer("slots", "sram", 0, SLOT * len(names)),
+            Buffer("sent", "hbm", 512, SLOT * len(names)),
+        ],
         [Semaphore(number, f"s{number}", initial) for number, (_, _, initial) in enumerate(edges, 1)],
         streams={stream.name: stream.words for stream in streams},
     )

@@ -73,11 +73,12 @@ static int report(emu_machine *m, emu_stream *s, const segment *g, access_t a, i
   f->core2 = a.stream / EMU_STREAM_COUNT;
   f->stream2 = a.stream % EMU_STREAM_COUNT;
   f->pc2 = a.pc;
+  const int64_t span = m->c.chips > 1 && space == EMU_SP_HBM ? m->c.chip_span : m->c.chips > 1 && space == EMU_SP_SHARED ? m->c.shared_bytes : INT64_MAX;
   f->space = space;
-  f->lo = lo;
-  f->hi = hi;
-  f->lo2 = g->lo;
-  f->hi2 = g->hi;
+  f->lo = lo % span;
+  f->hi = f->lo + hi - lo;
+  f->lo2 = g->lo % span;
+  f->hi2 = f->lo2 + g->hi - g->lo;
   return emu_fail(m, s, E_RACE, write ? "a write races" : "a read races", write, 0);
 }
 

@@ -9,7 +9,7 @@ static uint32_t bit(int r) { return r ? UINT32_C(1) << r : 0; } /* r0 reads 0 */
 static uint32_t used(const emu_insn *i) {
   switch (i->op) {
     case EMU_OP_BEQ: case EMU_OP_BNE: case EMU_OP_BLT: case EMU_OP_BGE: return bit(i->ra) | bit(i->rb);
-    case EMU_OP_LOOPR: case EMU_OP_RSIGNAL: return bit(i->ra);
+    case EMU_OP_LOOPR: case EMU_OP_RSIGNAL: case EMU_OP_CSIGNAL: return bit(i->ra);
     case EMU_OP_DSETR: case EMU_OP_DADDR: return emu_timeless(i->field) ? 0 : bit(i->ra);
     default: return 0;
   }
@@ -37,7 +37,7 @@ static uint32_t flow(const emu_insn *code, int32_t words, const uint32_t *live, 
 }
 
 /* live[words + 1]: relevant registers before each word. params[j] is set where parameter j matters. 0 good, 1 if a core can learn which one
-   it is or reach another (cid, ldpx, lds, rsignal, multicast, peers), -1 no memory. */
+   it is or reach another (cid, ldpx, lds, rsignal, csignal, multicast, peers, net), -1 no memory. */
 int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, int64_t nparams) {
   int32_t *back = malloc(((size_t)words + 1) * 2 * sizeof *back), *link = back + words + 1;
   int identity = 0, changed = 1;
@@ -46,7 +46,7 @@ int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *
   for (int32_t at = 0; at < words; at++) {
     const emu_insn *i = &code[at];
     if ((i->op == EMU_OP_LOOP || i->op == EMU_OP_LOOPR) && i->off > 1) link[at] = back[at + i->off - 1], back[at + i->off - 1] = at;
-    identity |= i->op == EMU_OP_CID || i->op == EMU_OP_LDPX || i->op == EMU_OP_LDS || i->op == EMU_OP_RSIGNAL || i->op == EMU_OP_DMAM;
+    identity |= i->op == EMU_OP_CID || i->op == EMU_OP_LDPX || i->op == EMU_OP_LDS || i->op == EMU_OP_RSIGNAL || i->op == EMU_OP_CSIGNAL || i->op == EMU_OP_DMAM || emu_is_net(i->op);
     identity |= i->op == EMU_OP_DSET && i->field == AT_SPACE && i->imm == EMU_SP_PEER;
   }
   while (changed) {

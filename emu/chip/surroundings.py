@@ -107,6 +107,8 @@ class Link(Section):
     """Dimensions of a torus or mesh; 0: all-to-all or not applicable."""
     achieved_fraction: Fraction = 1.0
     in_switch_reduction: bool = False
+    queues: Annotated[Count, Field(le=4)] = 1
+    """Transfers over links that a core has under way at a time: streams of its net engine."""
 
     @property
     def total_bytes_per_s(self) -> int:

@@ -20,6 +20,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "hbm": ("hbm_read_bytes", "hbm_write_bytes", "hbm_burst_bytes"),
     "shared": ("shared_bytes",),
     "noc": ("noc_byte_hops",),
+    "links": ("link_bytes",),
     "instructions": ("scalar_instructions", "engine_instructions", "dma_descriptors", "sync_events"),
 }
 PRICED_EVENTS = tuple(e for events in EVENTS.values() for e in events)

@@ -25,7 +25,8 @@ def place(program: Program, core: int, stream: int, pc: int) -> str:
     if stream < 0:
         return "the program"
     name = STREAMS[stream]
-    text = f"core {core}, " if core >= 0 else ""
+    chip = f"chip {core // program.cores}, " if program.chips > 1 else ""
+    text = f"{chip}core {core % program.cores}, " if core >= 0 else ""
     text += f"stream {name}"
     words = program.streams.get(name, [])
     if 0 <= pc < len(words):
@@ -71,7 +72,8 @@ def explain(program: Program, info: dict[str, Any]) -> EmuError:
         overlap = f"{SPACES[space]} bytes {info['lo']}..{info['hi'] - 1}{buffer_at(program, space, info['lo'])}"
         detail += f" with {other}; both touch {overlap}, and nothing orders them"
     elif code == "leftover":
-        where = f"core {info['core2']}"
+        chip = f"chip {info['core2'] // program.cores}, " if program.chips > 1 else ""
+        where = f"{chip}core {info['core2'] % program.cores}"
         detail = f"{semaphore(program, info['a'])} ends {info['b']:+d} against its initial count"
     elif code == "deadlock":
         where, detail = "nobody can go on", waits(program, info["blocked"])

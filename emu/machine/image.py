@@ -19,7 +19,7 @@ class Packed:
     """What the core reads of a program: its state when it was packed, whatever becomes of the program. Nothing of it may be changed."""
 
     def __init__(self, program: Program) -> None:
-        self.cores = program.cores
+        self.cores = program.cores * program.chips
         self.buffers = [(SPACES.index(b.space), b.offset, b.bytes, ROLES.index(b.role)) for b in program.buffers]
         self.code = {STREAMS.index(name): array("Q", words) for name, words in program.streams.items() if words}
         self.semaphores = {s.id: s.initial for s in program.semaphores}
@@ -39,7 +39,7 @@ class Packed:
 
     @cached_property
     def classes(self) -> Folding | None:
-        """Equal cores, where no time depends on an address (emu.machine.fold)."""
+        """Equal cores, where no time depends on an address (emu.machine.fold). Cores that reach other chips are not folded."""
         return classes_of(self.params, self.cores, _core.relevant_params(self.code, len(self.params), self.labels))
 
     def run(

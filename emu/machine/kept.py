@@ -15,6 +15,7 @@ import numpy as np
 
 from emu import _core
 from emu.caching import Settings, settings
+from emu.machine.config import STREAMS
 from emu.machine.fold import Folding
 from emu.machine.image import Packed
 from emu.machine.store import Store
@@ -26,9 +27,9 @@ LARGEST_COUNT = 1 << 80
 
 _FIGURES = ("end_fs", "instructions", "executed", "skipped")
 _TABLES = ("stalls", "root_stalls")
-_LISTS = ("counters", "label_stalls", "releases")
+_LISTS = ("counters", "label_stalls", "releases", "links")
 _NAMES = _core.counter_names()
-_KINDS = 8
+_KINDS = len(STREAMS)
 _CORE = Path(_core.__file__)  # type: ignore[attr-defined]
 
 
@@ -115,6 +116,8 @@ def decoded(data: bytes, cores: int, kinds: list[int], labels: int) -> dict[str,
             and all(_table(kept[name], rows, causes) for name in _TABLES)
             and _listed(stalls, labels)
             and all(_table(of, _KINDS, causes) for of in stalls)
+            and isinstance(kept["links"], list)
+            and _counts(kept["links"], len(kept["links"]))
             and isinstance(releases, list)
             and all(_counts(row, 3) and row[1] < labels for row in releases)
         )
@@ -123,7 +126,7 @@ def decoded(data: bytes, cores: int, kinds: list[int], labels: int) -> dict[str,
     if not right:
         return None
     answer: dict[str, Any] = {name: kept[name] for name in _FIGURES}
-    answer |= {"names": list(_NAMES), "counters": kept["counters"], "label_stalls": stalls}
+    answer |= {"names": list(_NAMES), "counters": kept["counters"], "label_stalls": stalls, "links": kept["links"]}
     answer |= {name: dict(zip(product(range(cores), kinds), map(tuple, kept[name]))) for name in _TABLES}
     return answer | {"releases": [tuple(row) for row in releases], "records": []}
 

@@ -100,7 +100,7 @@ class Run(Result):
 
         toggles = self.toggles
         activity = activity_of(self.program, self.counters, NORMAL, toggles) if toggles else None
-        return energy(self.chip, self.counters, self.seconds, activity)
+        return energy(self.chip, self.counters, self.seconds, activity, self.program.chips)
 
     @property
     def toggles(self) -> dict[str, tuple[int, int]]:

@@ -44,6 +44,8 @@ class View:
     buffer: Tensor | Tile
     offset: Value
     dims: tuple[Dim, ...]
+    chip: Value | None = None
+    """Whose memory it is, if another chip's."""
 
     @property
     def fmt(self) -> str:
@@ -69,7 +71,11 @@ class View:
                 offset = offset + start * dim.stride
             else:
                 offset = offset + part * dim.stride
-        return View(self.buffer, offset, (*dims, *self.dims[len(keys):]))
+        return View(self.buffer, offset, (*dims, *self.dims[len(keys):]), self.chip)
+
+    def on(self, chip: Value) -> View:
+        """The same bytes in the memory of another chip, to send there."""
+        return View(self.buffer, self.offset, self.dims, chip)
 
     def as_dims(self, *order: int | None) -> View:
         """Axes in another order; None inserts an axis of one element."""
