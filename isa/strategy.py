@@ -19,6 +19,7 @@ SCALAR_I = ("addi", "muli", "mini", "maxi")
 BRANCHES = ("beq", "bne", "blt", "bge")
 VECTOR = ("vadd", "vsub", "vmul", "vmax", "vmin", "vge", "vmac")
 SLOT = 256  # bytes of sram that belong to one stream
+STREAMS, CORES = 4, 4  # at most
 
 
 def operand_values(operand: Operand) -> st.SearchStrategy[int]:
@@ -68,8 +69,10 @@ class _Stream:
             self.put("vfill", d0=0, d2=2)
 
     def _sends(self) -> None:
-        """d0: a part of device memory that is the stream's own; d1: a part of `x`."""
-        self.put("dset", d0=0, field="base", imm=512 + self.slot)
+        """d0: a part of device memory that is the stream's and the core's own; d1: a part of `x`."""
+        self.put("cid", rd=1)
+        self.put("muli", rd=1, ra=1, imm=STREAMS * SLOT)
+        self.put("dsetr", d0=0, field="base", ra=1, imm=512 + self.slot)
         self.put("dset", d0=0, field="n0", imm=self.number(0, SLOT // 4))
         self.put("dset", d0=1, field="base", imm=4 * self.number(0, 16))
 
@@ -124,7 +127,7 @@ class _Stream:
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     """A program that any chip with the streams can run to its end."""
-    names = sorted(draw(st.sets(st.sampled_from(tuple(load().streams)), min_size=1, max_size=4)))
+    names = sorted(draw(st.sets(st.sampled_from(tuple(load().streams)), min_size=1, max_size=STREAMS)))
     streams = [_Stream(draw, name, SLOT * i) for i, name in enumerate(names)]
     edge = st.tuples(st.integers(0, len(names) - 1), st.integers(0, len(names) - 1), st.integers(0, 3))
     edges = draw(st.lists(edge, max_size=4))
@@ -149,11 +152,11 @@ def programs(draw: st.DrawFn) -> Program:
         stream.put("halt")
     return Program(
         "random",
-        draw(st.integers(1, 4)),
+        draw(st.integers(1, CORES)),
         [
             Buffer("x", "hbm", 0, 512, "in", "int8", (512,)),
             Buffer("slots", "sram", 0, SLOT * len(names)),
-            Buffer("sent", "hbm", 512, SLOT * len(names)),
+            Buffer("sent", "hbm", 512, SLOT * STREAMS * CORES),
         ],
         [Semaphore(number, f"s{number}", initial) for number, (_, _, initial) in enumerate(edges, 1)],
         streams={stream.name: stream.words for stream in streams},

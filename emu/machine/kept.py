@@ -27,7 +27,7 @@ LARGEST_COUNT = 1 << 80
 
 _FIGURES = ("end_fs", "instructions", "executed", "skipped")
 _TABLES = ("stalls", "root_stalls")
-_LISTS = ("counters", "label_stalls", "releases", "links")
+_LISTS = ("counters", "label_stalls", "releases")
 _NAMES = _core.counter_names()
 _KINDS = len(STREAMS)
 _CORE = Path(_core.__file__)  # type: ignore[attr-defined]
@@ -46,9 +46,11 @@ _LOADED = _state()
 
 
 def run(packed: Packed, config: dict[str, Any], given: Sequence[tuple[int, np.ndarray]], folding: Folding | None) -> dict[str, Any]:
-    """What the core answers to a timing-only run, from disk if it has answered it before. Raises what the core raises."""
+    """What the core answers to a timing-only run, from disk if it has answered it before. Runs on links are not kept.
+
+    Raises what the core raises."""
     store = _store()
-    if store is None:
+    if store is None or "net_chips" in config:
         return packed.run(config, given, [], folding)
     key = _key(packed, config, given, folding)
     shape = config["cores"], sorted(packed.code), packed.labels
@@ -116,8 +118,6 @@ def decoded(data: bytes, cores: int, kinds: list[int], labels: int) -> dict[str,
             and all(_table(kept[name], rows, causes) for name in _TABLES)
             and _listed(stalls, labels)
             and all(_table(of, _KINDS, causes) for of in stalls)
-            and isinstance(kept["links"], list)
-            and _counts(kept["links"], len(kept["links"]))
             and isinstance(releases, list)
             and all(_counts(row, 3) and row[1] < labels for row in releases)
         )
@@ -126,7 +126,7 @@ def decoded(data: bytes, cores: int, kinds: list[int], labels: int) -> dict[str,
     if not right:
         return None
     answer: dict[str, Any] = {name: kept[name] for name in _FIGURES}
-    answer |= {"names": list(_NAMES), "counters": kept["counters"], "label_stalls": stalls, "links": kept["links"]}
+    answer |= {"names": list(_NAMES), "counters": kept["counters"], "label_stalls": stalls, "links": []}
     answer |= {name: dict(zip(product(range(cores), kinds), map(tuple, kept[name]))) for name in _TABLES}
     return answer | {"releases": [tuple(row) for row in releases], "records": []}
 
