@@ -19,14 +19,15 @@ _HOME = {
     "emu.machine": ("Machine",),
     "emu.models": ("load_model", "model", "models"),
     "emu.num": ("num",),
-    "emu.study": ("attention", "estimate", "gemm", "infer"),
+    "emu.study": ("attention", "collective", "estimate", "gemm", "infer"),
+    "emu.system": ("load_system", "system", "systems"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: F822 - found by __getattr__
     "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
-    "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
-    "num",
+    "attention", "chip", "chips", "collective", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "load_system",
+    "model", "models", "num", "system", "systems",
 ]
 
 

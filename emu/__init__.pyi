@@ -15,13 +15,17 @@ from emu.models import load_model as load_model
 from emu.models import model as model
 from emu.models import models as models
 from emu.study import attention as attention
+from emu.study import collective as collective
 from emu.study import estimate as estimate
 from emu.study import gemm as gemm
 from emu.study import infer as infer
+from emu.system import load_system as load_system
+from emu.system import system as system
+from emu.system import systems as systems
 
 __version__: str
 __all__ = [
     "CacheError", "CapacityError", "ChipError", "EmuError", "Machine", "ModelError", "ProgramError", "UnsupportedError", "__version__",
-    "attention", "chip", "chips", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "model", "models",
-    "num",
+    "attention", "chip", "chips", "collective", "estimate", "gemm", "infer", "kernel", "load_chip", "load_model", "load_system",
+    "model", "models", "num", "system", "systems",
 ]
