@@ -82,6 +82,7 @@ cdef extern from "engine/machine.h" nogil:
     int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count)
     int emu_machine_prepare(emu_machine *m)
     int emu_relevance(const emu_insn *code, int32_t words, unsigned int *live, uint8_t *params, int64_t nparams)
+    int emu_chip_relevance(const emu_insn *code, int32_t words, unsigned int *live, uint8_t *params, uint8_t *peers, int64_t nparams)
     void *emu_lines(size_t size)
     int emu_machine_run(emu_machine *m)
     void emu_machine_free(emu_machine *m)
@@ -287,14 +288,17 @@ def mm_ready(dict config, int fmt, int64_t m, int64_t n, int64_t k):
     return [[emu_mm_ready(&c, fmt, m, n, k, i, j) for j in range(n)] for i in range(m)]
 
 
-def relevant_params(dict code, int64_t nparams, int labels):
-    """Indices of the parameters that can matter to a time, or None if a core can learn which one it is or reach another (emu.machine.fold)."""
+def relevant_params(dict code, int64_t nparams, int labels, bint chips=False):
+    """Indices of the parameters that can matter to a time, or None if a core can learn which one it is or reach another (emu.machine.fold).
+
+    With `chips`, of those that matter otherwise than by naming a chip, and of those that name one (emu.machine.chipfold)."""
     cdef emu_machine *m = <emu_machine *>PyMem_Calloc(1, sizeof(emu_machine))
     cdef uint64_t[::1] words
     cdef int identity = 0, rc
     cdef unsigned int *live
     cdef uint8_t *params = <uint8_t *>PyMem_Calloc(nparams + 1, 1)
-    if m == NULL or params == NULL:
+    cdef uint8_t *peers = <uint8_t *>PyMem_Calloc(nparams + 1, 1)
+    if m == NULL or params == NULL or peers == NULL:
         raise MemoryError
     try:
         m.nlabels = max(labels, 1)
@@ -307,13 +311,20 @@ def relevant_params(dict code, int64_t nparams, int labels):
             live = <unsigned int *>PyMem_Calloc(words.shape[0] + 2, sizeof(unsigned int))
             if live == NULL:
                 raise MemoryError
-            rc = emu_relevance(m.code[kind], m.words[kind], live, params, nparams)
+            if chips:
+                rc = emu_chip_relevance(m.code[kind], m.words[kind], live, params, peers, nparams)
+            else:
+                rc = emu_relevance(m.code[kind], m.words[kind], live, params, nparams)
             PyMem_Free(live)
             if rc < 0:
                 raise MemoryError
             identity |= rc
-        return None if identity else {j for j in range(nparams) if params[j]}
+        if identity:
+            return None
+        found = {j for j in range(nparams) if params[j]}
+        return (found, {j for j in range(nparams) if peers[j]}) if chips else found
     finally:
         emu_machine_free(m)
         PyMem_Free(m)
         PyMem_Free(params)
+        PyMem_Free(peers)

@@ -129,10 +129,7 @@ int64_t emu_net_alone(const emu_machine *m, int stream, int64_t limit) {
   const emu_net *net = m->net;
   const route *r = &net->routes[stream];
   for (int32_t j = 0; j < r->n; j++) {
-    int64_t times = 0;
-    for (int32_t k = 0; k < r->n; k++) times += r->links[k] == r->links[j];
-    const int64_t most = net->capacity[r->links[j]] / times;
-    if (most < limit) limit = most > 0 ? most : 1;
+    if (net->capacity[r->links[j]] < limit) limit = net->capacity[r->links[j]]; /* twice over a class is over two links of it */
   }
   return limit;
 }

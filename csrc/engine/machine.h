@@ -10,7 +10,7 @@
 #define OVERFLOW "semaphore overflow: more than 65535 tokens"
 #define EMU_QUEUE_MAX 16
 #define EMU_WARM 16
-#define EMU_PROTOCOLS 3 /* of net instructions: simple, ll, ll128 */
+#define EMU_PROTOCOLS 4 /* of net instructions: simple, ll, ll128, through the switch */
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -304,6 +304,7 @@ int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
 
 /* relevance.c: which registers can matter to a time; forward.c: exact fast-forward of loops */
 int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, int64_t nparams);
+int emu_chip_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, uint8_t *peers, int64_t nparams);
 int emu_forward_prepare(emu_machine *m);
 void emu_forward_free(emu_machine *m);
 void emu_forward_note(emu_machine *m, const emu_stream *s);

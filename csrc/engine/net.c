@@ -22,7 +22,7 @@ int emu_plan_net(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) 
   if ((i->op == EMU_OP_PUTM || i->op == EMU_OP_GETR) && (!m->c.net_in_switch || p->x[0].chip >= 0))
     return emu_fail(m, s, E_LINK, m->c.net_in_switch ? "d0 names no chip here: the list does" : "these links have no switch that copies and adds", i->op, 0);
   if ((i->flags & EMU_FLAG_LL) && (i->flags & EMU_FLAG_LL128)) return emu_fail(m, s, E_ILLEGAL, "one protocol: ll or ll128", i->flags, 0);
-  p->protocol = i->flags & EMU_FLAG_LL ? 1 : i->flags & EMU_FLAG_LL128 ? 2 : 0;
+  p->protocol = i->op == EMU_OP_PUTM || i->op == EMU_OP_GETR ? 3 : i->flags & EMU_FLAG_LL ? 1 : i->flags & EMU_FLAG_LL128 ? 2 : 0;
   p->bytes = p->x[0].bytes;
   p->read = p->x[1].bytes * (1 + adds);
   p->write = p->x[0].bytes;

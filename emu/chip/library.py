@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from emu.chip.fields import Bytes, Count, CountOrNone, Rate, Seconds, Section
+from emu.chip.fields import Bytes, Count, Rate, Seconds, Section
 
 
 class Protocol(Section):
@@ -49,6 +49,29 @@ class InSwitch(Section):
     chunk_bytes: Bytes = Field(gt=0)
     core_bytes_per_s: Rate = Field(gt=0, alias="core")
     """Data of its own shard that one core has added or copied."""
+    line_bytes: Bytes = Field(default=1, gt=0)
+    flag_bytes: Bytes = 0
+    """Of a line on the link, what is not data: requests and headers of packets that carry little."""
+
+
+class Exchange(Section):
+    """How the library sends from chip to chip."""
+
+    ll_bytes: Bytes
+    """Longest message that goes by `ll`."""
+    cores: Count
+    many_cores: Count
+    many_from_bytes: Bytes
+    """Most cores of a chip, and from which size of the whole buffer on how many."""
+    per_core_bytes: Bytes = Field(gt=0)
+    """Bytes of a message for which its peer gets one more."""
+    core_bytes_per_s: Rate = Field(gt=0, alias="core")
+    """Data that one core sends by the simple protocol."""
+    ll_start_s: Seconds
+    simple_start_s: Seconds
+    """Once for each call, in place of the protocol's own."""
+    peer_s: Seconds = 0.0
+    """For each peer: a work item of its own."""
 
 
 class Collectives(Section):
@@ -61,12 +84,9 @@ class Collectives(Section):
     """Most cores that it uses of a chip: its channels."""
     per_core_bytes: Bytes = Field(gt=0)
     """Bytes of the buffer for which it takes one more core."""
-    ll_peer_bytes: Bytes = 0
-    """Longest message between two chips of an all_to_all that goes by `ll`."""
-    peer_cores: CountOrNone = 0
-    """Most cores for each peer of an all_to_all."""
     protocols: list[Protocol]
     rule: list[Guess] = []
+    exchange: Exchange
     in_switch: InSwitch | None = None
 
     @model_validator(mode="after")

@@ -11,9 +11,8 @@ from emu.errors import UnsupportedError
 
 KINDS = ("switch", "mesh", "torus")
 """Every chip to one switch; a link to each other chip; links to the neighbours along each dimension."""
-PROTOCOLS = ("simple", "ll", "ll128")
-FLAGS = {"simple": (), "ll": ("ll",), "ll128": ("ll128",)}
-"""The flags that choose a protocol on a net instruction."""
+PROTOCOLS = ("simple", "ll", "ll128", "switch")
+"""Those that flags of an instruction choose, and that of the instructions which the switch adds or copies for."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from emu import _core
 from emu.chip.schema import Chip
 from emu.errors import ProgramError, UnsupportedError
 from emu.machine import kept
+from emu.machine.chipfold import chip_folding, unfolded
 from emu.machine.config import core_config, streams_of
 from emu.machine.fabric import Fabric
 from emu.machine.failure import explain
@@ -107,6 +108,8 @@ class Machine:
         classes = fold(image.packed, self.chip) if folding else None
         if classes is not None:
             config["cores"] = len(classes.cores)
+        if folding and image.packed.chips > 1 and self.fabric is not None:
+            return self._one_chip(image, config, given, self.fabric), None
         try:
             if reuse:
                 return kept.run(image.packed, config, given, classes), classes
@@ -115,6 +118,17 @@ class Machine:
             if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
                 return self._run(image, config | {"cores": image.packed.cores}, given, outputs, False, False, False, toggles)
             raise explain(image.program, failure.info) from None
+
+    def _one_chip(self, image: Image, config: dict[str, Any], given: list[Any], fabric: Fabric) -> dict[str, Any]:
+        """A timing-only run of chips that are all alike, of one of them; the long way where they are not, or something is wrong."""
+        alike = chip_folding(image.packed, fabric)
+        if alike is not None:
+            single = {"cores": alike.cores, "chips": 1, "chip_span": 0, "forward": 0}
+            try:
+                return unfolded(image.packed.run(config | single, [], [], alike), alike, fabric)
+            except _core.CoreFailure:
+                pass
+        return self._run(image, config, given, [], False, False, False)[0]
 
     def _links(self, program: Program) -> dict[str, Any]:
         """How the chips that run it are joined. A program of one chip on a fabric stands for all of its chips."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from emu.chip.schema import Chip
@@ -15,7 +16,7 @@ from emu.models.graph import format_of
 from emu.study.bound import Bound
 from emu.study.op import OpResult
 from emu.system.choose import Choice, free_choices, library_choice
-from emu.system.describe import System, link_of, resolved
+from emu.system.describe import System, link_of, resolved, wires
 
 ALIASES = {"alltoall": "all_to_all"}
 
@@ -47,6 +48,8 @@ def collective(
         options = [o for o in options if algorithm in (None, o.collective.algorithm)]
         if not options:
             raise UnsupportedError(f"{op} by {algorithm!r} does not fit {chips} chips of a {fabric.kind}")
+    if library is not None and op in ("all_to_all", "send_recv"):
+        fabric = replace(fabric, wires=wires(made, stack, True))
     machine = Machine(made, fidelity, fabric=fabric)
     runs = [(machine.run(collective_program(made, o.collective), values=False, verify=False), o) for o in options]
     run, choice = min(runs, key=lambda r: (r[0].end_fs, r[1].collective.algorithm))

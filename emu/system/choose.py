@@ -69,12 +69,14 @@ def believed_best(c: Collective, library: Collectives) -> str:
 def _exchanged(c: Collective, library: Collectives) -> Choice:
     """Sends and receives: the protocol by the longest message, as many cores for each peer as it fills."""
     longest = max(map(max, c.counts)) * format_bytes(c.fmt) if c.counts else c.bytes // c.chips
-    name = "ll" if longest <= library.ll_peer_bytes else "simple"
-    protocol = library.protocol(name)
+    way = library.exchange
+    name = "ll" if longest <= way.ll_bytes else "simple"
+    protocol, start_s = library.protocol(name), way.ll_start_s if name == "ll" else way.simple_start_s
     peers = c.chips - 1
-    each = max(1, min(library.peer_cores // peers if library.peer_cores else 1, math.ceil(longest / library.per_core_bytes)))
-    wiring = Wiring(min(library.cores, peers * each), 1, max(1, protocol.chunk_bytes // format_bytes(c.fmt)), name)
-    return Choice(replace(c, algorithm="direct", wiring=wiring), protocol.start_s, f"{library.library}: by the longest message")
+    most = way.cores if c.bytes < way.many_from_bytes else way.many_cores
+    each = max(1, min(most // peers, math.ceil(longest / way.per_core_bytes)))
+    wiring = Wiring(min(max(most, peers), peers * each), 1, max(1, protocol.chunk_bytes // format_bytes(c.fmt)), name, staged=True)
+    return Choice(replace(c, algorithm="direct", wiring=wiring), start_s + peers * way.peer_s, f"{library.library}: by the longest message")
 
 
 def free_choices(chip: Chip, c: Collective, fabric: Fabric, most: int = 2) -> list[Choice]:

@@ -5,6 +5,7 @@ One TOML file each, with the units and the provenance of chip files; the links t
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -101,14 +102,17 @@ def made(
     )
 
 
-def wires(chip: Chip, stack: str) -> dict[str, Wire]:
-    """The protocols of a stack's library; `bare` sends as the machine does."""
+def wires(chip: Chip, stack: str, exchanges: bool = False) -> dict[str, Wire]:
+    """The protocols of a stack's library, where it `exchanges` messages those of that; `bare` sends as the machine does."""
     library = chip.stack[stack].collectives
     if library is None:
         return {}
-    found = {
-        p.name: Wire(p.line_bytes, p.flag_bytes, p.core_bytes_per_s, p.copy_bytes_per_s, to_fs(p.late_s)) for p in library.protocols
-    }
+    found = {p.name: Wire(p.line_bytes, p.flag_bytes, p.core_bytes_per_s, p.copy_bytes_per_s, to_fs(p.late_s)) for p in library.protocols}
+    if exchanges:
+        found["simple"] = replace(found["simple"], core_bytes_per_s=library.exchange.core_bytes_per_s)
+    if library.in_switch is not None:
+        s = library.in_switch
+        found["switch"] = Wire(s.line_bytes, s.flag_bytes, s.core_bytes_per_s)
     return found
 
 

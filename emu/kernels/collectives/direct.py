@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 
 from emu.errors import UnsupportedError
 from emu.kernels.collectives.lanes import Wiring, lanes_of, part_of, piece, pieces
@@ -51,7 +52,8 @@ def exchange(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring, counts: Callable[[
     n = k.chips
     before = {(a, b): sum(counts(a, j) for j in range(b)) for a in range(n) for b in range(n)}
     above = {(a, b): sum(counts(j, b) for j in range(a)) for a in range(n) for b in range(n)}
-    flat_y, flat_x = y.reshape((1, y.bytes // y.view.dims[-1].stride)), x.reshape((1, x.bytes // x.view.dims[-1].stride))
+    flat_y, flat_x = y.reshape((1, prod(y.shape))), x.reshape((1, prod(x.shape)))
+    _own(k, flat_y, flat_x, wiring, [counts(c, c) for c in range(n)], [above[c, c] for c in range(n)], [before[c, c] for c in range(n)])
     for call in calls(k, wiring):
         here = k.channel(f"here{call.queue}_{call.round}", call.queue)
         sizes = {(a, b): part_of(counts(a, b), call.parts) for a in range(n) for b in range(n)}
@@ -72,15 +74,20 @@ def exchange(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring, counts: Callable[[
         for _, _, _ in pieces(k, origin, uniform(length), longest, wiring.chunk):
             for _ in k.loop(call.talks(k)):
                 k.take(here)
-    own = uniform(counts(c, c) for c in range(n) for _ in range(k.cores))
-    whole = max(counts(c, c) for c in range(n))
-    part = part_of(whole, k.cores)
-    first = k.per_core([c * part for c in range(k.cores)])
-    rest = uniform(max(0, min(part, counts(chip, chip) - core * part)) for chip in range(n) for core in range(k.cores))
-    _ = own
-    at_x, at_y = (uniform(t[c, c] for c in range(n) for _ in range(k.cores)) for t in (before, above))
-    for at, chunk, valid in pieces(k, first, rest, part, wiring.chunk):
-        k.copy(piece(flat_y, 0, at + at_y, chunk, valid), piece(flat_x, 0, at + at_x, chunk, valid))
+
+
+def _own(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring, counts: list[int], at_y: list[int], at_x: list[int]) -> None:
+    """What a chip has for itself: by the cores that send, before they do, where a library moves it like the rest; else by store queues."""
+    part = part_of(max(counts), k.cores)
+    first = k.per_core([core * part for core in range(k.cores)])
+    length = uniform(max(0, min(part, count - core * part)) for count in counts for core in range(k.cores))
+    to, origin = (uniform(at for at in where for _ in range(k.cores)) for where in (at_y, at_x))
+    for at, chunk, valid in pieces(k, first, length, part, wiring.chunk):
+        target, source = piece(y, 0, at + to, chunk, valid), piece(x, 0, at + origin, chunk, valid)
+        if wiring.staged:
+            k.send(target, source, protocol=wiring.protocol)
+        else:
+            k.copy(target, source)
 
 
 def send_to_all(k: Tracer, rows: Tensor, x: Tensor, wiring: Wiring, whole: bool) -> None:
