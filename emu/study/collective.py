@@ -10,13 +10,13 @@ from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
 from emu.kernels.collectives import OPS, Collective, collective_program
 from emu.kernels.lang import format_bytes
-from emu.machine import Machine
+from emu.machine import Machine, Run
 from emu.machine.fabric import Fabric
 from emu.models.graph import format_of
 from emu.study.bound import Bound
 from emu.study.op import OpResult
 from emu.system.choose import Choice, free_choices, library_choice
-from emu.system.describe import System, link_of, resolved, wires
+from emu.system.describe import System, resolved, wires
 
 ALIASES = {"alltoall": "all_to_all"}
 
@@ -54,8 +54,8 @@ def collective(
     runs = [(machine.run(collective_program(made, o.collective), values=False, verify=False), o) for o in options]
     run, choice = min(runs, key=lambda r: (r[0].end_fs, r[1].collective.algorithm))
     launch_s = choice.start_s + (library.launch_s if library is not None else 0.0)
-    bound = link_bound(made, wanted, fabric)
-    return OpResult(op, dtype, run, bound, 0, 2 * wanted.bytes, _mapping(choice, fabric, name, run, bound, launch_s), stack, launch_s, made)
+    bound = link_bound(wanted, resolved(system, made, chips, stack, "ideal")[1])
+    return OpResult(op, dtype, run, bound, 0, 2 * wanted.bytes, _mapping(choice, fabric, name, run, bound), stack, launch_s, made)
 
 
 def _check(c: Collective, size: int) -> None:
@@ -69,31 +69,31 @@ def _check(c: Collective, size: int) -> None:
         raise UnsupportedError(f"root {c.root} and target {c.target} are two of {c.chips} chips, counted from 0")
 
 
-def link_bound(chip: Chip, c: Collective, fabric: Fabric) -> Bound:
-    """What no algorithm beats: the bytes that must leave or enter a chip over all of its links at their peak, and the latency of a hop.
+def link_bound(c: Collective, fabric: Fabric) -> Bound:
+    """What no algorithm beats: the bytes that must leave or enter a chip over all of its links, and the latency of a hop. `fabric` at its peak.
 
     Of an all_gather every chip takes in all shards but its own, of a reduce_scatter it must at least tell about all others' sums (n - 1) / n of
     its buffer, or have them added elsewhere; an all_reduce is both, unless the switch adds: then each chip sends its buffer once. A chip of
     an all_to_all sends all that is not its own."""
-    link = link_of(chip)
     n, size = c.chips, c.bytes
-    out = link.total_bytes_per_s if fabric.kind != "mesh" else link.bandwidth_bytes_per_s * (n - 1)
+    links = {"switch": 1, "mesh": n - 1, "torus": 2 * len(fabric.dims)}[fabric.kind]
+    out = fabric.bytes_per_s * links
     share = {"all_reduce": 2 * (n - 1) / n, "broadcast": 1.0, "send_recv": 1.0}.get(c.op, (n - 1) / n)
     if c.op == "all_reduce" and fabric.in_switch:
         share = 1.0
     moved = share * size
     if c.counts:
         moved = max(sum(row) - row[i] for i, row in enumerate(c.counts)) * format_bytes(c.fmt)
-    if fabric.domain not in (0, fabric.chips):  # a domain's other side hears of it over the second level at least once
-        return Bound(0.0, 0.0, max(fabric.outer_hop_fs / 1e15, min(moved / out, 1.0)))
-    return Bound(0.0, 0.0, max(moved / out, fabric.hop_fs / 1e15))
+    hop = fabric.hop_fs
+    if fabric.domain not in (0, fabric.chips):
+        out, hop = out + fabric.outer_bytes_per_s, fabric.outer_hop_fs
+    return Bound(0.0, 0.0, max(moved / out, hop / 1e15))
 
 
-def _mapping(choice: Choice, fabric: Fabric, system: str, run: Any, bound: Bound, launch_s: float) -> dict[str, Any]:
+def _mapping(choice: Choice, fabric: Fabric, system: str, run: Run, bound: Bound) -> dict[str, Any]:
     c = choice.collective
     return {
-        "chips": c.chips, "system": system or None, "topology": fabric.kind, "bytes": c.bytes, "algorithm": c.algorithm,
-        "protocol": c.wiring.protocol, "cores": c.wiring.cores, "chosen_by": choice.by, "launch_s": launch_s,
+        "chips": c.chips, **({"system": system} if system else {}), "topology": fabric.kind, "bytes": c.bytes, "algorithm": c.algorithm,
+        "protocol": c.wiring.protocol, "cores": c.wiring.cores, "chosen_by": choice.by,
         "latency_bound_s": fabric.hop_fs / 1e15, "bandwidth_bound_s": bound.link_s, "link_bytes": run.counters["link_bytes"],
-        "bytes_per_s": c.bytes / (run.seconds + launch_s),
     }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from emu.errors import EmuError
+from emu.study.collective import collective
 from emu.study.op import OpResult, attention, gemm
 from emu.study.validate.mechanisms import Setting
 from emu.study.validate.rows import Row, spans
@@ -27,6 +28,12 @@ def _attention(row: Row, how: Setting) -> OpResult:
     )  # fmt: skip
 
 
+def _collective(row: Row, how: Setting) -> OpResult:
+    """Sums of fp16; the others move bytes of any kind."""
+    chip, op, size, chips = how.chip(row.chip), str(row["op"]), row.whole("bytes"), row.whole("chips")
+    return collective(chip, op, size, chips, stack=how.stack, dtype="fp16")
+
+
 def _board_watts(r: OpResult) -> float:
     """What the sampling of a board sees of a kernel replayed for a second: after each one the stack launches the next, and meanwhile only
     static watts are drawn."""
@@ -34,9 +41,9 @@ def _board_watts(r: OpResult) -> float:
     return (r.joules + r.energy_report.static_w * pause) / (r.seconds + pause)
 
 
-RUN: dict[str, Callable[[Row, Setting], OpResult]] = {"gemm": _gemm, "power": _gemm, "attention": _attention}
+RUN: dict[str, Callable[[Row, Setting], OpResult]] = {"gemm": _gemm, "power": _gemm, "attention": _attention, "collective": _collective}
 READ: dict[str, Callable[[OpResult], float]] = {
-    "gemm": lambda r: r.seconds, "attention": lambda r: r.seconds, "power": _board_watts,
+    "gemm": lambda r: r.seconds, "attention": lambda r: r.seconds, "collective": lambda r: r.seconds, "power": _board_watts,
 }  # fmt: skip
 
 
@@ -57,6 +64,8 @@ def predict(task: tuple[Row, Setting]) -> Outcome:
 def _mapped(result: OpResult) -> str:
     """What binds, and how the operation was mapped."""
     m = result.mapping
+    if "algorithm" in m:
+        return f"{m['algorithm']}, {m['protocol']}, {m['cores']} cores"
     tile = "x".join(str(m[name]) for name in ("tile_m", "tile_n", "tile_k", "tile_q", "tile_kv") if name in m)
     split = next((f", split {m[name]}" for name in ("split_k", "split_kv") if m.get(name, 1) > 1), "")
     return f"{result.bound.by}, tile {tile}{split}"
