@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from emu.chip.schema import Chip
-from emu.errors import UnsupportedError
+from emu.errors import UnsupportedError, did_you_mean
 from emu.kernels.collectives import OPS, Collective, collective_program
 from emu.kernels.lang import format_bytes
 from emu.machine import Machine, Run
@@ -33,8 +33,6 @@ def collective(
     `algorithm`. `counts[i][j]`: elements that chip i has for chip j, of an uneven all_to_all. `root`: where a broadcast or send_recv begins; the
     latter ends at `target`. The bounds are those of `link_bound`. Raises UnsupportedError, CapacityError."""
     made, fabric, name = resolved(system, chip, chips, stack, fidelity)
-    if stack not in made.stack:
-        raise UnsupportedError(f"{made.name} has no stack {stack!r}; there are {', '.join(made.stack)}")
     op = ALIASES.get(op, op)
     fmt = format_of(dtype)
     elements = -(-bytes // (format_bytes(fmt) * chips)) * chips
@@ -60,7 +58,7 @@ def collective(
 
 def _check(c: Collective, size: int) -> None:
     if c.op not in OPS:
-        return  # collective_program says which there are
+        raise UnsupportedError(f"no collective {c.op!r}; {did_you_mean(c.op, OPS)}")
     if size < 1:
         raise UnsupportedError(f"bytes = {size!r}: expected a whole number of at least 1")
     if c.counts and (c.op != "all_to_all" or len(c.counts) != c.chips or any(len(row) != c.chips or min(row) < 0 for row in c.counts)):

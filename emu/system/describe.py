@@ -104,6 +104,8 @@ def made(
 
 def wires(chip: Chip, stack: str, exchanges: bool = False) -> dict[str, Wire]:
     """The protocols of a stack's library, where it `exchanges` messages those of that; `bare` sends as the machine does."""
+    if stack not in chip.stack:
+        raise UnsupportedError(f"{chip.name} has no stack {stack!r}; {did_you_mean(stack, chip.stack)}")
     library = chip.stack[stack].collectives
     if library is None:
         return {}
