@@ -23,7 +23,7 @@ ABOUT = {
     "gemm": ("GEMM kernel times", "vLLM 0.14.0 (A100) and 0.24.0 (H100), CUDA-graph replay, random-normal data."),
     "attention": ("attention times", "vLLM 0.14.0 (A100) and 0.24.0 (H100), causal."),
     "collective": (
-        "times of collectives", "NCCL 2.27.3, fp16, inside one server of eight; out of place, calls back to back; message_bytes is chips x shard."
+        "times of collectives", "NCCL 2.27.3, fp16, inside one server of eight; out of place, back to back; message_bytes is chips x shard."
     ),
     "power": ("board power under GEMM kernels", "vLLM 0.22.0 (H200), NVML, a second and more of each."),
 }

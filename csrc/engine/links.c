@@ -15,6 +15,7 @@ struct emu_net {
   int64_t nlinks, outer, memory;  /* resources: links of the domain, from `outer` the second level, from `memory` device memories */
   int64_t *capacity, *left, *load, *bytes;
   int32_t *touched; int64_t ntouched;
+  uint8_t *full;                  /* links that give the least share now */
 };
 
 static int64_t per_fs(int64_t bytes_per_s) {
@@ -36,7 +37,8 @@ int emu_net_prepare(emu_machine *m) {
   net->routes = calloc((size_t)(c->cores * EMU_STREAM_COUNT), sizeof *net->routes);
   net->capacity = calloc((size_t)net->nlinks * 4, sizeof *net->capacity);
   net->touched = calloc((size_t)net->nlinks, sizeof *net->touched);
-  if (!net->routes || !net->capacity || !net->touched) return -1;
+  net->full = calloc((size_t)net->nlinks, 1);
+  if (!net->routes || !net->capacity || !net->touched || !net->full) return -1;
   net->left = net->capacity + net->nlinks, net->load = net->left + net->nlinks, net->bytes = net->load + net->nlinks;
   for (int64_t j = 0; j < net->nlinks; j++)
     net->capacity[j] = j >= net->memory ? m->capacity[VIA_HBM] : per_fs(j >= net->outer ? c->net_outer_bytes_per_s : c->net_bytes_per_s);
@@ -50,6 +52,7 @@ void emu_net_free(emu_machine *m) {
   free(net->routes);
   free(net->capacity);
   free(net->touched);
+  free(net->full);
   free(net);
   m->net = NULL;
 }
@@ -189,16 +192,14 @@ void emu_net_rates(emu_machine *m) {
       const int32_t id = emu_pool_stream(p, j);
       if (!net->routes[id].rate && emu_pool_limit(p, j) < own) own = emu_pool_limit(p, j);
     }
-    int32_t full = 0; /* links that have only this share are marked before anybody takes it */
-    for (int64_t j = 0; j < net->ntouched && own > share; j++)
-      if (share_of(net, net->touched[j]) == share) net->touched[full] ^= net->touched[j], net->touched[j] ^= net->touched[full], net->touched[full] ^= net->touched[j], full++;
+    for (int64_t j = 0; j < net->ntouched; j++) /* before anybody takes it */
+      net->full[net->touched[j]] = own > share && share_of(net, net->touched[j]) == share;
     for (int64_t j = 0; j < p->n; j++) {
       const int32_t id = emu_pool_stream(p, j);
       const route *r = &net->routes[id];
       if (r->rate) continue;
       int through = 0;
-      for (int32_t l = 0; l < r->n && own > share; l++)
-        for (int32_t k = 0; k < full && !through; k++) through = r->links[l] == net->touched[k];
+      for (int32_t l = 0; l < r->n && !through; l++) through = net->full[r->links[l]];
       if (own <= share ? emu_pool_limit(p, j) > share : !through) continue;
       fix(m, id, own <= share ? emu_pool_limit(p, j) : share);
       open--;

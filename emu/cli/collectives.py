@@ -28,7 +28,7 @@ def _command(name: str):  # type: ignore[no-untyped-def]
         chip: options.Chip,
         chips: Annotated[int, typer.Option(min=2, help="Chips that take part.")],
         size: Annotated[str, typer.Option("--bytes", metavar="SIZE", help='The whole buffer, chips x shard: 65536, "64 MiB".')],
-        system: Annotated[str | None, typer.Option(help="A system (emu.systems()) or a file, my.toml; the chip's own links if left out.")] = None,
+        system: Annotated[str | None, typer.Option(help="A system, or its file my.toml; the chip's own links if left out.")] = None,
         algorithm: Annotated[str | None, typer.Option(help="ring, tree, torus, direct, halving, switch; the quickest if left out.")] = None,
         root: Annotated[int, typer.Option(min=0, help="Where a broadcast or send_recv begins.")] = 0,
         target: Annotated[int, typer.Option(min=0, help="Where a send_recv ends.")] = 1,
@@ -51,8 +51,8 @@ def _command(name: str):  # type: ignore[no-untyped-def]
         where = load_system(system) if system is not None and system.endswith(".toml") else system
         with progress(quiet, f"{name} on {chips} x {chip}"):
             result = study.collective(
-                chip_of(chip), name, count, chips, stack=stack, dtype=dtype, fidelity=fidelity, system=where, algorithm=algorithm, root=root,
-                target=target,
+                chip_of(chip), name, count, chips, stack=stack, dtype=dtype, fidelity=fidelity, system=where, algorithm=algorithm,
+                root=root, target=target,
             )  # fmt: skip
         show(result.to_dict(), json)
 

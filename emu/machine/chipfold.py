@@ -1,9 +1,10 @@
 """Folding over chips: chips that must take the same time are simulated once (SOUNDNESS 14).
 
 All chips run the same words. What differs is their columns of the parameter table: addresses, which no time depends on (a run of several
-chips has no cache), and whom they talk to. If every parameter that can matter otherwise (csrc/engine/relevance.c) is the same on all chips, and
-every one that names a chip names one equally far away in a group of moves under which the links look the same, then each chip does at every
-moment what chip 0 does there, moved. So chip 0 sends to itself what it would get from others, over links that stand for their class.
+chips has no cache), and whom they talk to. If every parameter that can matter otherwise (csrc/engine/relevance.c) is the same on all
+chips, and every one that names a chip names one equally far away in a group of moves under which the links look the same, then each chip
+does at every moment what chip 0 does there, moved. So chip 0 sends to itself what it would get from others, over links that stand for
+their class.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from emu import _core
-from emu.machine.config import ROLES, SPACES, STREAMS
 from emu.machine.chipfold import ChipFolding
+from emu.machine.config import ROLES, SPACES, STREAMS
 from emu.machine.fold import Folding, classes_of
 from isa import Program
 

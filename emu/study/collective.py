@@ -26,12 +26,12 @@ def collective(
     system: System | str | None = None, algorithm: str | None = None, counts: Sequence[Sequence[int]] | None = None, root: int = 0,
     target: int = 1,
 ) -> OpResult:
-    """all_reduce, all_gather, reduce_scatter, all_to_all, broadcast or send_recv of a buffer of `bytes` bytes (chips x shard) on `chips` chips.
+    """all_reduce, all_gather, reduce_scatter, all_to_all, broadcast or send_recv of a buffer of `bytes` bytes (chips x shard).
 
-    The buffer is rounded up to a whole number of elements for each chip. They are joined by the chip's own first link, or as `system` says. A
-    stack with a collective library runs what that library would, its launch included; without one the quickest algorithm is taken, or
-    `algorithm`. `counts[i][j]`: elements that chip i has for chip j, of an uneven all_to_all. `root`: where a broadcast or send_recv begins; the
-    latter ends at `target`. The bounds are those of `link_bound`. Raises UnsupportedError, CapacityError."""
+    The buffer is rounded up to a whole number of elements for each chip. They are joined by the chip's own first link, or as `system`
+    says. A stack with a collective library runs what that library would, its launch included; without one the quickest algorithm is
+    taken, or `algorithm`. `counts[i][j]`: elements that chip i has for chip j, of an uneven all_to_all. `root`: where a broadcast or
+    send_recv begins; the latter ends at `target`. The bounds are those of `link_bound`. Raises UnsupportedError, CapacityError."""
     made, fabric, name = resolved(system, chip, chips, stack, fidelity)
     op = ALIASES.get(op, op)
     fmt = format_of(dtype)
@@ -68,11 +68,11 @@ def _check(c: Collective, size: int) -> None:
 
 
 def link_bound(c: Collective, fabric: Fabric) -> Bound:
-    """What no algorithm beats: the bytes that must leave or enter a chip over all of its links, and the latency of a hop. `fabric` at its peak.
+    """What no algorithm beats: bytes that must leave or enter a chip over all of its links, and the latency of a hop; `fabric` at its peak.
 
-    Of an all_gather every chip takes in all shards but its own, of a reduce_scatter it must at least tell about all others' sums (n - 1) / n of
-    its buffer, or have them added elsewhere; an all_reduce is both, unless the switch adds: then each chip sends its buffer once. A chip of
-    an all_to_all sends all that is not its own."""
+    In an all_gather every chip takes in all shards but its own; in a reduce_scatter what others keep of its buffer, (n - 1) / n, must
+    leave it; an all_reduce is both, unless the switch adds: then each chip sends its buffer once. A chip of an all_to_all sends all
+    that is not its own, and one of a broadcast or send_recv takes in or sends all of it."""
     n, size = c.chips, c.bytes
     links = {"switch": 1, "mesh": n - 1, "torus": 2 * len(fabric.dims)}[fabric.kind]
     out = fabric.bytes_per_s * links

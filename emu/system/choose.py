@@ -1,7 +1,7 @@
 """Which algorithm, protocol and number of cores a collective takes.
 
-A stack's library chooses as its source says, by what it believes its protocols cost (`rule`), and so does its emulation: measured calls show
-those choices, good or bad. Without a library the quickest in closed form are simulated, and the quickest of these is taken."""
+A stack's library chooses as its source says, by what it believes its protocols cost (`rule`), and so does its emulation: measured calls
+show those choices, good or bad. Without a library the quickest in closed form are simulated, and the quickest of these is taken."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def _closed_form(chip: Chip, c: Collective, fabric: Fabric) -> float:
         each = size if c.op == "all_reduce" else size / n
         links = n - 1 if fabric.kind == "mesh" else 1
         detour = prod(d for d in fabric.dims) ** 0.5 if fabric.kind == "torus" else 1
-        return hop * detour + (n - 1) * each / (rate * links) * detour + (n * each / chip.hbm.bandwidth_bytes_per_s if c.op != "all_gather" else 0)
+        adds = 0 if c.op in ("all_gather", "all_to_all") else n * each / chip.hbm.bandwidth_bytes_per_s
+        return hop * detour + (n - 1) * each / (rate * links) * detour + adds
     if c.wiring.both or c.wiring.shortest:
         rounds = rounds if c.wiring.both else math.ceil(rounds / 2)
         rate *= 2

@@ -133,7 +133,7 @@ def of_chip(chip: Chip, chips: int, stack: str = "bare", fidelity: str = "fast")
     link = link_of(chip)
     if not 2 <= chips <= min(link.domain, MOST_CHIPS):
         raise UnsupportedError(
-            f"{chips} chips: {link.name} of {chip.name} joins 2 to {min(link.domain, MOST_CHIPS)}; beyond that give a system (emu.systems())"
+            f"{chips} chips: {link.name} of {chip.name} joins 2 to {min(link.domain, MOST_CHIPS)}; for more give a system (emu.systems())"
         )
     kind = TOPOLOGY[link.topology]
     dims = _square(chips, 1 if link.topology == "ring" else link.dims or 2) if kind == "torus" else ()

@@ -69,9 +69,11 @@ def test_mistakes_are_named(tmp_path, old, new, says):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: emu.system("dgx-h101"), "did you mean 'dgx-h100'"), (lambda: emu.collective("h100", "all_reduce", 1024, 9), "joins 2 to 8"),
+        (lambda: emu.system("dgx-h101"), "did you mean 'dgx-h100'"),
+        (lambda: emu.collective("h100", "all_reduce", 1024, 9), "joins 2 to 8"),
         (lambda: emu.collective("h100", "all_sum", 1024, 8), "no collective 'all_sum'"),
-        (lambda: emu.collective("h100", "all_reduce", 0, 8), "at least 1"), (lambda: emu.collective("h100", "broadcast", 8, 8, root=8), "root 8"),
+        (lambda: emu.collective("h100", "all_reduce", 0, 8), "at least 1"),
+        (lambda: emu.collective("h100", "broadcast", 8, 8, root=8), "root 8"),
         (lambda: emu.collective("h100", "all_gather", 8, 8, algorithm="halving"), "does not fit"),
         (lambda: emu.collective("h100", "all_reduce", 8, 8, stack="vlm"), "no stack 'vlm'; did you mean 'vllm'"),
         (lambda: emu.collective("h100", "all_reduce", 8, 8, counts=[[1]]), "counts are those of an all_to_all"),
@@ -87,7 +89,10 @@ def test_what_cannot_be_is_refused_by_name(call, says):
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send_recv")
 
 
-@given(st.sampled_from(["tiny", "h100", "mi300x", "jalapeno"]), st.sampled_from(OPS), st.sampled_from([2, 4, 7, 8]), st.integers(1, 1 << 22))
+CHIPS = ("tiny", "h100", "mi300x", "jalapeno")
+
+
+@given(st.sampled_from(CHIPS), st.sampled_from(OPS), st.sampled_from([2, 4, 7, 8]), st.integers(1, 1 << 22))
 @settings(max_examples=40, deadline=None)
 def test_no_collective_beats_its_bound(chip, op, chips, size):
     for fidelity in ("fast", "ideal"):
@@ -113,11 +118,14 @@ def test_uneven_exchanges_move_what_they_are_told():
     counts = [[0, 4096, 0, 0], [0, 0, 0, 8], [1, 2, 3, 4], [0, 0, 0, 0]]
     r = emu.collective("tiny", "all_to_all", 4096 * 2 * 4, 4, counts=counts)
     hops = {1: 1, 2: 2, 3: 1}
-    assert r.run.counters["link_bytes"] == 2 * sum(hops[(b - a) % 4] * n for a, row in enumerate(counts) for b, n in enumerate(row) if a != b)
+    sent = sum(hops[(b - a) % 4] * n for a, row in enumerate(counts) for b, n in enumerate(row) if a != b)
+    assert r.run.counters["link_bytes"] == 2 * sent
 
 
-def test_one_way_round_a_torus_is_as_good_as_the_other():
+def test_a_torus_of_a_chip_is_as_square_as_it_can_be():
     assert of_chip(emu.chip("tiny"), 6).dims == (6,)
+    cube = emu.chip("tiny").vary({"links.0.topology": "torus", "links.0.dims": 3, "links.0.domain": 64})
+    assert [of_chip(cube, n).dims for n in (8, 12, 64)] == [(2, 2, 2), (2, 2, 3), (4, 4, 4)]
 
 
 TPU = {
@@ -136,8 +144,8 @@ SLICE = {"schema_version": 1, "name": "slice", "chip": "tpu-v5e", "link": "ici"}
     ],
 )  # fmt: skip
 def test_the_worked_collectives_of_tpus(op, size, dims, wraps, seconds):
-    """jax-ml/scaling-book@0819a7d, tpus.md and sharding.md, their own approximations: on a TPU v4 bf16[1024, 4096] gathered over X (23 us) and
-    over X and Y (46 us), 256 bytes two hops; on a TPU v5e 16.8 MB from corner to corner of 4 x 4 (194 us)."""
+    """jax-ml/scaling-book@0819a7d, tpus.md and sharding.md, their own approximations: on a TPU v4 bf16[1024, 4096] gathered over X (23 us)
+    and over X and Y (46 us), 256 bytes two hops; on a TPU v5e 16.8 MB from corner to corner of 4 x 4 (194 us)."""
     from emu.system import System
 
     chip = emu.load_chip(Path(__file__).parents[1] / "chips" / "paper" / "tpu-v5e.toml").vary(TPU)

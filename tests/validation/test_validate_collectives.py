@@ -9,8 +9,8 @@ import pytest
 
 import emu
 from emu.study.validate import validate
-from emu.study.validate.predict import predict
 from emu.study.validate.mechanisms import BASE
+from emu.study.validate.predict import predict
 from emu.study.validate.rows import TableError, read
 from emu.study.validate.statistics import figures
 from emu.study.validate.suites import SUITES, packaged
@@ -29,7 +29,8 @@ def test_conventions(tmp_path):
     """message_bytes is the whole buffer, chips x shard, of every operation; what a chip sends is (n - 1) / n of it, all-reduce twice that;
     repeated keys are averaged; alltoall is all_to_all; sums are fp16."""
     gather, reduce, exchange = rows_of(
-        tmp_path, "h100,all_gather,4,4096,0.010", "h100,all_gather,4,4096,0.012", "h100,all_reduce,8,4096,0.016", "a100,alltoall,2,512,0.01",
+        tmp_path, "h100,all_gather,4,4096,0.010", "h100,all_gather,4,4096,0.012", "h100,all_reduce,8,4096,0.016",
+        "a100,alltoall,2,512,0.01",
     )  # fmt: skip
     assert (gather.measured, gather.times, gather.bytes, gather.decade) == (pytest.approx(11e-6), 2, 3072, 3)
     assert reduce.bytes == 2 * 7 * 512 and (exchange["op"], exchange.bytes) == ("all_to_all", 256)
@@ -58,8 +59,8 @@ def test_geometric_mean_is_of_the_sizes():
 def test_what_is_left_out_is_missed():
     """Each mechanism in the suite where it shows most; none makes the other suites' rows its own."""
     for name, missing, cost in (
-        ("collectives-h100", "hop latency", 0.05), ("collectives-h100", "call of a collective", 0.1), ("all-reduce-h100", "sums in the switch", 0.02),
-        ("collectives-a100", "copy out of the receive buffer", 0.02),
+        ("collectives-h100", "hop latency", 0.05), ("collectives-h100", "call of a collective", 0.1),
+        ("all-reduce-h100", "sums in the switch", 0.02), ("collectives-a100", "copy out of the receive buffer", 0.02),
     ):  # fmt: skip
         (s,) = validate([name], without=[missing]).suites
         assert figures([o.error for o in s.variants[missing]]).mape > s.whole.mape + cost, missing

@@ -27,8 +27,8 @@ ADD_WIDTH = 512
 class Collective:
     """One collective: `elements` is the whole buffer, chips x shard, a multiple of `chips`.
 
-    `counts[i][j]`: elements that chip i has for chip j, of an uneven all_to_all; `elements` is then the longest buffer. `root` of a broadcast,
-    and where send_recv begins; it ends at `target`. `dims`: sizes of the torus that is walked."""
+    `counts[i][j]`: elements that chip i has for chip j, of an uneven all_to_all. `root` of a broadcast, and where send_recv begins;
+    it ends at `target`. `dims`: sizes of the torus that is walked."""
 
     op: str
     chips: int
@@ -58,7 +58,7 @@ def collective_program(chip: Any, c: Collective) -> Program:
     if c.algorithm not in made:
         raise UnsupportedError(f"{c.op} has no algorithm {c.algorithm!r}; {did_you_mean(c.algorithm, made)}")
     if c.chips < 2 or c.elements < 1 or c.elements % c.chips and c.op not in ("broadcast", "send_recv"):
-        raise UnsupportedError(f"{c.op} of {c.elements} elements on {c.chips} chips: expected two chips or more, and a multiple of their number")
+        raise UnsupportedError(f"{c.op} of {c.elements} elements on {c.chips} chips: expected two chips or more, and a multiple of them")
     k = Tracer(chip, c.op, c.wiring.cores, c.chips)
     made[c.algorithm](k, c)
     return k.program()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from emu.errors import UnsupportedError
-from emu.kernels.collectives.lanes import Wiring, lanes_of, part_of, piece, pieces
+from emu.kernels.collectives.lanes import Sender, Wiring, lanes_of, part_of, piece, pieces
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.percore import Const, uniform
 
@@ -39,7 +39,8 @@ def calls(k: Tracer, wiring: Wiring) -> Iterator[Call]:
     parts = max(1, wiring.lanes // others)
     rounds = -(-others * parts // wiring.lanes)
     if rounds > MOST_ROUNDS:
-        raise UnsupportedError(f"{others} peers take {rounds} rounds of {wiring.lanes} lanes; at most {MOST_ROUNDS}: use more cores, or a ring")
+        limit = f"at most {MOST_ROUNDS}: use more cores, or a ring"
+        raise UnsupportedError(f"{others} peers take {rounds} rounds of {wiring.lanes} lanes, {limit}")
     for r in range(rounds):
         for queue in range(wiring.queues):
             number = [r * wiring.lanes + core * wiring.queues + queue for core in range(wiring.cores)]
@@ -55,7 +56,7 @@ def exchange(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring, counts: Callable[[
     flat_y, flat_x = y.reshape((1, prod(y.shape))), x.reshape((1, prod(x.shape)))
     _own(k, flat_y, flat_x, wiring, [counts(c, c) for c in range(n)], [above[c, c] for c in range(n)], [before[c, c] for c in range(n)])
     for call in calls(k, wiring):
-        here = k.channel(f"here{call.queue}_{call.round}", call.queue)
+        here, out = k.channel(f"here{call.queue}_{call.round}", call.queue), Sender(k, wiring, call.queue)
         sizes = {(a, b): part_of(counts(a, b), call.parts) for a in range(n) for b in range(n)}
         ends = [
             (chip, (chip + ahead) % n, part, ahead > 0) for chip in range(n) for ahead, part in zip(call.ahead, call.part)
@@ -67,10 +68,7 @@ def exchange(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring, counts: Callable[[
         peer, longest = call.peer(k), max(length)
         for at, chunk, valid in pieces(k, origin, uniform(length), longest, wiring.chunk):
             for _ in k.loop(call.talks(k)):
-                k.send(
-                    piece(flat_y, 0, at + move, chunk, valid).on(peer), piece(flat_x, 0, at, chunk, valid), signal=here,
-                    protocol=wiring.protocol, queue=call.queue,
-                )
+                out.send(piece(flat_y, 0, at + move, chunk, valid).on(peer), piece(flat_x, 0, at, chunk, valid), signal=here)
         for _, _, _ in pieces(k, origin, uniform(length), longest, wiring.chunk):
             for _ in k.loop(call.talks(k)):
                 k.take(here)
@@ -85,7 +83,7 @@ def _own(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring, counts: list[int], at_
     for at, chunk, valid in pieces(k, first, length, part, wiring.chunk):
         target, source = piece(y, 0, at + to, chunk, valid), piece(x, 0, at + origin, chunk, valid)
         if wiring.staged:
-            k.send(target, source, protocol=wiring.protocol)
+            Sender(k, wiring).send(target, source)
         else:
             k.copy(target, source)
 
@@ -95,17 +93,14 @@ def send_to_all(k: Tracer, rows: Tensor, x: Tensor, wiring: Wiring, whole: bool)
     n, shard = k.chips, rows.shape[1]
     own = k.per_chip(range(n))
     for call in calls(k, wiring):
-        here = k.channel(f"here{call.queue}_{call.round}", call.queue)
+        here, out = k.channel(f"here{call.queue}_{call.round}", call.queue), Sender(k, wiring, call.queue)
         part = part_of(shard, call.parts)
         start = k.per_core([min(p * part, shard) for p in call.part])
         length = k.per_core([min(part, shard - min(p * part, shard)) for p in call.part])
         peer = call.peer(k)
         for at, chunk, valid in pieces(k, start, length, part, wiring.chunk):
             for _ in k.loop(call.talks(k)):
-                k.send(
-                    piece(rows, own, at, chunk, valid).on(peer), piece(x, 0 if whole else peer, at, chunk, valid), signal=here,
-                    protocol=wiring.protocol, queue=call.queue,
-                )
+                out.send(piece(rows, own, at, chunk, valid).on(peer), piece(x, 0 if whole else peer, at, chunk, valid), signal=here)
         for _, _, _ in pieces(k, start, length, part, wiring.chunk):
             for _ in k.loop(call.talks(k)):
                 k.take(here)
@@ -124,7 +119,8 @@ def in_switch(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring) -> None:
     own = k.per_chip(range(n))
     done = [k.channel(f"done{t}") for t in range(1, n)]
     for lane in lanes_of(k, x.shape[1], wiring, n):
-        half = k.per_core([min(lane_part // 2, wiring.chunk // 2) * (core % 2) for core, lane_part in enumerate(_column(lane.length, k.cores))])
+        lengths = _column(lane.length, k.cores)
+        half = k.per_core([min(length, wiring.chunk) // 2 * (core % 2) for core, length in enumerate(lengths)])
         for first, size, most in ((lane.start, half, wiring.chunk // 2), (lane.start + half, lane.length - half, wiring.chunk)):
             longest = max(_column(size, k.cores))
             if not longest:
@@ -149,12 +145,9 @@ def send_receive(k: Tracer, y: Tensor, x: Tensor, wiring: Wiring, source: int, t
     sends = k.per_chip([int(c == source) for c in range(k.chips)])
     reads = k.per_chip([int(c == target) for c in range(k.chips)])
     for lane in lanes_of(k, x.shape[1], wiring, 2):
-        here = k.channel(f"here{lane.queue}", lane.queue)
+        here, out = k.channel(f"here{lane.queue}", lane.queue), Sender(k, wiring, lane.queue)
         for at, chunk, valid in pieces(k, lane.start, lane.length, lane.longest, wiring.chunk):
             for _ in k.loop(sends):
-                k.send(
-                    piece(y, 0, at, chunk, valid).on(target), piece(x, 0, at, chunk, valid), signal=here, protocol=wiring.protocol,
-                    queue=lane.queue, reverse=lane.queue % 2 == 1,
-                )
+                out.send(piece(y, 0, at, chunk, valid).on(target), piece(x, 0, at, chunk, valid), signal=here, reverse=lane.queue % 2 == 1)
             for _ in k.loop(reads):
                 k.take(here)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from emu.errors import UnsupportedError
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.expr import Value, clamp
 from emu.kernels.lang.memory import View
 from emu.kernels.lang.percore import Const, uniform
+from emu.kernels.lang.sync import Token
 
 UNIT = 8
 """Elements to which parts of lanes are rounded up."""
@@ -50,6 +51,21 @@ class Lane:
 
 
 @dataclass(frozen=True)
+class Sender:
+    """A queue of the net engine that sends as the wiring says."""
+
+    k: Tracer
+    wiring: Wiring
+    queue: int = 0
+
+    def send(self, dst: View, src: View, wait: Token | None = None, signal: Token | None = None, reverse: bool = False) -> None:
+        self.k.send(dst, src, wait=wait, signal=signal, protocol=self.wiring.protocol, queue=self.queue, reverse=reverse)
+
+    def send_sum(self, dst: View, a: View, b: View, wait: Token | None = None, signal: Token | None = None, keep: bool = False) -> None:
+        self.k.send_sum(dst, a, b, wait=wait, signal=signal, keep=keep, protocol=self.wiring.protocol, queue=self.queue)
+
+
+@dataclass(frozen=True)
 class Group:
     """Chips that form a ring: `members` at distance `stride` among all of them."""
 
@@ -66,7 +82,8 @@ class Group:
 
 def part_of(shard: int, lanes: int) -> int:
     """Elements of a lane's part of a shard."""
-    return -(-(-(-shard // lanes)) // UNIT) * UNIT
+    each = ceil(shard / lanes)
+    return -(-each // UNIT) * UNIT
 
 
 def lanes_of(k: Tracer, shard: int, wiring: Wiring, members: int) -> list[Lane]:

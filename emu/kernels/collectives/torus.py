@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from emu.kernels.collectives.lanes import Lane, Wiring, lanes_of, pieces
+from emu.kernels.collectives.lanes import Lane, Sender, Wiring, lanes_of, pieces
 from emu.kernels.lang import Tensor, Tracer
 from emu.kernels.lang.expr import Value
 from emu.kernels.lang.memory import View
@@ -91,19 +91,18 @@ def torus_gather(k: Tracer, y: Tensor, x: Tensor | None, dims: Sequence[int], wi
 
 def _gather_along(k: Tracer, y: Tensor, x: Tensor | None, walk: Walk, wiring: Wiring) -> None:
     lane, size = walk.lane, walk.sizes[walk.axis]
-    full = k.channel(f"full{lane.queue}", lane.queue)
+    full, sender = k.channel(f"full{lane.queue}", lane.queue), Sender(k, wiring, lane.queue)
     ahead, own = walk.next(k), walk.coordinate(k, walk.axis)
     table = [walk.coordinate(k, walk.axis, -1 - t) for t in range(max(size - 2, 1))]
     for where in pieces(k, lane.start, lane.length, lane.longest, wiring.chunk):
-        args = {"signal": full, "protocol": wiring.protocol, "queue": lane.queue}
         mine = walk.block(k, y, own, where)
         source = mine if x is None else x.at((0, 0, 0, where[0]), (1, 1, 1, where[1]), (1, 1, 1, where[2]))
-        k.send(mine.on(ahead), source, **args)  # type: ignore[arg-type]
+        sender.send(mine.on(ahead), source, signal=full)
         if x is not None:
             k.copy(mine, source)
         for t in k.loop(size - 2):
             passed = walk.block(k, y, k.lookup(t, table), where)
-            k.send(passed.on(ahead), passed, wait=full, **args)  # type: ignore[arg-type]
+            sender.send(passed.on(ahead), passed, full, full)
         k.take(full)
 
 
@@ -118,23 +117,23 @@ def torus_scatter(
     for phase in range(phases(dims)):
         last = phase == phases(dims) - 1
         with k.op(f"add{phase}"):
+            out, source, rows = y4 if last else partial4, x4 if phase == 0 else partial4, cells(sums[phase], dims)
             for walk in _walks(k, dims, x4.shape[3], wiring, phase, False):
-                _add_along(k, y4 if last else partial4, x4 if phase == 0 else partial4, cells(sums[phase], dims), walk, wiring, last and not into_all)
+                _add_along(k, out, source, rows, walk, wiring, last and not into_all)
 
 
 def _add_along(k: Tracer, out: Tensor, source: Tensor, sums: Tensor, walk: Walk, wiring: Wiring, alone: bool) -> None:
     """A block's sum goes round and lies, until it goes on, at the block's own place of `sums`."""
     lane, size = walk.lane, walk.sizes[walk.axis]
-    full = k.channel(f"full{lane.queue}", lane.queue)
+    full, sender = k.channel(f"full{lane.queue}", lane.queue), Sender(k, wiring, lane.queue)
     ahead, own = walk.next(k), walk.coordinate(k, walk.axis)
     table = [walk.coordinate(k, walk.axis, -2 - t) for t in range(max(size - 2, 1))]
     for where in pieces(k, lane.start, lane.length, lane.longest, wiring.chunk):
-        args = {"protocol": wiring.protocol, "queue": lane.queue}
         first = walk.coordinate(k, walk.axis, -1)
-        k.send(walk.block(k, sums, first, where).on(ahead), walk.block(k, source, first, where), signal=full, **args)  # type: ignore[arg-type]
+        sender.send(walk.block(k, sums, first, where).on(ahead), walk.block(k, source, first, where), signal=full)
         for t in k.loop(size - 2):
             row = k.lookup(t, table)
             here = walk.block(k, sums, row, where)
-            k.send_sum(here.on(ahead), here, walk.block(k, source, row, where), wait=full, signal=full, **args)  # type: ignore[arg-type]
+            sender.send_sum(here.on(ahead), here, walk.block(k, source, row, where), full, full)
         target = out.at((0, 0, 0, where[0]), (1, 1, 1, where[1]), (1, 1, 1, where[2])) if alone else walk.block(k, out, own, where)
-        k.send_sum(target, walk.block(k, sums, own, where), walk.block(k, source, own, where), wait=full, **args)  # type: ignore[arg-type]
+        sender.send_sum(target, walk.block(k, sums, own, where), walk.block(k, source, own, where), full)
