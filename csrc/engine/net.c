@@ -26,9 +26,8 @@ int emu_plan_net(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) 
   p->bytes = p->x[0].bytes;
   p->read = p->x[1].bytes * (1 + adds);
   p->write = p->x[0].bytes;
-  const int64_t line = m->c.net_line[p->protocol], data = line - m->c.net_flag[p->protocol];
-  p->moved = line > 0 && data > 0 ? emu_ceil_div(p->bytes, data) * line : p->bytes; /* on the wire, flags too */
-  if (line > 0 && p->moved > p->bytes && !m->c.net_flag[p->protocol]) p->moved = p->bytes;
+  const int64_t line = m->c.net_line[p->protocol], flag = m->c.net_flag[p->protocol];
+  p->moved = flag > 0 ? emu_ceil_div(p->bytes, line - flag) * line : p->bytes; /* on the wire, flags too */
   p->elements = sums ? p->x[0].elements : 0;
   p->via = VIA_NET;
   return p->moved > EMU_TRANSFER_MAX * 2 || p->bytes > EMU_TRANSFER_MAX

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -28,14 +27,17 @@ class Wire:
     late_fs: int = 0
     """From the last byte's arrival until the receiver knows, beyond the hops."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.flag_bytes < self.line_bytes:
+            raise UnsupportedError(f"a line of {self.line_bytes} bytes cannot hold {self.flag_bytes} of flags and any data")
+
 
 @dataclass(frozen=True)
 class Fabric:
     """The links of `chips` equal chips. Rates are bytes per second of one direction, flags included.
 
     `bytes_per_s`: of a chip's way into the switch, or of one link of a mesh or torus. `dims` are sizes of a torus, `wraps` which of them
-    close to a ring. `domain` chips are joined so (0: all); between domains every chip has `outer_bytes_per_s`. `folded`: one chip is
-    simulated and stands for all of them, which the caller has proved to do the same (emu.machine.chipfold)."""
+    close to a ring. `domain` chips are joined so (0: all); between domains every chip has `outer_bytes_per_s`."""
 
     chips: int
     kind: str = "switch"
@@ -89,8 +91,3 @@ class Fabric:
             inner = [f"{c} {sign}{axis}" for c in chips for axis in "xyz" for sign in "+-"]
         return inner + [f"{c} {way} the second level" for c in chips for way in ("to", "from")]
 
-
-def spread(chips: int, columns: Sequence[int]) -> list[tuple[int, ...]]:
-    """Columns of a parameter by chip."""
-    per = len(columns) // chips
-    return [tuple(columns[c * per : (c + 1) * per]) for c in range(chips)]

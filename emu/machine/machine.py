@@ -98,7 +98,8 @@ class Machine:
         plain = not (values or config["check"] or trace)
         short = plain and folding, plain and fast_forward
         raw, classes = self._run(image, config, given, list(outputs.values()), *short, plain and reuse, toggles)
-        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes)
+        links = self.fabric.link_names() if self.fabric is not None and program.chips > 1 else []
+        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes, links)
 
     def _run(
         self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool, reuse: bool,
@@ -131,11 +132,10 @@ class Machine:
         return self._run(image, config, given, [], False, False, False)[0]
 
     def _links(self, program: Program) -> dict[str, Any]:
-        """How the chips that run it are joined. A program of one chip on a fabric stands for all of its chips."""
-        if self.fabric is None:
+        """How the chips that run it are joined; a program of one chip reaches no other."""
+        if self.fabric is None or program.chips == 1:
             return {}
-        together = {"chips": program.chips, "chip_span": chip_span(program)} if program.chips > 1 else {}
-        return self.fabric.config() | together | ({"cache_bytes": 0} if program.chips > 1 else {})
+        return self.fabric.config() | {"chips": program.chips, "chip_span": chip_span(program), "cache_bytes": 0}
 
     def _suits(self, program: Program, verify: bool) -> None:
         if verify:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import emu
-from emu.machine.fabric import Fabric
+from emu.machine.fabric import Fabric, Wire
 from isa.oracle import run as oracle
 
 
@@ -121,6 +121,16 @@ def test_deadlocks_races_and_strangers_are_named():
         machine(KINDS["switch"](2)).run(shifted(3, 1), values=False)
     with pytest.raises(emu.EmuError, match="is for 2 chips; give Machine"):
         emu.Machine(CHIP).run(shifted(2, 1), values=False)
+
+
+def test_links_are_told_by_name_and_a_lone_chip_has_none():
+    run = machine(KINDS["ring"](3)).run(shifted(3, 1), values=False)
+    assert run.links == {"0 +x": 256, "1 +x": 256, "2 +x": 256}
+    alone = program(1, "dset d0.core, 1\n put d0, d1", token=False)
+    with pytest.raises(emu.EmuError, match="names no chip"):
+        machine(KINDS["ring"](3)).run(alone, values=False)
+    with pytest.raises(emu.EmuError, match="cannot hold 8 of flags"):
+        Wire(8, 8)
 
 
 def test_joules_are_those_of_all_chips():
