@@ -120,7 +120,8 @@ def test_the_packaged_rows(suite) -> None:
     text = (DATA / f"{suite.name}.csv").read_text()
     rows = packaged(suite)
     assert text.startswith("#") and "aiconfigurator" in text and "Apache License 2.0" in text
-    assert len(rows) == COUNT == len(read(DATA / f"{suite.name}.csv"))
+    whole_table = 21  # an all-reduce on eight chips was measured for so many sizes
+    assert len(rows) == len(read(DATA / f"{suite.name}.csv")) == (whole_table if suite.name.startswith("all-reduce") else COUNT)
     assert len({r.decade for r in rows}) >= 2
 
 
