@@ -37,7 +37,7 @@ class ChipFolding:
 def moves(fabric: Fabric) -> list[Move]:
     """The groups under which the links look the same from every chip."""
     n = fabric.chips
-    if fabric.domain not in (0, n):
+    if not fabric.one_domain:
         return []
     if fabric.kind == "torus":
         return [_translation(fabric.dims)] if all(fabric.wraps) else []

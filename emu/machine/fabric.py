@@ -58,6 +58,11 @@ class Fabric:
         if self.domain and self.chips > self.domain and not self.outer_bytes_per_s:
             raise UnsupportedError(f"{self.chips} chips in domains of {self.domain}: the system has no links between domains")
 
+    @property
+    def one_domain(self) -> bool:
+        """Whether all chips are joined without the second level."""
+        return self.domain in (0, self.chips)
+
     def config(self) -> dict[str, Any]:
         """Fields of the core's configuration."""
         wires = [self.wires.get(name, Wire()) for name in PROTOCOLS]
@@ -69,10 +74,10 @@ class Fabric:
             "net_wraps": sum(1 << d for d, wrap in enumerate(self.wraps) if wrap and dims[d] > 1),
             "net_bytes_per_s": self.bytes_per_s,
             "net_hop_fs": self.hop_fs,
-            "net_domain": self.domain if self.chips > (self.domain or self.chips) else 0,
+            "net_domain": 0 if self.one_domain else self.domain,
             "net_outer_bytes_per_s": self.outer_bytes_per_s,
             "net_outer_hop_fs": self.outer_hop_fs,
-            "net_in_switch": int(self.in_switch and self.kind == "switch"),
+            "net_in_switch": int(self.in_switch and self.kind == "switch" and self.one_domain),
             "net_rate": [w.core_bytes_per_s for w in wires],
             "net_copy": [w.copy_bytes_per_s for w in wires],
             "net_late_fs": [w.late_fs for w in wires],

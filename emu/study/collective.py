@@ -10,7 +10,7 @@ from emu.chip.schema import Chip
 from emu.errors import UnsupportedError, did_you_mean
 from emu.kernels.collectives import OPS, Collective, collective_program
 from emu.kernels.lang import format_bytes
-from emu.machine import Machine, Run
+from emu.machine import Machine, Run, timed
 from emu.machine.fabric import Fabric
 from emu.models.graph import format_of
 from emu.study.bound import Bound
@@ -49,7 +49,7 @@ def collective(
     if library is not None and op in ("all_to_all", "send_recv"):
         fabric = replace(fabric, wires=wires(made, stack, True))
     machine = Machine(made, fidelity, fabric=fabric)
-    runs = [(machine.run(collective_program(made, o.collective), values=False, verify=False), o) for o in options]
+    runs = [(timed(machine, collective_program(made, o.collective)), o) for o in options]
     run, choice = min(runs, key=lambda r: (r[0].end_fs, r[1].collective.algorithm))
     launch_s = choice.start_s + (library.launch_s if library is not None else 0.0)
     bound = link_bound(wanted, resolved(system, made, chips, stack, "ideal")[1])
@@ -77,13 +77,13 @@ def link_bound(c: Collective, fabric: Fabric) -> Bound:
     links = {"switch": 1, "mesh": n - 1, "torus": 2 * len(fabric.dims)}[fabric.kind]
     out = fabric.bytes_per_s * links
     share = {"all_reduce": 2 * (n - 1) / n, "broadcast": 1.0, "send_recv": 1.0}.get(c.op, (n - 1) / n)
-    if c.op == "all_reduce" and fabric.in_switch:
+    if c.op == "all_reduce" and fabric.in_switch and fabric.one_domain:
         share = 1.0
     moved = share * size
     if c.counts:
         moved = max(sum(row) - row[i] for i, row in enumerate(c.counts)) * format_bytes(c.fmt)
     hop = fabric.hop_fs
-    if fabric.domain not in (0, fabric.chips):
+    if not fabric.one_domain:
         out, hop = out + fabric.outer_bytes_per_s, fabric.outer_hop_fs
     return Bound(0.0, 0.0, max(moved / out, hop / 1e15))
 

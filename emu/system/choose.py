@@ -44,7 +44,7 @@ def library_choice(chip: Chip, c: Collective, library: Collectives, fabric: Fabr
     if fabric.kind == "torus":
         raise UnsupportedError(f"{library.library} has no algorithms for a torus; use stack='bare'")
     switch = library.in_switch
-    if c.op == "all_reduce" and switch and fabric.in_switch and bits >= switch.from_bytes and c.chips >= switch.chips:
+    if c.op == "all_reduce" and switch and fabric.in_switch and fabric.one_domain and bits >= switch.from_bytes and c.chips >= switch.chips:
         wiring = Wiring(switch.cores, 1, max(1, switch.chunk_bytes // format_bytes(c.fmt)))
         return Choice(replace(c, algorithm="switch", wiring=wiring), switch.start_s, "sums in the switch from a size on")
     if c.op == "all_to_all":
@@ -91,7 +91,7 @@ def _candidates(chip: Chip, c: Collective, fabric: Fabric) -> Iterator[Collectiv
     size = format_bytes(c.fmt)
     queues = max((link.queues for link in chip.links), default=1)
     lanes = min(chip.core_count, MOST_CORES)
-    torus = fabric.kind == "torus" and fabric.domain in (0, fabric.chips)
+    torus = fabric.kind == "torus" and fabric.one_domain
     plain = Wiring(_cores(chip, fabric, c.bytes), queues, CHUNK_BYTES // size)
     for algorithm in ALGORITHMS[c.op]:
         if algorithm == "torus":
@@ -99,7 +99,7 @@ def _candidates(chip: Chip, c: Collective, fabric: Fabric) -> Iterator[Collectiv
                 both = plain.lanes % 2 == 0
                 yield replace(c, algorithm="torus", wiring=replace(plain, both=both), dims=fabric.dims)
         elif algorithm == "switch":
-            if fabric.in_switch and fabric.kind == "switch":
+            if fabric.in_switch and fabric.kind == "switch" and fabric.one_domain:
                 yield replace(c, algorithm="switch", wiring=replace(plain, queues=1))
         elif algorithm == "halving":
             if c.chips & (c.chips - 1) == 0:
@@ -127,8 +127,8 @@ def _cores(chip: Chip, fabric: Fabric, size: int) -> int:
 def _closed_form(chip: Chip, c: Collective, fabric: Fabric) -> float:
     """Rounds of latency and the bytes of the busiest link: ranks candidates, states nothing."""
     n, size = c.chips, c.bytes
-    hop = (fabric.hop_fs if fabric.domain in (0, fabric.chips) else max(fabric.hop_fs, fabric.outer_hop_fs)) / FS + chip.hbm.latency_s
-    rate = fabric.bytes_per_s if fabric.domain in (0, fabric.chips) else min(fabric.bytes_per_s, fabric.outer_bytes_per_s)
+    hop = (fabric.hop_fs if fabric.one_domain else max(fabric.hop_fs, fabric.outer_hop_fs)) / FS + chip.hbm.latency_s
+    rate = fabric.bytes_per_s if fabric.one_domain else min(fabric.bytes_per_s, fabric.outer_bytes_per_s)
     twice = 2 if c.op == "all_reduce" else 1
     shares = {"ring": (n - 1) / n, "halving": (n - 1) / n, "tree": 2.0, "switch": (n + 1) / n / twice}
     rounds: float = rounds_of(c.op, c.algorithm, n)

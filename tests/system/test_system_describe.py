@@ -112,6 +112,9 @@ def test_the_second_level_is_slower():
     near, far = (emu.collective("h100", "all_gather", 1 << 24, n, system="dgx-h100", algorithm="ring") for n in (8, 16))
     assert far.mapping["system"] == "dgx-h100" and far.seconds > 4 * near.seconds
     assert far.bound_s < far.seconds
+    both = emu.collective("h100", "all_reduce", 1 << 24, 16, system="dgx-h100")
+    assert both.mapping["algorithm"] != "switch", "no switch sees both domains"
+    assert any("second level" in name for name in far.run.links)
 
 
 def test_uneven_exchanges_move_what_they_are_told():
