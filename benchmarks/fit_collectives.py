@@ -4,7 +4,7 @@
     python benchmarks/fit_collectives.py h100 --csv collectives.csv --seconds 100   # search for so much CPU time, print what it finds
 
 Coordinate descent over the figures of [stack.vllm.collectives] that the preset marks as fitted, each a physical one of the whole chip.
-Of the sizes below 1 MiB every other one is held out. What is found is rounded and written into the preset by hand, with its tag and source."""
+Of the sizes below 1 MiB every other one is held out. What is found is rounded and written into the preset by hand, with tag and source."""
 
 from __future__ import annotations
 
