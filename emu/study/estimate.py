@@ -134,12 +134,22 @@ def _check(chip: Chip, dtypes: tuple[str, str], fidelity: str, stack: str, sizes
         raise UnsupportedError(f"stack {stack!r}: only 'bare' (whole-layer programs) can be estimated so far")
 
 
+def _one_chip(layout: Mapping[str, int], system: str | None) -> None:
+    """Refuses by name what would take several chips."""
+    for name, value in layout.items():
+        if value != 1:
+            raise UnsupportedError(f"{name} = {value}: models are estimated on one chip so far; emu.collective runs what chips would exchange")
+    if system is not None:
+        raise UnsupportedError(f"system = {system!r}: models are estimated on one chip so far; emu.collective takes a system")
+
+
 def estimate(
-    model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
-    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0,
-    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", progress: Progress = None,
+    model: Model | str, chip: Chip | str, *, system: str | None = None, chips: int = 1, tp: int | None = None, pp: int = 1, dp: int = 1,
+    ep: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16", kv_dtype: str | None = None,
+    stack: str = "bare", fidelity: str = "fast", seed: int = 0, data: str | Mapping[str, str] = "normal", clock: float | str | None = None,
+    regime: str = "steady", progress: Progress = None,
 ) -> Estimate:
-    """Run a transformer on one chip.
+    """Run a transformer on one chip; `system`, `chips` and the parallel layouts are refused by name so far.
 
     `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights
     and activations (bf16, fp16, fp8 = e4m3, int8), `kv_dtype` that of the cache (None: the same). Times come from running the compiled
@@ -152,8 +162,7 @@ def estimate(
 
     model = known(model) if isinstance(model, str) else model
     chip, kinds = preset(chip) if isinstance(chip, str) else chip, Data.of(data)
-    if chips != 1:
-        raise UnsupportedError(f"chips = {chips}: several chips are not supported yet")
+    _one_chip({"chips": chips, "tp": tp or 1, "pp": pp, "dp": dp, "ep": ep}, system)
     _check(chip, (dtype, kv_dtype or dtype), fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {
         "batch": batch, "prompt": prompt, "generate": generate, "dtype": dtype, "kv_dtype": kv_dtype or dtype, "stack": stack,

@@ -86,6 +86,12 @@ def test_what_cannot_be_is_refused_by_name(call, says):
         call()
 
 
+@pytest.mark.parametrize("layout", [{"chips": 8}, {"tp": 8}, {"pp": 2}, {"dp": 2}, {"ep": 4}, {"system": "dgx-h100"}])
+def test_a_model_on_several_chips_is_refused_by_name(layout):
+    with pytest.raises(emu.EmuError, match=next(iter(layout))):
+        emu.estimate("llama-3-8b", "h100", **layout)
+
+
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send_recv")
 
 
