@@ -138,7 +138,7 @@ def _one_chip(layout: Mapping[str, int], system: str | None) -> None:
     """Refuses by name what would take several chips."""
     for name, value in layout.items():
         if value != 1:
-            raise UnsupportedError(f"{name} = {value}: models are estimated on one chip so far; emu.collective runs what chips would exchange")
+            raise UnsupportedError(f"{name} = {value}: models are estimated on one chip so far; emu.collective runs what chips exchange")
     if system is not None:
         raise UnsupportedError(f"system = {system!r}: models are estimated on one chip so far; emu.collective takes a system")
 
