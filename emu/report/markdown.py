@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emu.report.page import Drawing, Note, Page, Part, Pairs, Table
+from emu.report.page import Drawing, Note, Page, Pairs, Part
 from emu.report.pages import page
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~])")
