@@ -1,6 +1,6 @@
 """Draws the rows that `emu validate` comes with from the full tables, and writes them where it finds them.
 
-    python benchmarks/draw_validation.py --csv gemm.csv --csv attention.csv --csv power.csv
+    python benchmarks/draw_validation.py --csv gemm.csv --csv attention.csv --csv power.csv --csv collectives.csv
 
 The rule (emu/study/validate/sample.py): for each suite so many rows by decade of FLOP as the table has in proportion, three at least; in a
 decade those whose key has the smallest SHA-256. The tables are NVIDIA aiconfigurator's; rows of equal key are averaged."""
@@ -22,6 +22,9 @@ HEADER = """\
 ABOUT = {
     "gemm": ("GEMM kernel times", "vLLM 0.14.0 (A100) and 0.24.0 (H100), CUDA-graph replay, random-normal data."),
     "attention": ("attention times", "vLLM 0.14.0 (A100) and 0.24.0 (H100), causal."),
+    "collective": (
+        "times of collectives", "NCCL 2.27.3, fp16, inside one server of eight; out of place, back to back; message_bytes is chips x shard."
+    ),
     "power": ("board power under GEMM kernels", "vLLM 0.22.0 (H200), NVML, a second and more of each."),
 }
 

@@ -24,6 +24,8 @@ cdef extern from "engine/machine.h" nogil:
         int64_t cores
         int64_t period_fs
         int64_t sram_bytes
+        int64_t chips
+        int64_t chip_span
     ctypedef struct emu_buffer:
         int64_t offset, bytes
         int32_t space, role
@@ -54,8 +56,8 @@ cdef extern from "engine/machine.h" nogil:
         emu_config c
         int64_t nbuffers, nlabels, nparams
         emu_buffer *buffers
-        int32_t words[8]
-        emu_insn *code[8]
+        int32_t words[12]
+        emu_insn *code[12]
         int64_t *params
         emu_stream *streams
         emu_sem *sems
@@ -82,9 +84,12 @@ cdef extern from "engine/machine.h" nogil:
     int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count)
     int emu_machine_prepare(emu_machine *m)
     int emu_relevance(const emu_insn *code, int32_t words, unsigned int *live, uint8_t *params, int64_t nparams)
+    int emu_chip_relevance(const emu_insn *code, int32_t words, unsigned int *live, uint8_t *params, uint8_t *peers, int64_t nparams)
     void *emu_lines(size_t size)
     int emu_machine_run(emu_machine *m)
     void emu_machine_free(emu_machine *m)
+    int64_t emu_net_links(const emu_machine *m)
+    int64_t emu_net_link_bytes(const emu_machine *m, int64_t link)
 
 cdef extern from "engine/array.h" nogil:
     int64_t emu_mm_ready(const emu_config *c, int fmt, int64_t m, int64_t n, int64_t k, int64_t i, int64_t j)
@@ -96,10 +101,10 @@ cdef extern from "num/toggle.h" nogil:
         int64_t bits
     emu_tally *emu_num_tallies
 
-CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "barrier", "issue", "matrix", "vector",
+CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "load", "noc", "link", "barrier", "issue", "matrix", "vector",
                "shared", "descriptor", "bank", "not_started", "finished")
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
-               "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales", "user", "accumulator")
+               "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales", "user", "accumulator", "link")
 TALLY_NAMES = ("mm_a", "mm_b", "mm_acc", "vec", "hbm_read", "hbm_write", "sram", "acc", "shared")
 STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer")
 
@@ -110,7 +115,8 @@ def counter_names():
     names += [f"array_macs_{emu_fmt_name[j].decode()}" for j in range(EMU_FMT_COUNT)]
     names += [f"vec_{emu_class_name[j].decode()}" for j in range(EMU_VEC_CLASSES)]
     names += ["stationary_bytes", "sram_read_bytes", "sram_write_bytes", "acc_read_bytes", "acc_write_bytes", "hbm_read_bytes", "hbm_write_bytes",
-              "hbm_burst_bytes", "shared_bytes", "noc_byte_hops", "user_elements", "user_femtojoules", "scalar_instructions", "engine_instructions", "dma_descriptors", "sync_events"]
+              "hbm_burst_bytes", "shared_bytes", "noc_byte_hops", "link_bytes", "user_elements", "user_femtojoules", "scalar_instructions",
+              "engine_instructions", "dma_descriptors", "sync_events"]
     assert len(names) == COUNTERS and len(CAUSE_NAMES) == CAUSES
     return names
 
@@ -184,6 +190,8 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
         m.buffers[j].space, m.buffers[j].offset, m.buffers[j].bytes, m.buffers[j].role = space, where, size, role
         if space == 0:
             m.hbm_span = max(m.hbm_span, where + size)
+    if m.c.chips > 1:
+        m.hbm_span = m.c.chips * m.c.chip_span
     for j, row in enumerate(params):
         for core in range(m.c.cores):
             m.params[j * m.c.cores + core] = row[core]
@@ -227,7 +235,7 @@ cdef dict harvest(emu_machine *m):
     records = [(m.records[j].core, m.records[j].stream, m.records[j].pc, m.records[j].label, m.records[j].start, m.records[j].end) for j in range(m.nrecords)]
     engine = names.index("engine_instructions")
     return {"end_fs": m.end_time, "instructions": sum([row[engine] for row in counters]), "executed": m.instructions, "skipped": m.skipped, "names": names, "counters": counters, "stalls": stalls, "root_stalls": roots,
-            "label_stalls": label_stalls, "releases": releases, "records": records}
+            "label_stalls": label_stalls, "links": [emu_net_link_bytes(m, j) for j in range(emu_net_links(m))], "releases": releases, "records": records}
 
 
 def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs, list weights=None, bint toggles=False):
@@ -290,14 +298,17 @@ def mm_ready(dict config, int fmt, int64_t m, int64_t n, int64_t k):
     return [[emu_mm_ready(&c, fmt, m, n, k, i, j) for j in range(n)] for i in range(m)]
 
 
-def relevant_params(dict code, int64_t nparams, int labels, dict users={}):
-    """Indices of the parameters that can matter to a time, or None if a core can learn which one it is or reach another (emu.machine.fold)."""
+def relevant_params(dict code, int64_t nparams, int labels, dict users={}, bint chips=False):
+    """Indices of the parameters that can matter to a time, or None if a core can learn which one it is or reach another (emu.machine.fold).
+
+    With `chips`, of those that matter otherwise than by naming a chip, and of those that name one (emu.machine.chipfold)."""
     cdef emu_machine *m = <emu_machine *>PyMem_Calloc(1, sizeof(emu_machine))
     cdef uint64_t[::1] words
     cdef int identity = 0, rc
     cdef unsigned int *live
     cdef uint8_t *params = <uint8_t *>PyMem_Calloc(nparams + 1, 1)
-    if m == NULL or params == NULL:
+    cdef uint8_t *peers = <uint8_t *>PyMem_Calloc(nparams + 1, 1)
+    if m == NULL or params == NULL or peers == NULL:
         raise MemoryError
     try:
         m.nlabels = max(labels, 1)
@@ -311,13 +322,20 @@ def relevant_params(dict code, int64_t nparams, int labels, dict users={}):
             live = <unsigned int *>PyMem_Calloc(words.shape[0] + 2, sizeof(unsigned int))
             if live == NULL:
                 raise MemoryError
-            rc = emu_relevance(m.code[kind], m.words[kind], live, params, nparams)
+            if chips:
+                rc = emu_chip_relevance(m.code[kind], m.words[kind], live, params, peers, nparams)
+            else:
+                rc = emu_relevance(m.code[kind], m.words[kind], live, params, nparams)
             PyMem_Free(live)
             if rc < 0:
                 raise MemoryError
             identity |= rc
-        return None if identity else {j for j in range(nparams) if params[j]}
+        if identity:
+            return None
+        found = {j for j in range(nparams) if params[j]}
+        return (found, {j for j in range(nparams) if peers[j]}) if chips else found
     finally:
         emu_machine_free(m)
         PyMem_Free(m)
         PyMem_Free(params)
+        PyMem_Free(peers)

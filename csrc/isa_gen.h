@@ -10,7 +10,7 @@
 #define EMU_ISA_TABLE static const
 #endif
 
-#define EMU_ISA_DIGEST "b1b0824d6454be9f8cde9c7347456c733e2507f8553f5cb1d7729e10a86dbac8"
+#define EMU_ISA_DIGEST "bf0325d0ce004ca4ae4fe97219d300ad5984988bbd927ade8d0918470c4ca728"
 
 #define EMU_REGISTERS 32
 #define EMU_DESCRIPTORS 32
@@ -58,12 +58,18 @@ enum {
     EMU_OP_WAIT = 0x30,
     EMU_OP_SIGNAL = 0x31,
     EMU_OP_RSIGNAL = 0x32,
-    EMU_OP_FENCE = 0x33,
-    EMU_OP_BAR = 0x34,
+    EMU_OP_CSIGNAL = 0x33,
+    EMU_OP_FENCE = 0x34,
+    EMU_OP_BAR = 0x35,
     EMU_OP_DMA = 0x40,
     EMU_OP_DMAG = 0x41,
     EMU_OP_DMAS = 0x42,
     EMU_OP_DMAM = 0x43,
+    EMU_OP_PUT = 0x48,
+    EMU_OP_PUTA = 0x49,
+    EMU_OP_PUTK = 0x4a,
+    EMU_OP_PUTM = 0x4b,
+    EMU_OP_GETR = 0x4c,
     EMU_OP_MM = 0x50,
     EMU_OP_VMOV = 0x60,
     EMU_OP_VFILL = 0x61,
@@ -111,7 +117,8 @@ enum {
     EMU_ENGINE_MM = 1,
     EMU_ENGINE_VEC = 2,
     EMU_ENGINE_DMA = 3,
-    EMU_ENGINE_COUNT = 4
+    EMU_ENGINE_NET = 4,
+    EMU_ENGINE_COUNT = 5
 };
 
 /* classes of instructions, those of vec first */
@@ -157,6 +164,9 @@ enum {
     EMU_FLAG_IMM = 0x2,
     EMU_FLAG_SAT = 0x4,
     EMU_FLAG_SR = 0x8,
+    EMU_FLAG_LL = 0x10,
+    EMU_FLAG_LL128 = 0x20,
+    EMU_FLAG_REV = 0x40,
 };
 
 /* descriptor fields */
@@ -199,7 +209,8 @@ enum {
     EMU_SP_ACC = 2,
     EMU_SP_PEER = 3,
     EMU_SP_SHARED = 4,
-    EMU_SP_COUNT = 5
+    EMU_SP_FAR = 5,
+    EMU_SP_COUNT = 6
 };
 
 /* instruction streams of a core */
@@ -212,7 +223,11 @@ enum {
     EMU_STREAM_LD3 = 5,
     EMU_STREAM_ST0 = 6,
     EMU_STREAM_ST1 = 7,
-    EMU_STREAM_COUNT = 8
+    EMU_STREAM_NET0 = 8,
+    EMU_STREAM_NET1 = 9,
+    EMU_STREAM_NET2 = 10,
+    EMU_STREAM_NET3 = 11,
+    EMU_STREAM_COUNT = 12
 };
 
 /* scales of blocks of k */
@@ -287,12 +302,18 @@ EMU_ISA_TABLE emu_op_info_t emu_op_info[256] = {
     [0x30] = {"wait", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x0000ffff00000000ull},
     [0x31] = {"signal", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x0000ffff00000000ull},
     [0x32] = {"rsignal", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x000007ff00000000ull},
-    [0x33] = {"fence", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x00ffffffffffffffull},
-    [0x34] = {"bar", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x0000ffffffffffffull},
+    [0x33] = {"csignal", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x000007ff00000000ull},
+    [0x34] = {"fence", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x00ffffffffffffffull},
+    [0x35] = {"bar", 1, EMU_WORD_Y, EMU_ENGINE_ANY, EMU_CLASS_SYNC, {0, 0, 0}, 0, 0, 0x0, 0x0000ffffffffffffull},
     [0x40] = {"dma", 1, EMU_WORD_E, EMU_ENGINE_DMA, EMU_CLASS_COPY, {2, 1, 0}, 1, 1, 0x0, 0x00003e0001ffffffull},
     [0x41] = {"dmag", 1, EMU_WORD_E, EMU_ENGINE_DMA, EMU_CLASS_GATHER, {2, 1, 4}, 1, 1, 0x0, 0x0000000001ffffffull},
     [0x42] = {"dmas", 1, EMU_WORD_E, EMU_ENGINE_DMA, EMU_CLASS_GATHER, {2, 1, 4}, 1, 1, 0x0, 0x0000000001ffffffull},
     [0x43] = {"dmam", 1, EMU_WORD_E, EMU_ENGINE_DMA, EMU_CLASS_MULTICAST, {2, 1, 5}, 1, 1, 0x0, 0x0000000001ffffffull},
+    [0x48] = {"put", 1, EMU_WORD_E, EMU_ENGINE_NET, EMU_CLASS_COPY, {2, 1, 0}, 1, 1, 0x70, 0x00003e00018fffffull},
+    [0x49] = {"puta", 1, EMU_WORD_E, EMU_ENGINE_NET, EMU_CLASS_ADD, {2, 1, 1}, 1, 1, 0x30, 0x0000000001cfffffull},
+    [0x4a] = {"putk", 1, EMU_WORD_E, EMU_ENGINE_NET, EMU_CLASS_ADD, {2, 3, 1}, 1, 1, 0x30, 0x0000000001cfffffull},
+    [0x4b] = {"putm", 1, EMU_WORD_E, EMU_ENGINE_NET, EMU_CLASS_MULTICAST, {2, 1, 5}, 1, 1, 0x30, 0x0000000001cfffffull},
+    [0x4c] = {"getr", 1, EMU_WORD_E, EMU_ENGINE_NET, EMU_CLASS_REDUCE, {2, 1, 5}, 1, 1, 0x30, 0x0000000001cfffffull},
     [0x50] = {"mm", 1, EMU_WORD_E, EMU_ENGINE_MM, EMU_CLASS_MM, {2, 1, 1}, 1, 1, 0x1, 0x0000000001feffffull},
     [0x60] = {"vmov", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_CONVERT, {2, 1, 0}, 1, 1, 0xc, 0x00003e0001f3ffffull},
     [0x61] = {"vfill", 1, EMU_WORD_E, EMU_ENGINE_VEC, EMU_CLASS_ADD, {2, 0, 6}, 1, 1, 0x0, 0x0007c00001ffffffull},
@@ -325,12 +346,12 @@ EMU_ISA_TABLE emu_op_info_t emu_op_info[256] = {
 };
 
 EMU_ISA_TABLE char *const emu_class_name[18] = {"convert", "add", "mul", "rsqrt", "compare", "exp", "reduce", "transpose", "gather", "control", "scalar", "branch", "loop", "desc", "sync", "copy", "multicast", "mm"};
-EMU_ISA_TABLE char *const emu_engine_name[4] = {"any", "mm", "vec", "dma"};
+EMU_ISA_TABLE char *const emu_engine_name[5] = {"any", "mm", "vec", "dma", "net"};
 EMU_ISA_TABLE char *const emu_field_name[28] = {"space", "base", "fmt", "n0", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "core", "scalar", "accumulate", "ring_lo", "ring_size", "ring_step", "diag", "window", "seed", "scales", "scale", "scale_s1", "scale_s2", "w0", "w1", "w2", "w3"};
-EMU_ISA_TABLE char *const emu_space_name[5] = {"hbm", "sram", "acc", "peer", "shared"};
-EMU_ISA_TABLE char *const emu_stream_name[8] = {"mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1"};
+EMU_ISA_TABLE char *const emu_space_name[6] = {"hbm", "sram", "acc", "peer", "shared", "far"};
+EMU_ISA_TABLE char *const emu_stream_name[12] = {"mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1", "net0", "net1", "net2", "net3"};
 EMU_ISA_TABLE char *const emu_fmt_name[13] = {"fp32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int32", "tf32", "fp6_e2m3", "fp6_e3m2", "fp4_e2m1", "int4", "e8m0"};
-EMU_ISA_TABLE uint8_t emu_stream_engine[8] = {EMU_ENGINE_MM, EMU_ENGINE_VEC, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA};
+EMU_ISA_TABLE uint8_t emu_stream_engine[12] = {EMU_ENGINE_MM, EMU_ENGINE_VEC, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_DMA, EMU_ENGINE_NET, EMU_ENGINE_NET, EMU_ENGINE_NET, EMU_ENGINE_NET};
 EMU_ISA_TABLE int64_t emu_field_default[28] = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 /* A row of a packed format (below 8 bits) is moved as bytes: their size here is 1. */
 EMU_ISA_TABLE uint8_t emu_fmt_bytes[13] = {4, 2, 2, 1, 1, 1, 4, 4, 1, 1, 1, 1, 1};

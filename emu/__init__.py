@@ -20,17 +20,19 @@ _HOME = {
     "emu.machine": ("Machine",),
     "emu.models": ("load_model", "model", "models"),
     "emu.num": ("num",),
-    "emu.study": ("Tuning", "attention", "estimate", "gemm", "infer", "infer_formats", "tune"),
+    "emu.study": ("Tuning", "attention", "collective", "estimate", "gemm", "infer", "infer_formats", "tune"),
     "emu.study.compare": ("compare",),
     "emu.study.sweep": ("Study", "load_study"),
+    "emu.system": ("load_system", "system", "systems"),
     "emu.testing": ("testing",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: F822 - found by __getattr__
     "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Study", "Tuning",
-    "UnsupportedError", "__version__", "attention", "chip", "chips", "compare", "estimate", "gemm", "infer", "infer_formats", "instruction",
-    "kernel", "load_chip", "load_model", "load_study", "model", "models", "num", "testing", "tune",
+    "UnsupportedError", "__version__", "attention", "chip", "chips", "collective", "compare", "estimate", "gemm", "infer", "infer_formats",
+    "instruction", "kernel", "load_chip", "load_model", "load_study", "load_system", "model", "models", "num", "system", "systems", "testing",
+    "tune",
 ]
 
 

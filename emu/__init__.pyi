@@ -19,6 +19,7 @@ from emu.models import model as model
 from emu.models import models as models
 from emu.study import Tuning as Tuning
 from emu.study import attention as attention
+from emu.study import collective as collective
 from emu.study import estimate as estimate
 from emu.study import gemm as gemm
 from emu.study import infer as infer
@@ -27,10 +28,14 @@ from emu.study import tune as tune
 from emu.study.compare import compare as compare
 from emu.study.sweep import Study as Study
 from emu.study.sweep import load_study as load_study
+from emu.system import load_system as load_system
+from emu.system import system as system
+from emu.system import systems as systems
 
 __version__: str
 __all__ = [
     "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Study", "Tuning",
-    "UnsupportedError", "__version__", "attention", "chip", "chips", "compare", "estimate", "gemm", "infer", "infer_formats", "instruction",
-    "kernel", "load_chip", "load_model", "load_study", "model", "models", "num", "testing", "tune",
+    "UnsupportedError", "__version__", "attention", "chip", "chips", "collective", "compare", "estimate", "gemm", "infer", "infer_formats",
+    "instruction", "kernel", "load_chip", "load_model", "load_study", "load_system", "model", "models", "num", "system", "systems", "testing",
+    "tune",
 ]

@@ -8,7 +8,8 @@ would hide it. Instead the subpackage itself answers the call, and the parent se
 from types import ModuleType
 from typing import Any, Final
 
-CALLABLE: Final = {"chip": "chip", "models": "models"}  # subpackage of emu -> the function in it that a call of the subpackage means
+# Subpackage of emu -> the function in it that a call of the subpackage means.
+CALLABLE: Final = {"chip": "chip", "models": "models", "system": "system"}
 
 
 class CallableModule(ModuleType):

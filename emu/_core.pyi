@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, overload
 
 CAUSE_NAMES: tuple[str, ...]
 ERROR_NAMES: tuple[str, ...]
@@ -13,7 +13,14 @@ class CoreFailure(Exception):
 
 def counter_names() -> list[str]: ...
 def mm_ready(config: dict[str, Any], fmt: int, m: int, n: int, k: int) -> list[list[int]]: ...
-def relevant_params(code: Mapping[int, Any], nparams: int, labels: int, users: dict[str, Any] = {}) -> set[int] | None: ...
+@overload
+def relevant_params(
+    code: Mapping[int, Any], nparams: int, labels: int, users: dict[str, Any] = {}, chips: Literal[False] = False
+) -> set[int] | None: ...
+@overload
+def relevant_params(
+    code: Mapping[int, Any], nparams: int, labels: int, users: dict[str, Any], chips: Literal[True]
+) -> tuple[set[int], set[int]] | None: ...
 def run(
     config: dict[str, Any],
     buffers: list[tuple[int, int, int, int]],  # space, offset, bytes, role

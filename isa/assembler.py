@@ -37,7 +37,8 @@ class Assembler:
         self.branches: list[Branch] = []
         self.params: list[tuple[Token, tuple[int, ...]]] = []
         directives = (
-            self.program_, self.cores_, self.extension_, self.buffer_, self.sem_, self.barrier_, self.label_, self.param_, self.stream_,
+            self.program_, self.cores_, self.chips_, self.extension_, self.buffer_, self.sem_, self.barrier_, self.label_, self.param_,
+            self.stream_,
         )
         self.directives: dict[str, Callable[[Line], None]] = {"." + method.__name__[:-1]: method for method in directives}
 
@@ -55,6 +56,9 @@ class Assembler:
             self.program.instructions.resolve(name.text, digest)
         except IsaError as error:
             raise error.at(name.line, name.column) from None
+
+    def chips_(self, line: Line) -> None:
+        self.program.chips = line.next("a number of chips").integer("chips")
 
     def buffer_(self, line: Line) -> None:
         name, space = line.next("a name"), line.next("a space")
@@ -153,9 +157,10 @@ class Assembler:
                 raise error.at(branch.target.line, branch.target.column) from None
             self.program.streams[branch.stream][branch.word] = word
         for token, values in self.params:
-            if len(values) not in (1, self.program.cores):
-                token.fail(f"param {token.text} has {len(values)} values for {self.program.cores} cores; one value alone is for all")
-            self.program.params.append(values if len(values) != 1 else values * self.program.cores)
+            columns = self.program.cores * self.program.chips
+            if len(values) not in (1, columns):
+                token.fail(f"param {token.text} has {len(values)} values for {columns} cores; one value alone is for all")
+            self.program.params.append(values if len(values) != 1 else values * columns)
         check(self.program, self.places)
         return self.program
 

@@ -15,7 +15,7 @@ from isa.program import Barrier, Buffer, Program, Semaphore
 from isa.tables import load
 from isa.words import MACHINE, InstructionSet
 
-MAGIC, VERSION, MAX_BYTES, MAX_PARAMS = b"EMUP", 1, 1 << 26, 1 << 22
+MAGIC, VERSION, MAX_BYTES, MAX_PARAMS = b"EMUP", 2, 1 << 26, 1 << 22
 SECTIONS = (b"NAME", b"BUFS", b"SEMS", b"BARS", b"LABL", b"PARM", b"EXTN")
 
 
@@ -69,7 +69,7 @@ class Reader:
 def _sections(program: Program, w: Writer) -> list[tuple[bytes, bytes]]:
     out = []
     w.text(program.name)
-    w.number("I", program.cores)
+    w.number("II", program.cores, program.chips)
     out.append(w.take())
     for b in program.buffers:
         for text in (b.name, b.space, b.role, b.format or ""):
@@ -129,7 +129,7 @@ def _entries(program: Program, tag: bytes, r: Reader) -> None:
         program.labels.append(r.text())
     elif tag == b"PARM":
         values = r.numbers("q", r.number("I"))
-        program.params.append(values * program.cores if len(values) == 1 else values)
+        program.params.append(values * program.cores * program.chips if len(values) == 1 else values)
     else:
         name, digest = r.text(), r.text()
         program.instructions.resolve(name, digest)
@@ -159,12 +159,12 @@ def from_bytes(data: bytes, instructions: InstructionSet | None = None) -> Progr
     for tag in SECTIONS:
         r = _section(file, tag)
         if tag == b"NAME":
-            program.name, program.cores = r.text(), r.number("I")
-            if not 1 <= program.cores <= 1 << 16:  # before params are multiplied by it
-                raise IsaError(f"{program.cores} cores; 1..{1 << 16} are possible")
+            program.name, (program.cores, program.chips) = r.text(), r.numbers("I", 2)
+            if not (1 <= program.cores <= 1 << 16 and 1 <= program.chips <= 1 << 10):  # before params are multiplied by them
+                raise IsaError(f"{program.cores} cores of {program.chips} chips; 1..{1 << 16} of 1..{1 << 10} are possible")
             r.end()
         while r.at < len(r.data):
-            if len(program.params) * program.cores > MAX_PARAMS:  # one value in the file stands for one per core here
+            if len(program.params) * program.cores * program.chips > MAX_PARAMS:  # one value in the file stands for one per core here
                 raise IsaError("too many parameter values")
             _entries(program, tag, r)
     while file.at < len(data):

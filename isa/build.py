@@ -193,6 +193,11 @@ def rsignal(sem: int, ra: int, imm: int) -> int:
     return encode("rsignal", sem=sem, ra=ra, imm=imm)
 
 
+def csignal(sem: int, ra: int, imm: int) -> int:
+    """the same to the semaphore of the core of this number on chip ra, over the link"""
+    return encode("csignal", sem=sem, ra=ra, imm=imm)
+
+
 def fence() -> int:
     """block until all earlier engine instructions of this stream are complete"""
     return encode("fence")
@@ -221,6 +226,31 @@ def dmas(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0) -> int:
 def dmam(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0) -> int:
     """copy d1 to d0 in the sram of every core d2.core + j * d2.s1, j < d2.n0; signals the semaphore of each of these cores"""
     return encode("dmam", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal)
+
+
+def put(d0: int, d1: int, *, wait: int = 0, signal: int = 0, ll: bool = False, ll128: bool = False, rev: bool = False) -> int:
+    """copy d1 to d0"""
+    return encode("put", d0=d0, d1=d1, wait=wait, signal=signal, ll=ll, ll128=ll128, rev=rev)
+
+
+def puta(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, ll: bool = False, ll128: bool = False) -> int:
+    """d0 = d1 + d2, added in fp32 and rounded once"""
+    return encode("puta", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, ll=ll, ll128=ll128)
+
+
+def putk(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, ll: bool = False, ll128: bool = False) -> int:
+    """d1 = d1 + d2, added in fp32 and rounded once, and d0 the same"""
+    return encode("putk", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, ll=ll, ll128=ll128)
+
+
+def putm(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, ll: bool = False, ll128: bool = False) -> int:
+    """the switch copies d1 to d0 in every chip d2.core + j * d2.s1, j < d2.n0; signals each of them"""
+    return encode("putm", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, ll=ll, ll128=ll128)
+
+
+def getr(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, ll: bool = False, ll128: bool = False) -> int:
+    """the switch adds d1 of the chips d2.core + j * d2.s1, j < d2.n0 ascending, in fp32, rounded once into d0"""
+    return encode("getr", d0=d0, d1=d1, d2=d2, wait=wait, signal=signal, ll=ll, ll128=ll128)
 
 
 def mm(d0: int, d1: int, d2: int, *, wait: int = 0, signal: int = 0, bt: bool = False) -> int:

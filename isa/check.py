@@ -13,8 +13,10 @@ from isa.program import ROLES, Buffer, Program
 from isa.tables import load
 from isa.words import Instruction
 
-MAX_CORES, MAX_WORDS, MAX_ENTRIES, MAX_NAME = 1 << 16, 1 << 18, 1 << 16, 255
+MAX_CORES, MAX_CHIPS, MAX_WORDS, MAX_ENTRIES, MAX_NAME = 1 << 16, 1 << 10, 1 << 18, 1 << 16, 255
 MAX_ADDRESS, MAX_DIMENSIONS, MAX_COUNT = 1 << 40, 8, 65535
+NAMED_BY_OTHERS = {"peer", "far"}
+"""Spaces that are memory of another core or chip: buffers are declared where they lie."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*\Z")
 # Values of descriptor fields that a constant can get wrong; extents and addresses are checked where they are used, after all updates.
 _CONSTANTS = {
@@ -59,14 +61,17 @@ def check_header(program: Program) -> None:
     """Name, cores, labels and parameters."""
     check_name("program", program.name)
     check_int("cores", program.cores, 1, MAX_CORES)
+    check_int("chips", program.chips, 1, MAX_CHIPS)
+    columns = program.cores * program.chips
+    of = f"{program.cores} cores" + (f" of {program.chips} chips" if program.chips > 1 else "")
     for what, entries in (("buffers", program.buffers), ("labels", program.labels), ("params", program.params)):
         if len(entries) > MAX_ENTRIES:
             raise IsaError(f"{len(entries)} {what}; at most {MAX_ENTRIES}")
     for name in program.labels:
         check_name("label", name)
     for index, values in enumerate(program.params):
-        if len(values) != program.cores:
-            raise IsaError(f"param {index} has {len(values)} values for {program.cores} cores")
+        if len(values) != columns:
+            raise IsaError(f"param {index} has {len(values)} values for {of}")
         for value in values:
             check_int(f"param {index}", value, -(1 << 63), (1 << 63) - 1)
 
@@ -75,8 +80,8 @@ def check_buffer(buffer: Buffer) -> None:
     """Space, role, bounds, and that the bytes are those of format and shape."""
     tables, what = load(), f"buffer {buffer.name!r}"
     check_name("buffer", buffer.name)
-    if buffer.space not in tables.spaces or buffer.space == "peer":
-        raise IsaError(f"{what}: no buffer can lie in {buffer.space!r}{nearest(str(buffer.space), tables.spaces.keys() - {'peer'})}")
+    if buffer.space not in tables.spaces or buffer.space in NAMED_BY_OTHERS:
+        raise IsaError(f"{what}: no buffer can lie in {buffer.space!r}{nearest(str(buffer.space), tables.spaces.keys() - NAMED_BY_OTHERS)}")
     if buffer.role not in ROLES:
         raise IsaError(f"{what}: no role {buffer.role!r}{nearest(str(buffer.role), ROLES)}")
     check_int(f"{what}: offset", buffer.offset, 0, MAX_ADDRESS)

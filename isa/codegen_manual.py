@@ -21,8 +21,8 @@ label after the last word of its body. Loops that nest may end at the same word.
 - numbers are decimal, 0x..., 0b...; `dset dN.scalar` also takes a float (`1.5`, `-inf`) and stores its fp32 bits
 - `dset dN.space`, `dset dN.fmt` and `dset dN.scales` take the names of spaces, formats and scales
 - `dset` and `dsetr` of `base` and `ring_lo` take the name of a buffer, with `+bytes` behind it if wanted
-- directives: `.program NAME`, `.cores N`, `.buffer NAME SPACE OFFSET BYTES ROLE [FORMAT AxBxC]`, `.sem ID NAME [INITIAL]`,
-  `.barrier ID STREAM,STREAM`, `.label ID NAME`, `.param INDEX VALUE[,VALUE per core]`, `.stream NAME`
+- directives: `.program NAME`, `.cores N`, `.chips N`, `.buffer NAME SPACE OFFSET BYTES ROLE [FORMAT AxBxC]`, `.sem ID NAME [INITIAL]`,
+  `.barrier ID STREAM,STREAM`, `.label ID NAME`, `.param INDEX VALUE[,VALUE per core, chip by chip]`, `.stream NAME`
 
 Refused before anything runs: a branch that crosses the edge of a loop body (to end one round, branch to a `nop` that is its last word),
 an empty loop body, more than 8 nested loops, a stream that does not end with `halt`, a semaphore without exactly one producer stream
@@ -31,6 +31,7 @@ and one consumer stream, a barrier whose streams are not those that use it, a bu
 TITLES = {
     "any": "Every stream",
     "dma": "DMA streams",
+    "net": "Remote DMA",
     "mm": "Matrix engine",
     "vec": "Vector engine",
 }

@@ -60,6 +60,7 @@ def show(word: int, program: Program | None = None) -> str:
 
 def _header(program: Program) -> list[str]:
     out = [f".program {program.name}", f".cores {program.cores}"]
+    out += [f".chips {program.chips}"] if program.chips != 1 else []
     out += [f".extension {name} {extension.digest}" for name, extension in program.instructions.used(program.streams).items()]
     for b in program.buffers:
         shape = f" {b.format} {'x'.join(map(str, b.shape))}" if b.format is not None else ""

@@ -41,7 +41,7 @@ class Barrier:
 
 @dataclass
 class Program:
-    """What a chip runs. Nothing is checked here, so that a compiler may build it step by step; `check()` proves it."""
+    """What a chip, or several, run. Nothing is checked here, so that a compiler may build it step by step; `check()` proves it."""
 
     name: str
     cores: int = 1
@@ -52,6 +52,8 @@ class Program:
     params: list[tuple[int, ...]] = field(default_factory=list)
     streams: dict[str, list[int]] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
+    chips: int = 1
+    """Chips that run it together, each on `cores` cores; a parameter then has a value for every core of every chip, chip by chip."""
     instructions: InstructionSet = field(default=MACHINE, compare=False, repr=False)
     """What its words mean: the machine's instructions, or those and a user's."""
 

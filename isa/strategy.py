@@ -19,6 +19,7 @@ SCALAR_I = ("addi", "muli", "mini", "maxi")
 BRANCHES = ("beq", "bne", "blt", "bge")
 VECTOR = ("vadd", "vsub", "vmul", "vmax", "vmin", "vge", "vmac")
 SLOT = 256  # bytes of sram that belong to one stream
+STREAMS, CORES = 4, 4  # at most
 
 
 def operand_values(operand: Operand) -> st.SearchStrategy[int]:
@@ -45,8 +46,10 @@ class _Stream:
         self.draw, self.name, self.slot, self.shared = draw, name, slot, shared
         self.engine = load().streams[name].what
         self.words: list[int] = []
-        if self.engine != "mm":
+        if self.engine not in ("mm", "net"):
             self._descriptors()
+        if self.engine == "net":
+            self._sends()
 
     def put(self, mnemonic: str, **operands: Any) -> None:
         self.words.append(encode(mnemonic, **operands))
@@ -71,6 +74,14 @@ class _Stream:
             else:
                 self.put("vfill", d0=0, d2=2)
 
+    def _sends(self) -> None:
+        """d0: a part of device memory that is the stream's and the core's own; d1: a part of `x`."""
+        self.put("cid", rd=1)
+        self.put("muli", rd=1, ra=1, imm=STREAMS * SLOT)
+        self.put("dsetr", d0=0, field="base", ra=1, imm=512 + self.slot)
+        self.put("dset", d0=0, field="n0", imm=self.number(0, SLOT // 4))
+        self.put("dset", d0=1, field="base", imm=4 * self.number(0, 16))
+
     def scalar(self) -> None:
         r = {"rd": self.number(0, 31), "ra": self.number(0, 31)}
         if self.draw(st.booleans()):
@@ -81,6 +92,8 @@ class _Stream:
     def engine_word(self) -> None:
         if self.engine == "dma":
             self.put("dma", d0=0, d1=1)
+        elif self.engine == "net":
+            self.put("put", d0=0, d1=1, ll=self.draw(st.booleans()))
         elif self.engine == "vec":
             self.put(self.draw(st.sampled_from(VECTOR)), d0=0, d1=0, d2=2, imm=True)
         else:
@@ -122,8 +135,8 @@ class _Stream:
 @st.composite
 def programs(draw: st.DrawFn, shared: bool = False) -> Program:
     """A program that any chip with the streams can run to its end; `shared`: its streams touch the same 256 bytes, and many race."""
-    kinds = tuple(name for name, stream in load().streams.items() if stream.what != "mm" or not shared)
-    names = sorted(draw(st.sets(st.sampled_from(kinds), min_size=1 + shared, max_size=4)))
+    kinds = tuple(name for name, stream in load().streams.items() if not shared or stream.what not in ("mm", "net"))
+    names = sorted(draw(st.sets(st.sampled_from(kinds), min_size=1 + shared, max_size=STREAMS)))
     streams = [_Stream(draw, name, 4 * draw(st.integers(0, 32)) if shared else SLOT * i, shared) for i, name in enumerate(names)]
     for i, stream in enumerate(streams if shared else []):
         _filled_first(stream, i == 0)
@@ -150,8 +163,12 @@ def programs(draw: st.DrawFn, shared: bool = False) -> Program:
         stream.put("halt")
     return Program(
         "random",
-        draw(st.integers(1, 4)),
-        [Buffer("x", "hbm", 0, 512, "in", "int8", (512,)), Buffer("slots", "sram", 0, SLOT * len(names))],
+        draw(st.integers(1, CORES)),
+        [
+            Buffer("x", "hbm", 0, 512, "in", "int8", (512,)),
+            Buffer("slots", "sram", 0, SLOT * len(names)),
+            Buffer("sent", "hbm", 512, SLOT * STREAMS * CORES),
+        ],
         [Semaphore(number, f"s{number}", initial) for number, (_, _, initial) in enumerate(edges, 1)],
         [Barrier(0, tuple(names))] if shared else [],
         streams={stream.name: stream.words for stream in streams},

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from isa.errors import IsaError
 
-FILES = ("word", "flags", "fields", "formats", "scales", "spaces", "streams", "scalar", "sync", "dma", "mm", "vec")
-INSTRUCTION_FILES = ("scalar", "sync", "dma", "mm", "vec")
+FILES = ("word", "flags", "fields", "formats", "scales", "spaces", "streams", "scalar", "sync", "dma", "net", "mm", "vec")
+INSTRUCTION_FILES = ("scalar", "sync", "dma", "net", "mm", "vec")
 USER_OPCODES = range(0xC0, 0x100)
 REGISTERS = DESCRIPTORS = 32
 MAX_LOOPS = 8

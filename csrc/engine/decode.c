@@ -72,7 +72,7 @@ int emu_decode(emu_machine *m, int kind, const uint64_t *words, int32_t count) {
     fields(i, info, words[j]);
     const int loop = i->op == EMU_OP_LOOP || i->op == EMU_OP_LOOPR, branch = info->format == EMU_WORD_L && !loop;
     const int label = i->op == EMU_OP_LABEL && (i->imm < 0 || i->imm >= m->nlabels);
-    const int token = i->op == EMU_OP_WAIT || i->op == EMU_OP_SIGNAL || i->op == EMU_OP_RSIGNAL || info->format == EMU_WORD_E;
+    const int token = i->op == EMU_OP_WAIT || i->op == EMU_OP_SIGNAL || i->op == EMU_OP_RSIGNAL || i->op == EMU_OP_CSIGNAL || info->format == EMU_WORD_E;
     if (token && ((i->wait && !m->sem_declared[i->wait]) || (i->signal && !m->sem_declared[i->signal]) || (info->format != EMU_WORD_E && !i->wait)))
       return refuse(m, kind, j, "a semaphore that is not declared");
     if ((loop && (i->off < 1 || j + i->off > count)) || (branch && (j + i->off < 0 || j + i->off >= count)) || label ||

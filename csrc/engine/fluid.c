@@ -14,21 +14,28 @@ int emu_fluid_prepare(emu_machine *m) {
   const int64_t n = m->c.cores * EMU_STREAM_COUNT, alone = (int64_t)((__int128)m->c.dma_bytes_per_clk * EMU_UNITS / m->c.period_fs);
   for (int64_t users = 0; users <= EMU_STREAM_COUNT; users++) m->port_share[users] = users > 1 ? alone / users : alone;
   m->vias = VIA_LEVEL;
-  for (int t = 0; t < m->c.tiers; t++) {
+  for (int t = 0; t < m->c.tiers; t++) { /* of one chip: runs of several have no caches */
     const int64_t instances = emu_ceil_div(m->c.cores, m->c.tier_cores[t]);
     if (m->c.tier_loads[t]) continue; /* what scalar loads take is less than any level has */
     if (m->vias + instances > VIAS) return -1; /* config.py has refused such a chip */
     m->tier_via[t] = m->vias;
     for (int64_t j = 0; j < instances; j++) m->capacity[m->vias++] = emu_rate_of(m->c.tier_bytes_per_s[t], EMU_FS_PER_S);
   }
-  for (int via = 0; via < m->vias; via++)
-    if (!(m->pools[via].slots = malloc((size_t)n * sizeof *m->pools[via].slots))) return -1;
+  const int64_t most = n / m->c.chips; /* transfers of a chip; those to other chips share one pool, the first chip's */
+  if (!(m->pools = calloc((size_t)(m->c.chips * m->vias), sizeof *m->pools))) return -1;
+  for (int64_t at = 0; at < m->c.chips * m->vias; at++)
+    if ((at % m->vias != VIA_NET || at < m->vias) && !(m->pools[at].slots = malloc((size_t)(at == VIA_NET ? n : most) * sizeof *m->pools[at].slots))) return -1;
   return 0;
 }
 
 void emu_fluid_free(emu_machine *m) {
-  for (int via = 0; via < m->vias; via++) free(m->pools[via].slots);
+  for (int64_t at = 0; m->pools && at < m->c.chips * m->vias; at++) free(m->pools[at].slots);
+  free(m->pools);
 }
+
+/* Of the transfers of a pool: whose it is, and what it can take by itself. */
+int32_t emu_pool_stream(const emu_pool *p, int64_t at) { return p->slots[at].stream; }
+int64_t emu_pool_limit(const emu_pool *p, int64_t at) { return p->slots[at].limit; }
 
 /* A transfer whose data phase starts at flows[stream].start. */
 void emu_fluid_submit(emu_machine *m, int stream) {
@@ -55,9 +62,9 @@ static void share_scratchpads(emu_machine *m) {
   for (int64_t core = 0; core < m->c.cores; core++) {
     int64_t wants[EMU_STREAM_COUNT];
     int n = 0;
-    for (int via = 0; via < m->vias; via++)
-      for (int64_t j = 0; j < m->pools[via].n; j++) {
-        const emu_slot *x = &m->pools[via].slots[j];
+    for (int64_t at = 0; at < m->c.chips * m->vias; at++)
+      for (int64_t j = 0; j < m->pools[at].n; j++) {
+        const emu_slot *x = &m->pools[at].slots[j];
         if (x->core != core || !x->unit) continue;
         const int64_t rate = at_port(m, x);
         wants[n++] = rate > INT64_MAX / 4 / x->unit ? INT64_MAX / 4 : rate * x->unit;
@@ -67,10 +74,12 @@ static void share_scratchpads(emu_machine *m) {
 }
 
 /* Water-filling: whoever cannot use an equal share of what is left keeps its own rate; the others share the rest. Nobody: INT64_MAX. */
-static int64_t level_of(const emu_machine *m, int via) {
-  const emu_pool *p = &m->pools[via];
+static int64_t level_of(const emu_machine *m, int64_t at) {
+  const emu_pool *p = &m->pools[at];
+  const int via = (int)(at % m->vias);
   if (via == VIA_NONE || m->c.ideal) return INT64_MAX;
-  int64_t equal = m->capacity[via] / p->open, before = 0;
+  const int64_t capacity = m->capacity[via] - (via == VIA_HBM ? emu_net_on_memory(m, at / m->vias) : 0);
+  int64_t equal = capacity / p->open, before = 0;
   for (;;) {
     int64_t taken = 0, by = 0;
     for (int64_t j = 0; j < p->n; j++) {
@@ -80,7 +89,7 @@ static int64_t level_of(const emu_machine *m, int via) {
     if (by == p->open) return INT64_MAX;
     if (by == before) return equal;
     before = by;
-    equal = (m->capacity[via] - taken) / (p->open - by);
+    equal = (capacity - taken) / (p->open - by);
   }
 }
 
@@ -93,19 +102,20 @@ static void settle(const emu_machine *m, const emu_pool *p, const emu_slot *x) {
   f->since = m->now;
 }
 
-static void set_pool(emu_machine *m, int via) {
-  emu_pool *p = &m->pools[via];
-  const int64_t level = level_of(m, via);
+static void set_pool(emu_machine *m, int64_t at) {
+  emu_pool *p = &m->pools[at];
+  const int net = at == VIA_NET;
+  const int64_t level = net ? 0 : level_of(m, at);
   int64_t old_left = -1, old_rate = -1, old_end = 0;
   p->rate = level > 0 ? level : 1;
   for (int64_t j = 0; j < p->n; j++) {
     emu_slot *x = &p->slots[j];
-    const int64_t own = own_rate(m, x), rate = own > level ? SHARED : own;
+    const int64_t own = net ? emu_net_rate(m, x->stream) : own_rate(m, x), rate = !net && own > level ? SHARED : own;
     if (x->rate == rate) continue;
     emu_flow *f = &m->flows[x->stream];
     settle(m, p, x);
     x->rate = rate;
-    f->held = rate == SHARED || (m->c.ideal && f->alone < f->limit);
+    f->held = rate == SHARED || (net && rate < f->limit) || (m->c.ideal && f->alone < f->limit);
     if (rate == SHARED) x->end = p->given + (uint64_t)f->left;
     else {
       if (f->left != old_left || rate != old_rate) { /* equal transfers are common: divide once */
@@ -133,11 +143,12 @@ static int64_t next_of(const emu_machine *m, const emu_pool *p) {
 
 static void set_rates(emu_machine *m) {
   m->next_finish = INT64_MAX;
+  if (m->net) emu_net_rates(m); /* links first: what they carry is taken from the memories at their ends */
   if (m->sram_level) share_scratchpads(m);
-  for (int via = 0; via < m->vias; via++) {
-    if (!m->pools[via].n) continue;
-    set_pool(m, via);
-    const int64_t next = next_of(m, &m->pools[via]);
+  for (int64_t at = 0; at < m->c.chips * m->vias; at++) {
+    if (!m->pools[at].n) continue;
+    set_pool(m, at);
+    const int64_t next = next_of(m, &m->pools[at]);
     if (next < m->next_finish) m->next_finish = next;
   }
   m->rates_stale = 0;
@@ -145,12 +156,12 @@ static void set_rates(emu_machine *m) {
 
 static void enter(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
-  emu_pool *p = &m->pools[f->via];
   const int32_t core = stream / EMU_STREAM_COUNT;
   const int32_t engine = f->cached == PASS_ENGINE;
+  emu_pool *p = &m->pools[f->via == VIA_NET ? VIA_NET : emu_chip_of(m, core) * m->vias + f->via];
   p->slots[p->n++] = (emu_slot){0, m->c.ideal ? f->alone : f->limit, 0, stream, core, engine, (int32_t)f->sram_unit};
   p->open += m->weight[core];
-  m->port_users[core] += !engine;
+  m->port_users[core] += !engine && f->via != VIA_NET; /* what goes to other chips has a port of its own */
   f->since = m->now;
   f->held = 0;
   m->nactive++;
@@ -196,11 +207,12 @@ static int finish(emu_machine *m, emu_flow *f) {
   int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
   if (f->cached == PASS_LOAD) return finish_load(m, s, f);
   if (f->cached == PASS_ENGINE) return emu_sram_finish(m, s, f);
-  const int shared = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NONE ? CAUSE_PORT : f->via == VIA_HBM ? CAUSE_DRAM_BANDWIDTH : CAUSE_SHARED;
+  const int shared = f->via == VIA_NOC ? CAUSE_NOC : f->via == VIA_NET ? CAUSE_LINK : f->via == VIA_NONE ? CAUSE_PORT : f->via == VIA_HBM ? CAUSE_DRAM_BANDWIDTH : CAUSE_SHARED;
   /* What made it take so long: the resource that all share, or else its core's port or its own limit. */
   s->nature = f->squeezed > (end - f->start) / 2 ? shared : f->own;
   s->last_cause = s->root;
-  emu_charge(m, s, f->late, f->start, f->late);
+  const int before = f->via == VIA_NET ? CAUSE_LINK : f->late;
+  emu_charge(m, s, before, f->start, before);
   emu_busy(m, s, f->start + alone < end ? f->start + alone : end);
   emu_charge(m, s, f->squeezed ? shared : CAUSE_PORT, end, s->nature);
   s->root = s->nature;
@@ -229,8 +241,8 @@ static int advance(emu_machine *m, int64_t next) {
   int32_t *done = m->work + m->c.cores * EMU_STREAM_COUNT;
   int64_t n = 0;
   m->now = next;
-  for (int via = 0; via < m->vias; via++) {
-    emu_pool *p = &m->pools[via];
+  for (int64_t at = 0; at < m->c.chips * m->vias; at++) {
+    emu_pool *p = &m->pools[at];
     int64_t keep = 0;
     p->given += (uint64_t)p->rate * dt;
     for (int64_t j = 0; next >= m->next_finish && j < p->n; j++) {
@@ -241,7 +253,7 @@ static int advance(emu_machine *m, int64_t next) {
       }
       settle(m, p, x);
       p->open -= m->weight[x->core];
-      m->port_users[x->core] -= !x->engine;
+      m->port_users[x->core] -= !x->engine && at != VIA_NET;
       done[n++] = x->stream;
     }
     if (next >= m->next_finish) p->n = keep;

@@ -37,7 +37,9 @@ int emu_forward_prepare(emu_machine *m) {
       const int format = emu_info(m, i->op)->format;
       if (format == EMU_WORD_E || format == EMU_WORD_F) f->used[k] |= UINT32_C(1) << i->d0;
       if (format == EMU_WORD_E) f->used[k] |= UINT32_C(1) << i->d1 | UINT32_C(1) << i->d2;
-      if (i->op == EMU_OP_RSIGNAL || i->op == EMU_OP_DMAM || i->op == EMU_OP_LDS || (i->op == EMU_OP_DSET && i->field == AT_SPACE && i->imm == EMU_SP_PEER)) m->c.forward = 0;
+      if (i->op == EMU_OP_RSIGNAL || i->op == EMU_OP_CSIGNAL || i->op == EMU_OP_DMAM || i->op == EMU_OP_LDS || emu_is_net(i->op) || m->c.chips > 1 ||
+          (i->op == EMU_OP_DSET && i->field == AT_SPACE && i->imm == EMU_SP_PEER))
+        m->c.forward = 0;
     }
   }
   f->old = calloc((size_t)(m->c.cores * m->nsems + 1), sizeof *f->old);

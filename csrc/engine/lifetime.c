@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include "machine.h"
 
-static const int ENGINE_OF[EMU_ENGINE_COUNT] = {ENGINES, ENGINE_MM, ENGINE_VEC, ENGINE_DMA};
+static const int ENGINE_OF[EMU_ENGINE_COUNT] = {ENGINES, ENGINE_MM, ENGINE_VEC, ENGINE_DMA, ENGINE_DMA}; /* net: DMA, to other chips */
 
 /* Zeroed memory that begins a cache line. */
 void *emu_lines(size_t bytes) {
@@ -43,13 +43,25 @@ static int prepare_streams(emu_machine *m) {
   return 0;
 }
 
+/* Every chip has barriers of its own. */
+static int prepare_far_barriers(emu_machine *m) {
+  const int64_t n = (m->c.chips - 1) * EMU_BARRIERS;
+  if (n <= 0) return 0;
+  if (!(m->far_barriers = malloc((size_t)n * sizeof *m->far_barriers))) return -1;
+  for (int64_t j = 0; j < n; j++) m->far_barriers[j] = m->barriers[j % EMU_BARRIERS], m->far_barriers[j].clock = NULL;
+  for (int64_t j = 0; j < n && m->c.check; j++)
+    if (m->far_barriers[j].mask && !(m->far_barriers[j].clock = calloc((size_t)m->c.cores * EMU_STREAM_COUNT, sizeof(uint32_t)))) return -1;
+  return 0;
+}
+
 static int prepare_sync(emu_machine *m) {
   for (int id = 0; id < EMU_BARRIERS; id++) {
     emu_barrier *b = &m->barriers[id];
     if (b->mask) m->nbarriers = id + 1;
-    b->participants = __builtin_popcount(b->mask) * m->c.cores;
+    b->participants = __builtin_popcount(b->mask) * m->chip_cores;
     if (b->mask && m->c.check && !(b->clock = calloc((size_t)m->c.cores * EMU_STREAM_COUNT, sizeof *b->clock))) return -1;
   }
+  if (prepare_far_barriers(m)) return -1;
   for (int64_t j = 0; j < m->c.cores * m->nsems; j++) {
     emu_sem *q = &m->sems[j];
     q->producer = q->waiter = -1;
@@ -74,12 +86,13 @@ static int prepare_memory(emu_machine *m) {
   m->hbm_bits_bytes = m->hbm_span / 128 + 64;
   m->hbm_bits = mmap(NULL, (size_t)m->hbm_bits_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (m->hbm_bits == MAP_FAILED) m->hbm_bits = NULL;
-  m->unwritten = calloc((size_t)m->nbuffers + 1, sizeof *m->unwritten);
+  m->unwritten = calloc((size_t)(m->nbuffers * m->c.chips) + 1, sizeof *m->unwritten);
   if (!m->hbm_bits || !m->unwritten) return -1;
-  for (int64_t b = 0; b < m->nbuffers; b++) {
-    const emu_buffer *u = &m->buffers[b];
+  for (int64_t b = 0; b < m->nbuffers * m->c.chips; b++) {
+    const emu_buffer *u = &m->buffers[b % m->nbuffers];
+    const int64_t at = b / m->nbuffers * m->c.chip_span + u->offset;
     m->unwritten[b] = u->bytes;
-    if (u->space == EMU_SP_HBM && u->role != ROLE_OUT && u->role != ROLE_TEMP && emu_spans_add(&m->hbm_init, u->offset, u->offset + u->bytes)) return -1;
+    if (u->space == EMU_SP_HBM && u->role != ROLE_OUT && u->role != ROLE_TEMP && emu_spans_add(&m->hbm_init, at, at + u->bytes)) return -1;
   }
   if (!m->c.values) return 0;
   m->sram = calloc(cores, sizeof *m->sram);
@@ -90,7 +103,7 @@ static int prepare_memory(emu_machine *m) {
     m->acc[j] = calloc((size_t)m->c.acc_bytes + 1, 1);
     if (!m->sram[j] || !m->acc[j]) return -1;
   }
-  m->shared = calloc((size_t)m->c.shared_bytes + 1, 1);
+  m->shared = calloc((size_t)(m->c.shared_bytes * m->c.chips) + 1, 1);
   return m->shared ? 0 : -1;
 }
 
@@ -102,7 +115,11 @@ static int64_t units_per_fs(int64_t bytes_per_s) {
 /* The caller has filled c, buffers, code, params, sems[].initial, barriers[].mask and mapped hbm. */
 int emu_machine_prepare(emu_machine *m) {
   if (m->c.period_fs < 2 || m->c.cores < 1) return -1;
-  m->unchecked = m->folded;
+  if (m->c.chips < 1) m->c.chips = 1;
+  if (m->c.net_chips < m->c.chips) m->c.net_chips = m->c.chips;
+  if (m->c.cores % m->c.chips) return -1;
+  m->chip_cores = m->c.cores / m->c.chips;
+  m->unchecked = m->folded || m->c.net_chips > m->c.chips; /* a chip that stands for others does not write what they do */
   m->counter_stride = m->folded ? m->nlabels * COUNTERS : 0;
   m->counters = calloc((size_t)(m->folded ? m->c.cores : 1) * m->nlabels * COUNTERS, sizeof *m->counters);
   m->label_stalls = calloc((size_t)m->nlabels * EMU_STREAM_COUNT * CAUSES, sizeof *m->label_stalls);
@@ -113,10 +130,11 @@ int emu_machine_prepare(emu_machine *m) {
   m->capacity[VIA_HBM] = units_per_fs(m->c.hbm_bytes_per_s);
   m->capacity[VIA_SHARED] = units_per_fs(m->c.shared_bytes_per_s > 0 ? m->c.shared_bytes_per_s : 1);
   m->capacity[VIA_NOC] = units_per_fs(m->c.noc_bytes_per_s > 0 ? m->c.noc_bytes_per_s : 1);
+  m->capacity[VIA_NET] = INT64_MAX / 4;
   m->dma_rate = emu_rate_of(m->c.dma_bytes_per_clk, m->c.period_fs);
   m->issue_fs = m->c.issue_cycles * m->c.period_fs;
   m->period_inverse = (uint64_t)(((unsigned __int128)1 << 64) / (uint64_t)m->c.period_fs); /* a clock of 1 fs, which no chip has, is refused above */
-  if (emu_sram_prepare(m) || emu_fluid_prepare(m) || emu_cache_prepare(m) || (m->c.forward && emu_forward_prepare(m))) return -1;
+  if (emu_sram_prepare(m) || emu_fluid_prepare(m) || emu_net_prepare(m) || emu_cache_prepare(m) || (m->c.forward && emu_forward_prepare(m))) return -1;
   return m->c.check ? emu_race_prepare(m) : 0;
 }
 
@@ -131,11 +149,14 @@ void emu_machine_free(emu_machine *m) {
   emu_race_free(m);
   emu_fluid_free(m);
   emu_sram_free(m);
+  emu_net_free(m);
   emu_cache_free(m);
   emu_plans_free(m);
   emu_forward_free(m);
   for (int64_t j = 0; m->sems && j < m->c.cores * m->nsems; j++) free_sem(&m->sems[j]);
   for (int id = 0; id < EMU_BARRIERS; id++) free(m->barriers[id].clock);
+  for (int64_t j = 0; m->far_barriers && j < (m->c.chips - 1) * EMU_BARRIERS; j++) free(m->far_barriers[j].clock);
+  free(m->far_barriers);
   for (int64_t j = 0; j < m->c.cores; j++) {
     if (m->sram) free(m->sram[j]);
     if (m->acc) free(m->acc[j]);

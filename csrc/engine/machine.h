@@ -13,6 +13,7 @@
 #define EMU_FS_PER_S INT64_C(1000000000000000)
 #define EMU_TIERS 8
 #define EMU_LEVEL_POOLS 64
+#define EMU_PROTOCOLS 4 /* of net instructions: simple, ll, ll128, through the switch */
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -20,19 +21,19 @@ enum emu_engine { ENGINE_MM, ENGINE_VEC, ENGINE_DMA, ENGINES };
 
 /* Why an engine did not work; `direct` and `root` accounts use the same list (docs/machine.md). */
 enum emu_cause {
-  CAUSE_BUSY, CAUSE_OPERAND, CAUSE_DRAM_BANDWIDTH, CAUSE_DRAM_LATENCY, CAUSE_PORT, CAUSE_LOAD, CAUSE_NOC, CAUSE_BARRIER, CAUSE_ISSUE,
+  CAUSE_BUSY, CAUSE_OPERAND, CAUSE_DRAM_BANDWIDTH, CAUSE_DRAM_LATENCY, CAUSE_PORT, CAUSE_LOAD, CAUSE_NOC, CAUSE_LINK, CAUSE_BARRIER, CAUSE_ISSUE,
   CAUSE_MATRIX, CAUSE_VECTOR, CAUSE_SHARED, CAUSE_DESCRIPTOR, CAUSE_BANK, CAUSE_NOT_STARTED, CAUSE_FINISHED, CAUSES
 };
 
 enum emu_counter {
   C_USEFUL_MACS, C_ARRAY_MACS = C_USEFUL_MACS + EMU_FMT_COUNT, C_VEC = C_ARRAY_MACS + EMU_FMT_COUNT,
   C_STATIONARY_BYTES = C_VEC + EMU_VEC_CLASSES, C_SRAM_READ, C_SRAM_WRITE, C_ACC_READ, C_ACC_WRITE, C_HBM_READ, C_HBM_WRITE, C_HBM_BURST,
-  C_SHARED, C_NOC_BYTE_HOPS, C_USER_ELEMENTS, C_USER_FJ, C_SCALAR, C_ENGINE, C_DMA, C_SYNC, COUNTERS
+  C_SHARED, C_NOC_BYTE_HOPS, C_LINK, C_USER_ELEMENTS, C_USER_FJ, C_SCALAR, C_ENGINE, C_DMA, C_SYNC, COUNTERS
 };
 
 enum emu_error {
   E_OK, E_MEMORY, E_BOUNDS, E_UNINIT, E_RACE, E_DEADLOCK, E_LEFTOVER, E_OVERFLOW, E_ILLEGAL, E_FORMAT, E_EXTENT, E_PORT, E_TIME, E_RUNAWAY, E_PC,
-  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES, E_USER, E_ACCUMULATOR
+  E_INTERRUPTED, E_TRANSFER, E_INDEX, E_PRODUCER, E_SCALES, E_USER, E_ACCUMULATOR, E_LINK
 };
 
 /* Users' instructions (user.c): numbers about each opcode, and all their cost expressions one after another. */
@@ -58,6 +59,9 @@ enum emu_error {
   N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
   N(user, EMU_USER_OPCODES * EMU_USER_FIELDS) N(user_code, EMU_USER_CODE) \
   N(warm, EMU_WARM) /* first byte and end of ranges that lie in the cache at first */ \
+  X(chips) X(chip_span) /* chips that are simulated, each on cores / chips cores; bytes from one's device memory to the next's */ \
+  X(net_chips) X(net_kind) N(net_dims, 3) X(net_wraps) X(net_bytes_per_s) X(net_hop_fs) X(net_domain) X(net_outer_bytes_per_s) X(net_outer_hop_fs) X(net_in_switch) \
+  N(net_rate, EMU_PROTOCOLS) N(net_copy, EMU_PROTOCOLS) N(net_late_fs, EMU_PROTOCOLS) N(net_line, EMU_PROTOCOLS) N(net_flag, EMU_PROTOCOLS) /* bytes per second of a core, over links and here; bytes of a line, and of its flags */ \
   X(ideal) X(values) X(check) X(trace_max) X(order_seed) X(max_instructions) X(forward)
 typedef struct {
 #define X(name) int64_t name;
@@ -115,6 +119,7 @@ typedef struct emu_cache emu_cache;
 typedef struct emu_forward emu_forward;
 typedef struct emu_watch emu_watch;
 typedef struct emu_memo emu_memo;
+typedef struct emu_net emu_net;
 
 enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
 #define NO_LOOP (-1)
@@ -145,9 +150,9 @@ typedef struct { int64_t time; int32_t label, barrier; } emu_release;
 typedef struct { int64_t start, end; int32_t core, stream, pc, label; } emu_record;
 
 /* What a descriptor names, relative to its base: checked, with its longest contiguous runs. dense: its runs, in
-   whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, -1 the own. A row of a packed format moves as whole bytes:
+   whatever order, fill [lo, hi) without a gap. peer: the core whose sram it is, chip: whose device memory, -1 the own. A row of a packed format moves as whole bytes:
    n[0] counts them, `row` its elements. */
-typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements, row; int32_t fmt, space, peer, dense; } emu_extent;
+typedef struct { int64_t n[4], s[4], lo, hi, run, runs, bytes, elements, row; int32_t fmt, space, peer, dense, chip; } emu_extent;
 /* What is worked on of it, with masked lanes; elements of a row, whose bytes are row_bytes. */
 typedef struct { int64_t n[4], row_bytes, elements; } emu_worked;
 /* The same at a base: it lies in one buffer. */
@@ -170,13 +175,14 @@ typedef struct {
   int64_t elements, work;    /* vec */
   int64_t user_fj;           /* energy of a user's instruction */
   int64_t rows, pitch, bytes, read, write, moved, latency_fs, most; /* dma; rows of a gather or scatter; most: its rate by descriptors */
-  int32_t via, cached, indexed;
+  int32_t via, cached, indexed, protocol;
 } emu_plan;
 typedef struct emu_plans emu_plans;
 
 /* A transfer in its data phase. Rates are in EMU_UNITS per byte so that equal shares of up to 15 are exact. */
 #define EMU_UNITS INT64_C(360360000000) /* 10^6 x 360360: whole for bytes per nanosecond divided by up to 15 */
-enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIA_LEVEL, VIAS = VIA_LEVEL + EMU_LEVEL_POOLS }; /* VIA_LEVEL: instances of cache levels, tier by tier */
+enum emu_global { VIA_NONE, VIA_HBM, VIA_SHARED, VIA_NOC, VIA_NET, VIA_LEVEL, VIAS = VIA_LEVEL + EMU_LEVEL_POOLS };
+/* VIA_NET: links.c, one pool for all chips; VIA_LEVEL: instances of cache levels, tier by tier */
 typedef struct {
   int64_t left, since, limit, start; /* left: at `since` */
   int32_t via, stream;
@@ -211,7 +217,7 @@ typedef struct emu_machine {
   emu_plans *plans; int64_t forgotten; /* how often all shapes were */
   uint64_t period_inverse;   /* floor(2^64 / period) */
   int64_t issue_fs;
-  emu_barrier barriers[EMU_BARRIERS]; int32_t nbarriers; /* up to the last in use */
+  emu_barrier barriers[EMU_BARRIERS], *far_barriers; int32_t nbarriers; /* of the first chip, and of the others; up to the last in use */
   emu_accumulate rule;
   uint8_t *hbm; int64_t hbm_span;
   uint8_t **sram, **acc, *shared; /* per core; NULL in timing-only runs */
@@ -232,8 +238,10 @@ typedef struct emu_machine {
   int32_t *work; int64_t nwork, work_head; uint64_t random;
   emu_flow *flows;           /* one per stream */
   emu_touch *touches;        /* the same, if there is a cache */
-  int32_t vias, tier_via[EMU_TIERS]; /* pools in use; the pool of a tier's first instance; VIA_NONE: it has none */
-  emu_pool pools[VIAS];
+  int32_t vias, tier_via[EMU_TIERS]; /* pools in use of a chip; the pool of a tier's first instance; VIA_NONE: it has none */
+  emu_pool *pools;           /* [chip][vias] */
+  int64_t chip_cores;
+  emu_net *net;              /* links, if net instructions are run */
   int32_t *active, *pending, *port_users; int64_t nactive, npending, now, next_start, next_finish, capacity[VIAS], port_share[EMU_STREAM_COUNT + 1], dma_rate, little_latency, little_rate; int rates_stale;
   int64_t sram_rate, *sram_level; /* if engines share a scratchpad: what it gives, what each may take of it on a core (sram.c) */
   int64_t total_bytes[VIAS];
@@ -303,9 +311,29 @@ int emu_issue_dma(emu_machine *m, emu_stream *s, emu_insn *i);
 void emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i);
 void emu_bound_flow(emu_machine *m, emu_flow *f);
 int64_t emu_rate_of(int64_t bytes, int64_t fs);
+/* net.c: remote DMA; links.c: the links it goes over */
+int emu_plan_net(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p);
+int emu_issue_net(emu_machine *m, emu_stream *s, emu_insn *i);
+int emu_net_prepare(emu_machine *m);
+void emu_net_free(emu_machine *m);
+int64_t emu_net_latency(const emu_machine *m, int64_t from, int64_t to);
+void emu_net_begin(emu_machine *m, const emu_stream *s);
+int emu_net_over(emu_machine *m, const emu_stream *s, int64_t from, int64_t to, int reverse);
+int emu_net_switch(emu_machine *m, const emu_stream *s, int64_t chip, int ingress);
+int emu_net_memory(emu_machine *m, const emu_stream *s, int64_t chip);
+int64_t emu_net_alone(const emu_machine *m, int stream, int64_t limit);
+void emu_net_count(emu_machine *m, const emu_stream *s, int64_t bytes);
+void emu_net_rates(emu_machine *m);
+int64_t emu_net_rate(const emu_machine *m, int stream);
+int64_t emu_net_on_memory(const emu_machine *m, int64_t chip);
+int64_t emu_net_least_time(const emu_machine *m);
+int64_t emu_net_links(const emu_machine *m);
+int64_t emu_net_link_bytes(const emu_machine *m, int64_t link);
 /* fluid.c: fair sharing */
 int emu_fluid_prepare(emu_machine *m);
 void emu_fluid_free(emu_machine *m);
+int32_t emu_pool_stream(const emu_pool *p, int64_t at);
+int64_t emu_pool_limit(const emu_pool *p, int64_t at);
 void emu_fluid_submit(emu_machine *m, int stream);
 void emu_fluid_settle(emu_machine *m);
 void emu_fluid_restore(emu_machine *m);
@@ -322,6 +350,7 @@ int emu_sram_finish(emu_machine *m, emu_stream *s, const emu_flow *f);
 
 /* relevance.c: which registers can matter to a time; forward.c: exact fast-forward of loops */
 int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, int64_t nparams);
+int emu_chip_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, uint8_t *peers, int64_t nparams);
 int emu_forward_prepare(emu_machine *m);
 void emu_forward_free(emu_machine *m);
 void emu_forward_note(emu_machine *m, const emu_stream *s);
@@ -334,6 +363,17 @@ int emu_config_find(const char *name, int64_t *offset, int64_t *count);
 
 int emu_fail(emu_machine *m, const emu_stream *s, int code, const char *text, int64_t a, int64_t b);
 
+static inline int64_t emu_chip_of(const emu_machine *m, int64_t core) { return m->c.chips > 1 ? core / m->chip_cores : 0; }
+static inline int emu_is_net(int op) { return op >= EMU_OP_PUT && op <= EMU_OP_GETR; }
+/* Where a space of a chip begins in what holds that of all chips. */
+static inline int64_t emu_chip_offset(const emu_machine *m, int space, int64_t core) {
+  if (m->c.chips <= 1) return 0;
+  return space == EMU_SP_HBM ? emu_chip_of(m, core) * m->c.chip_span : space == EMU_SP_SHARED ? emu_chip_of(m, core) * m->c.shared_bytes : 0;
+}
+static inline emu_barrier *emu_barrier_at(emu_machine *m, int64_t core, int id) {
+  const int64_t chip = emu_chip_of(m, core);
+  return chip ? &m->far_barriers[(chip - 1) * EMU_BARRIERS + id] : &m->barriers[id];
+}
 static inline int64_t emu_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* The first clock edge at or after t >= 0. The quotient by multiplication is at most one too small. */
 static inline int64_t emu_align(const emu_machine *m, int64_t t) {
@@ -343,12 +383,17 @@ static inline int64_t emu_align(const emu_machine *m, int64_t t) {
   return (int64_t)(q * p);
 }
 static inline emu_sem *emu_sem_at(emu_machine *m, int64_t core, int id) { return &m->sems[core * m->nsems + m->sem_slot[id]]; }
+/* The core whose memory an extent names; when chips are folded every chip is the first. */
+static inline int32_t emu_core_named(const emu_machine *m, const emu_stream *s, const emu_extent *x) {
+  if (x->peer >= 0) return (int32_t)(emu_chip_of(m, s->core) * m->chip_cores + x->peer);
+  return (int32_t)(m->c.chips > 1 ? x->chip * m->chip_cores + s->core % m->chip_cores : s->core);
+}
 /* The operand at a base: bounds first against the buffer it lay in last time. */
 static inline int emu_operand_at(emu_machine *m, emu_stream *s, emu_insn *i, int slot, const emu_extent *x, int64_t base, emu_operand *o) {
   const emu_buffer *u = &m->buffers[i->hint[slot]];
   o->x = x;
   o->base = base;
-  o->core = x->peer < 0 ? s->core : x->peer;
+  o->core = x->peer < 0 && x->chip < 0 ? s->core : emu_core_named(m, s, x);
   if (x->elements && base >= 0 && base < INT64_C(1) << 52) {
     o->lo = base + x->lo;
     o->hi = base + x->hi;

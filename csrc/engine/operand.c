@@ -84,16 +84,22 @@ static int reach(emu_machine *m, emu_stream *s, int slot, emu_extent *x, int64_t
 int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, const int64_t *n, emu_extent *x) {
   const int64_t *f = d->f;
   memset(x, 0, sizeof *x);
-  x->peer = -1;
+  x->peer = x->chip = -1;
   if (f[AT_SPACE] < 0 || f[AT_SPACE] >= EMU_SP_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no space", slot, f[AT_SPACE]);
   if (f[AT_FMT] < 0 || f[AT_FMT] >= EMU_FMT_COUNT) return emu_fail(m, s, E_ILLEGAL, "the descriptor names no format", slot, f[AT_FMT]);
   x->space = (int)f[AT_SPACE];
   x->fmt = (int)f[AT_FMT];
   if (x->space == EMU_SP_PEER) {
     if (s->engine != ENGINE_DMA) return emu_fail(m, s, E_PORT, "only DMA reaches the scratchpad of another core", slot, EMU_SP_PEER);
-    if (f[AT_CORE] >= m->c.cores || f[AT_CORE] < -1) return emu_fail(m, s, E_BOUNDS, "the descriptor names no core", slot, f[AT_CORE]);
+    if (f[AT_CORE] >= m->chip_cores || f[AT_CORE] < -1) return emu_fail(m, s, E_BOUNDS, "the descriptor names no core", slot, f[AT_CORE]);
     x->peer = (int)f[AT_CORE];
     x->space = EMU_SP_SRAM;
+  }
+  if (x->space == EMU_SP_FAR) {
+    if (emu_stream_engine[s->kind] != EMU_ENGINE_NET) return emu_fail(m, s, E_PORT, "only the net engine reaches the memory of another chip", slot, EMU_SP_FAR);
+    if (f[AT_CORE] >= m->c.net_chips || f[AT_CORE] < -1) return emu_fail(m, s, E_BOUNDS, "the descriptor names no chip", f[AT_CORE], m->c.net_chips);
+    x->chip = (int)f[AT_CORE];
+    x->space = EMU_SP_HBM;
   }
   const int64_t size = emu_fmt_bytes[x->fmt], far = INT64_C(1) << 40;
   const int64_t stride[4] = {f[AT_S0], f[AT_S1], f[AT_S2], f[AT_S3]};
@@ -117,10 +123,10 @@ int emu_extent_of(emu_machine *m, emu_stream *s, int slot, const emu_desc *d, co
 
 uint8_t *emu_operand_data(emu_machine *m, const emu_operand *o) {
   switch (o->x->space) {
-    case EMU_SP_HBM: return m->hbm;
+    case EMU_SP_HBM: return m->hbm + emu_chip_offset(m, EMU_SP_HBM, o->core);
     case EMU_SP_SRAM: return m->sram[o->core];
     case EMU_SP_ACC: return m->acc[o->core];
-    default: return m->shared;
+    default: return m->shared + emu_chip_offset(m, EMU_SP_SHARED, o->core);
   }
 }
 
@@ -135,11 +141,14 @@ static emu_spans *initialised(emu_machine *m, const emu_operand *o) {
 
 static int touch(emu_machine *m, emu_stream *s, const emu_operand *o, emu_spans *v, int64_t lo, int64_t hi, int how) {
   const int bits = o->x->space == EMU_SP_HBM;
+  const int64_t chip = emu_chip_offset(m, o->x->space, o->core); /* what is known of bytes is kept for all chips together */
+  lo += chip;
+  hi += chip;
   if (how == EMU_WRITE) {
-    if (bits ? emu_hbm_mark(m, o->buffer, lo, hi) : emu_spans_add(v, lo, hi)) return emu_fail(m, s, E_MEMORY, "out of memory", 0, 0);
+    if (bits ? emu_hbm_mark(m, (int)(emu_chip_of(m, o->core) * m->nbuffers) + o->buffer, lo, hi) : emu_spans_add(v, lo, hi)) return emu_fail(m, s, E_MEMORY, "out of memory", 0, 0);
   } else if (!emu_spans_has(v, lo, hi) && !(bits && emu_hbm_marked(m, lo, hi))) {
     m->fail.space = o->x->space;
-    return emu_fail(m, s, E_UNINIT, "reads bytes that nobody wrote", lo, hi);
+    return emu_fail(m, s, E_UNINIT, "reads bytes that nobody wrote", lo - chip, hi - chip);
   }
   return m->c.check ? emu_race_access(m, s, o->x->space, o->core, o->x->fmt, lo, hi, how) : 0;
 }
@@ -176,6 +185,7 @@ int emu_access(emu_machine *m, emu_stream *s, const emu_operand *o, int how) {
   if (!o->x->elements) return 0;
   if (!m->c.check && how != EMU_WRITE && emu_given(&m->buffers[o->buffer])) return 0;
   emu_spans *v = initialised(m, o);
-  if (!m->c.check && emu_spans_has(v, o->lo, o->hi)) return 0;
+  const int64_t chip = emu_chip_offset(m, o->x->space, o->core);
+  if (!m->c.check && emu_spans_has(v, o->lo + chip, o->hi + chip)) return 0;
   return o->x->dense ? touch(m, s, o, v, o->lo, o->hi, how) : touch_runs(m, s, o, v, how);
 }

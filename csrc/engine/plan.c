@@ -327,6 +327,7 @@ static int dma_path(emu_machine *m, emu_stream *s, emu_plan *p) {
 }
 
 static int plan_dma(emu_machine *m, emu_stream *s, const emu_insn *i, emu_plan *p) {
+  if (emu_is_net(i->op)) return emu_plan_net(m, s, i, p);
   const emu_desc *d = &s->d[i->d0], *src = &s->d[i->d1];
   const int gather = i->op == EMU_OP_DMAG, scatter = i->op == EMU_OP_DMAS;
   int64_t n[4], row[4] = {d->f[AT_N0], 1, 1, 1}, list[4] = {d->f[AT_N1], 1, 1, 1};

@@ -75,11 +75,12 @@ static emu_failure *both(emu_machine *m, access_t me, access_t a, int space) {
   f->core2 = a.stream / EMU_STREAM_COUNT;
   f->stream2 = a.stream % EMU_STREAM_COUNT;
   f->pc2 = a.pc;
+  const int64_t span = m->c.chips > 1 && space == EMU_SP_HBM ? m->c.chip_span : m->c.chips > 1 && space == EMU_SP_SHARED ? m->c.shared_bytes : INT64_MAX;
   f->space = space;
-  f->lo = me.lo;
-  f->hi = me.hi;
-  f->lo2 = a.lo;
-  f->hi2 = a.hi;
+  f->lo = me.lo % span;
+  f->hi = f->lo + me.hi - me.lo;
+  f->lo2 = a.lo % span;
+  f->hi2 = f->lo2 + a.hi - a.lo;
   return f;
 }
 

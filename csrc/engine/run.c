@@ -70,10 +70,12 @@ static int finish_run(emu_machine *m) {
     }
   if (m->c.ideal) /* no contention, but no resource moves more than it can: conservation bounds the whole run */
     for (int via = VIA_HBM; via < VIAS; via++)
-      if (m->total_bytes[via]) {
-        int64_t least = (int64_t)(((__int128)m->total_bytes[via] * EMU_UNITS + m->capacity[via] - 1) / m->capacity[via]);
+      if (m->total_bytes[via] && via != VIA_NET) {
+        const __int128 all = (__int128)m->capacity[via] * m->c.chips;
+        int64_t least = (int64_t)(((__int128)m->total_bytes[via] * EMU_UNITS + all - 1) / all);
         if (least > m->end_time) m->end_time = least;
       }
+  if (m->c.ideal && emu_net_least_time(m) > m->end_time) m->end_time = emu_net_least_time(m);
   m->end_time = emu_align(m, m->end_time);
   for (int64_t j = 0; j < streams; j++)
     if (m->words[m->streams[j].kind]) emu_charge(m, &m->streams[j], CAUSE_FINISHED, m->end_time, CAUSE_FINISHED);

@@ -39,7 +39,7 @@ static int load_index(emu_machine *m, emu_stream *s, const emu_insn *i) {
     const emu_buffer *u = &m->buffers[b];
     if (u->space != EMU_SP_HBM || u->role != ROLE_INDEX || at < u->offset || at > u->offset + u->bytes - 4) continue;
     int32_t v;
-    __builtin_memcpy(&v, m->hbm + at, 4);
+    __builtin_memcpy(&v, m->hbm + emu_chip_offset(m, EMU_SP_HBM, s->core) + at, 4);
     emu_counters(m, s)[C_SCALAR]++; /* its issue is part of its latency */
     s->scalars++;
     emu_issue_load(m, s, i);
@@ -95,7 +95,7 @@ static inline __attribute__((always_inline)) int run_scalars(
       case EMU_OP_XOR: set(s, i->rd, (int64_t)(a ^ b)); break;
       case EMU_OP_SHLI: set(s, i->rd, (int64_t)(a << (k & 63))); break;
       case EMU_OP_SHRI: set(s, i->rd, r[i->ra] >> (k & 63)); break;
-      case EMU_OP_CID: set(s, i->rd, s->core); break;
+      case EMU_OP_CID: set(s, i->rd, s->core % m->chip_cores); break;
       case EMU_OP_LDP: rc = load_parameter(m, s, i, i->imm); break;
       case EMU_OP_LDPX: rc = load_parameter(m, s, i, (int64_t)(a + k)); break;
       case EMU_OP_LABEL:
@@ -141,11 +141,18 @@ static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
     case EMU_OP_WAIT: rc = emu_sem_wait(m, s, sem, (int)i->imm); break;
     case EMU_OP_SIGNAL:
     case EMU_OP_RSIGNAL: {
-      int64_t core = i->op == EMU_OP_SIGNAL ? s->core : s->r[i->ra];
-      if (core < 0 || core >= m->c.cores) return emu_fail(m, s, E_BOUNDS, "rsignal names a core that does not exist", core, m->c.cores);
+      const int64_t own = s->core % m->chip_cores, named = i->op == EMU_OP_SIGNAL ? own : s->r[i->ra], core = s->core - own + named;
+      if (named < 0 || named >= m->chip_cores) return emu_fail(m, s, E_BOUNDS, "rsignal names a core that does not exist", named, m->chip_cores);
       int64_t hop = core == s->core ? 0 : m->c.noc_hop_fs;
       int64_t when = s->complete > s->t ? s->complete : s->t;
       rc = emu_sem_signal(m, (int)core, sem, (int)i->imm, s, when + hop, emu_clock_of(m, s->id));
+      break;
+    }
+    case EMU_OP_CSIGNAL: {
+      const int64_t chip = s->r[i->ra], when = s->complete > s->t ? s->complete : s->t, own = emu_chip_of(m, s->core);
+      if (chip < 0 || chip >= m->c.net_chips) return emu_fail(m, s, E_BOUNDS, "csignal names a chip that does not exist", chip, m->c.net_chips);
+      const int64_t core = m->c.chips > 1 ? chip * m->chip_cores + s->core % m->chip_cores : s->core;
+      rc = emu_sem_signal(m, (int)core, sem, (int)i->imm, s, when + emu_net_latency(m, own, chip), emu_clock_of(m, s->id));
       break;
     }
     case EMU_OP_FENCE:
@@ -172,7 +179,7 @@ static int engine(emu_machine *m, emu_stream *s, emu_insn *i) {
   int64_t *c = emu_counters(m, s);
   c[C_ENGINE]++;
   s->instructions++;
-  int rc = i->op == EMU_OP_MM ? emu_issue_mm(m, s, i) : s->engine == ENGINE_DMA ? emu_issue_dma(m, s, i) : emu_issue_vec(m, s, i);
+  int rc = i->op == EMU_OP_MM ? emu_issue_mm(m, s, i) : s->engine != ENGINE_DMA ? emu_issue_vec(m, s, i) : emu_is_net(i->op) ? emu_issue_net(m, s, i) : emu_issue_dma(m, s, i);
   if (rc < 0) return rc;
   s->t += m->issue_fs;
   if (m->memo) emu_memo_step(m, s, i);

@@ -78,6 +78,7 @@ static int64_t add_edge(emu_machine *m, int64_t lo, int64_t hi) {
   return emu_spans_has(&m->hbm_init, g * GRANULE, (g + 1) * GRANULE) ? set_bits(m->hbm_bits, g, g + 1) : 0;
 }
 
+/* `buffer`: its number among those of all chips. */
 int emu_hbm_mark(emu_machine *m, int buffer, int64_t lo, int64_t hi) {
   int64_t a = (lo + GRANULE - 1) / GRANULE, b = hi / GRANULE, fresh;
   if (a > b) fresh = add_edge(m, lo, hi);
@@ -88,11 +89,10 @@ int emu_hbm_mark(emu_machine *m, int buffer, int64_t lo, int64_t hi) {
     fresh = left + right + set_bits(m->hbm_bits, a, b);
   }
   if (fresh < 0) return -1;
-  if (fresh && buffer >= 0 && (m->unwritten[buffer] -= fresh * GRANULE) <= 0)
-    return all_bits(m->hbm_bits, m->buffers[buffer].offset / GRANULE, (m->buffers[buffer].offset + m->buffers[buffer].bytes) / GRANULE)
-               ? emu_spans_add(&m->hbm_init, m->buffers[buffer].offset, (m->buffers[buffer].offset + m->buffers[buffer].bytes) / GRANULE * GRANULE)
-               : 0;
-  return 0;
+  if (!fresh || buffer < 0 || (m->unwritten[buffer] -= fresh * GRANULE) > 0) return 0;
+  const emu_buffer *u = &m->buffers[buffer % m->nbuffers];
+  const int64_t from = buffer / m->nbuffers * m->c.chip_span + u->offset, to = from + u->bytes;
+  return all_bits(m->hbm_bits, from / GRANULE, to / GRANULE) ? emu_spans_add(&m->hbm_init, from, to / GRANULE * GRANULE) : 0;
 }
 
 /* Whether every byte is in an interval or has its bit. */

@@ -155,7 +155,8 @@ static int note_release(emu_machine *m, const emu_stream *s, int id, int64_t tim
 static int release(emu_machine *m, emu_stream *s, emu_barrier *b, int id) {
   int64_t t = emu_align(m, b->time + m->c.barrier_cycles * m->c.period_fs);
   b->arrived = 0;
-  for (int64_t core = 0; core < m->c.cores; core++)
+  const int64_t first = s->core / m->chip_cores * m->chip_cores;
+  for (int64_t core = first; core < first + m->chip_cores; core++)
     for (int kind = 0; kind < EMU_STREAM_COUNT; kind++) {
       if (!(b->mask >> kind & 1)) continue;
       emu_stream *w = &m->streams[core * EMU_STREAM_COUNT + kind];
@@ -173,11 +174,11 @@ static int release(emu_machine *m, emu_stream *s, emu_barrier *b, int id) {
     }
   if (m->c.check) memset(b->clock, 0, (size_t)m->c.cores * EMU_STREAM_COUNT * sizeof(uint32_t));
   b->time = 0;
-  return note_release(m, s, id, t);
+  return first ? 0 : note_release(m, s, id, t); /* the critical path is told of the first chip */
 }
 
 int emu_barrier_arrive(emu_machine *m, emu_stream *s, int id) {
-  emu_barrier *b = &m->barriers[id];
+  emu_barrier *b = emu_barrier_at(m, s->core, id);
   if (s->wait_done) { /* woken by the release */
     s->wait_done = 0;
     return 0;

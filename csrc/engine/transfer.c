@@ -6,16 +6,18 @@
 typedef struct { const emu_plan *p; emu_operand d, s, index; int multicast; int64_t first, count, step; } transfer;
 
 static int multicast_cores(emu_machine *m, emu_stream *s, const emu_desc *list, transfer *x) {
-  x->first = list->f[AT_CORE] == -1 ? s->core : list->f[AT_CORE];
+  const int64_t cores = m->chip_cores, own = s->core % cores;
+  x->first = list->f[AT_CORE] == -1 ? own : list->f[AT_CORE];
   x->count = list->f[AT_N0];
   x->step = list->f[AT_S1];
-  if (x->count < 0 || x->count > m->c.cores) return emu_fail(m, s, E_BOUNDS, "a multicast names more cores than there are", x->count, m->c.cores);
+  if (x->count < 0 || x->count > cores) return emu_fail(m, s, E_BOUNDS, "a multicast names more cores than there are", x->count, cores);
   if (!x->count) return 0;
   if (x->count == 1) x->step = 0;
-  const int sane = x->step <= m->c.cores && x->step >= -m->c.cores && (x->step || x->count == 1);
+  const int sane = x->step <= cores && x->step >= -cores && (x->step || x->count == 1);
   const int64_t last = x->first + (x->count - 1) * (sane ? x->step : 0);
-  if (!sane || x->first < 0 || x->first >= m->c.cores || last < 0 || last >= m->c.cores)
+  if (!sane || x->first < 0 || x->first >= cores || last < 0 || last >= cores)
     return emu_fail(m, s, E_BOUNDS, "a multicast names a core that does not exist", x->first, last);
+  x->first += s->core - own;
   return 0;
 }
 
@@ -121,8 +123,9 @@ static int64_t along(int64_t a, int64_t b, int64_t size, int64_t wraps) {
   return wraps && size - d < d ? size - d : d;
 }
 
-static int64_t hops(const emu_machine *m, int64_t a, int64_t b) {
+static int64_t hops(const emu_machine *m, int64_t a, int64_t b) { /* cores of one chip */
   if (m->c.noc_crossbar) return a != b;
+  a %= m->chip_cores, b %= m->chip_cores;
   const int64_t w = m->c.noc_x > 0 ? m->c.noc_x : 1;
   return along(a % w, b % w, w, m->c.noc_wraps) + along(a / w, b / w, m->c.noc_y, m->c.noc_wraps);
 }

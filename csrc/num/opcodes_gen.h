@@ -44,6 +44,9 @@ enum {
     EMU_NUM_FLAG_IMM = 2,
     EMU_NUM_FLAG_SAT = 4,
     EMU_NUM_FLAG_SR = 8,
+    EMU_NUM_FLAG_LL = 16,
+    EMU_NUM_FLAG_LL128 = 32,
+    EMU_NUM_FLAG_REV = 64,
 };
 
 enum {

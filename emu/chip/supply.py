@@ -99,5 +99,5 @@ class Power(Section):
         return self
 
 
-Component = Literal["matrix", "vector", "sram", "acc", "hbm", "shared", "noc", "instructions"]
+Component = Literal["matrix", "vector", "sram", "acc", "hbm", "shared", "noc", "links", "instructions"]
 """Of the energy report; emu.chip.vocabulary.EVENTS lists the events of each."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, model_validator
 
 from emu.chip.fields import Bytes, Count, CountOrNone, Cycles, Fraction, PerClock, Rate, Seconds, Section
+from emu.chip.library import Collectives
 
 
 class Hbm(Section):
@@ -137,20 +138,13 @@ class Link(Section):
     """Dimensions of a torus or mesh; 0: all-to-all or not applicable."""
     achieved_fraction: Fraction = 1.0
     in_switch_reduction: bool = False
+    queues: Annotated[Count, Field(le=4)] = 1
+    """Transfers over links that a core has under way at a time: streams of its net engine."""
 
     @property
     def total_bytes_per_s(self) -> int:
         """All links of this kind together, one direction."""
         return self.count * self.bandwidth_bytes_per_s
-
-
-class Protocol(Section):
-    """One way a collective library sends: its fixed cost, its cost per step, its share of the link."""
-
-    name: str
-    launch_s: Seconds
-    hop_s: Seconds
-    fraction: Fraction
 
 
 Way = Literal["per-tile", "persistent", "overlapped"]
@@ -281,7 +275,7 @@ class Stack(Section):
     attention_floor_s: Seconds = 0.0
     """Shortest time of one attention call (cache write, attention, merge)."""
     attention: AttentionKernels | None = None
-    collectives: list[Protocol] = []
+    collectives: Collectives | None = None
 
     @model_validator(mode="after")
     def _bare_is_free(self) -> Stack:

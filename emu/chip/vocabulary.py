@@ -21,6 +21,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "shared": ("shared_bytes",),
     "noc": ("noc_byte_hops",),
     "user": ("user_femtojoules",),
+    "links": ("link_bytes",),
     "instructions": ("scalar_instructions", "engine_instructions", "dma_descriptors", "sync_events"),
 }
 OWN_PRICE_PJ = {"user_femtojoules": 0.001}

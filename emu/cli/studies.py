@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from emu.cli import options
+from emu.cli.collectives import add_to as add_collectives
 from emu.cli.costs import costs
 from emu.cli.output import format_of, note, progress, show
 
@@ -78,7 +79,8 @@ def infer(
     show(shown, json)
 
 
-op = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One operation by itself: gemm, attention.")
+op = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One operation by itself: gemm, attention, or a collective.")
+add_collectives(op)
 
 
 @op.command()

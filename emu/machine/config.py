@@ -16,9 +16,9 @@ FORMATS = (
 SCALES = ("none", "mx", "nvfp4")
 CLASSES = ("convert", "add", "mul", "rsqrt", "compare", "exp", "reduce", "transpose", "gather")
 ENGINES = ("mm", "vec", "dma")
-SPACES = ("hbm", "sram", "acc", "peer", "shared")
+SPACES = ("hbm", "sram", "acc", "peer", "shared", "far")
 ROLES = ("in", "weight", "index", "inout", "out", "temp")
-STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1")
+STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1", "net0", "net1", "net2", "net3")
 FIDELITIES = ("ideal", "fast")
 TIERS, POOLS = 8, 64
 FS = 10**15
@@ -37,7 +37,9 @@ def to_fs(seconds: float) -> int:
 def streams_of(chip: Chip) -> tuple[str, ...]:
     """The streams a core of this chip has."""
     dma = chip.core.dma
-    return ("mm", "vec", *(f"ld{j}" for j in range(dma.load_queues)), *(f"st{j}" for j in range(dma.store_queues)))
+    queues = max((link.queues for link in chip.links), default=0)
+    counts = {"ld": dma.load_queues, "st": dma.store_queues, "net": queues}
+    return ("mm", "vec", *(f"{kind}{j}" for kind, count in counts.items() for j in range(count)))
 
 
 def ports(chip: Chip) -> list[int]:

@@ -21,12 +21,17 @@ ADVICE = {
 }
 
 
+def core_name(program: Program, core: int) -> str:
+    """`core 3`, or `chip 1, core 3`: cores of several chips are counted on."""
+    return (f"chip {core // program.cores}, " if program.chips > 1 else "") + f"core {core % program.cores}"
+
+
 def place(program: Program, core: int, stream: int, pc: int) -> str:
     """`core 3, mm, word 17: mm d0, d1, d2 (gemm.py:23)`."""
     if stream < 0:
         return "the program"
     name = STREAMS[stream]
-    text = f"core {core}, " if core >= 0 else ""
+    text = f"{core_name(program, core)}, " if core >= 0 else ""
     text += f"stream {name}"
     words = program.streams.get(name, [])
     if 0 <= pc < len(words):
@@ -66,7 +71,7 @@ def explain(program: Program, info: dict[str, Any]) -> EmuError:
     if code == "race":
         return ProgramError(f"{program.name}: {race(program, info)}")
     if code == "deadlock":
-        return ProgramError(f"{program.name}: {waits(program, blocked_of(info['blocked']))}")
+        return ProgramError(f"{program.name}: {waits(program, blocked_of(info['blocked'], program))}")
     detail = info["text"]
     if code in ("uninitialised", "bounds") and info["b"] > info["a"]:
         detail += f": {bytes_of(program, info['space'], info['a'], info['b'])}"
@@ -75,7 +80,7 @@ def explain(program: Program, info: dict[str, Any]) -> EmuError:
         kinds = f"adds {FORMATS[info['a']]} at {bytes_of(program, info['space'], info['lo'], info['hi'])}"
         detail += f": it {kinds}, and {other} wrote {FORMATS[info['b']]} at {bytes_of(program, info['space'], info['lo2'], info['hi2'])}"
     elif code == "leftover":
-        where = f"core {info['core2']}"
+        where = core_name(program, info["core2"])
         detail = f"{semaphore(program, info['a'])} ends {info['b']:+d} against its initial count"
     elif code in ("overflow", "producer"):
         detail += f": {semaphore(program, info['a'])}"
@@ -96,7 +101,7 @@ def race(program: Program, info: dict[str, Any]) -> str:
     space, other = info["space"], place(program, info["core2"], info["stream2"], info["pc2"])
     lo, hi = max(info["lo"], info["lo2"]), min(info["hi"], info["hi2"])
     kinds = ["write" if info["a"] & bit else "read" for bit in (1, 2)]
-    owner = f" of core {info['b']}" if SPACES[space] in ("sram", "acc") else ""
+    owner = f" of {core_name(program, info['b'])}" if SPACES[space] in ("sram", "acc") else ""
     return (
         f"race on {bytes_of(program, space, lo, hi)}{owner}: nothing orders\n"
         f"  a {kinds[0]} of bytes {info['lo']}..{info['hi'] - 1} by {place(program, info['core'], info['stream'], info['pc'])}\n"
@@ -117,7 +122,7 @@ def missing(program: Program, info: dict[str, Any]) -> str:
         names = [s.name for s in program.semaphores if first[1] in producers.get(s.id, ()) and then[1] in consumers.get(s.id, ())]
         shown = ", ".join(map(repr, names[:4]))
         there = f"{shown} go{'' if len(names) > 1 else 'es'} that way" if names else "no semaphore goes that way"
-        at = ["" if core == other else f" of core {side[0]}" for side in (first, then)]
+        at = ["" if core == other else f" of {core_name(program, side[0])}" for side in (first, then)]
         token = f"a token that {first[1]}{at[0]} signals at or after word {first[2]} ({there})"
         return f"{then[1]}{at[1]} takes, before word {then[2]}, {token}"
 
@@ -135,9 +140,11 @@ def waits(program: Program, blocked: list[Blocked]) -> str:
         what = f"barrier {b.on}, where {b.has} of {b.wants} have arrived"
         if b.state == "semaphore":
             what = f"{b.wants} of {semaphore(program, b.on)}, which has {b.has}"
-        others = ", ".join(str(b.at.core) for b in group[1:SHOWN]) + (", ..." if len(group) > SHOWN else "")
+        many = ", ..." if len(group) > SHOWN else ""
+        others = ", ".join(str(o.at.core) if o.at.chip is None else f"{o.at.core} of chip {o.at.chip}" for o in group[1:SHOWN]) + many
+        core = b.at.core + (b.at.chip or 0) * program.cores
         more = f" (the same on core {others})" if others else ""
-        lines.append(f"{place(program, b.at.core, STREAMS.index(b.at.stream), b.pc)} waits for {what}{more}")
+        lines.append(f"{place(program, core, STREAMS.index(b.at.stream), b.pc)} waits for {what}{more}")
     if len(groups) > SHOWN:
         lines.append(f"and {sum(map(len, groups[SHOWN:]))} more streams wait")
     return "\n  ".join(lines)

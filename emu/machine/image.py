@@ -11,6 +11,7 @@ from typing import Any
 
 from emu import _core
 from emu.extension.table import declared
+from emu.machine.chipfold import ChipFolding
 from emu.machine.config import ROLES, SPACES, STREAMS
 from emu.machine.fold import Folding, classes_of
 from isa import Program
@@ -20,7 +21,8 @@ class Packed:
     """What the core reads of a program: its state when it was packed, whatever becomes of the program. Nothing of it may be changed."""
 
     def __init__(self, program: Program) -> None:
-        self.cores = program.cores
+        self.chips = program.chips
+        self.cores = program.cores * program.chips  # of all chips
         self.buffers = [(SPACES.index(b.space), b.offset, b.bytes, ROLES.index(b.role)) for b in program.buffers]
         self.code = {STREAMS.index(name): array("Q", words) for name, words in program.streams.items() if words}
         self.semaphores = {s.id: s.initial for s in program.semaphores}
@@ -42,17 +44,17 @@ class Packed:
 
     @cached_property
     def classes(self) -> Folding | None:
-        """Equal cores, where no time depends on an address (emu.machine.fold)."""
+        """Equal cores, where no time depends on an address (emu.machine.fold). Cores that reach other chips are not folded."""
         relevant = _core.relevant_params(self.code, len(self.params), self.labels, declared(self.extensions))
         return classes_of(self.params, self.cores, relevant)
 
     def run(
-        self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | None, toggles: bool = False
+        self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | ChipFolding | None, toggles: bool = False
     ) -> dict[str, Any]:
-        """The core's answer: one core of each class, or all of them. Raises CoreFailure."""
+        """The core's answer: one core of each class, one chip of all, or all of them. Raises CoreFailure."""
         params, weights = self.params, None
         if folding is not None:
-            params, weights = list(folding.params), list(folding.weights)
+            params, weights = list(folding.params), list(folding.weights) if isinstance(folding, Folding) else None
         tables = self.buffers, self.code, self.semaphores, self.barriers, params, self.labels
         return _core.run(config, *tables, given, outputs, weights, toggles)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from emu import _core
 from emu.caching import Settings, settings
+from emu.machine.config import STREAMS
 from emu.machine.fold import Folding
 from emu.machine.image import Packed
 from emu.machine.store import Store
@@ -28,7 +29,7 @@ _FIGURES = ("end_fs", "instructions", "executed", "skipped")
 _TABLES = ("stalls", "root_stalls")
 _LISTS = ("counters", "label_stalls", "releases")
 _NAMES = _core.counter_names()
-_KINDS = 8
+_KINDS = len(STREAMS)
 _CORE = Path(_core.__file__)  # type: ignore[attr-defined]
 
 
@@ -45,9 +46,11 @@ _LOADED = _state()
 
 
 def run(packed: Packed, config: dict[str, Any], given: Sequence[tuple[int, np.ndarray]], folding: Folding | None) -> dict[str, Any]:
-    """What the core answers to a timing-only run, from disk if it has answered it before. Raises what the core raises."""
+    """What the core answers to a timing-only run, from disk if it has answered it before. Runs on links are not kept.
+
+    Raises what the core raises."""
     store = _store()
-    if store is None:
+    if store is None or "net_chips" in config:
         return packed.run(config, given, [], folding)
     key = _key(packed, config, given, folding)
     shape = config["cores"], sorted(packed.code), packed.labels
@@ -123,7 +126,7 @@ def decoded(data: bytes, cores: int, kinds: list[int], labels: int) -> dict[str,
     if not right:
         return None
     answer: dict[str, Any] = {name: kept[name] for name in _FIGURES}
-    answer |= {"names": list(_NAMES), "counters": kept["counters"], "label_stalls": stalls}
+    answer |= {"names": list(_NAMES), "counters": kept["counters"], "label_stalls": stalls, "links": []}
     answer |= {name: dict(zip(product(range(cores), kinds), map(tuple, kept[name]))) for name in _TABLES}
     return answer | {"releases": [tuple(row) for row in releases], "records": []}
 

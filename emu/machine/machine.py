@@ -10,11 +10,13 @@ from emu.chip.schema import Chip
 from emu.errors import ProgramError, UnsupportedError
 from emu.extension.table import costed
 from emu.machine import kept
+from emu.machine.chipfold import chip_folding, unfolded
 from emu.machine.config import core_config, streams_of
+from emu.machine.fabric import Fabric
 from emu.machine.failure import explain
 from emu.machine.fold import Folding, addresses_are_free, fold
 from emu.machine.image import Image
-from emu.machine.memory import gather_inputs, prepare_outputs, require, shaped, warm_ranges
+from emu.machine.memory import chip_span, gather_inputs, prepare_outputs, require, shaped, warm_ranges
 from emu.machine.result import Run
 from isa import IsaError, Program
 
@@ -23,18 +25,18 @@ MAX_INSTRUCTIONS = 10**10
 
 
 class Machine:
-    """A machine that runs programs for one chip.
+    """A machine that runs programs for one chip, or for several at once over a `fabric` of links.
 
     `check=True` also looks for races, and for products added to what is no sum of theirs, in every run (docs/testing.md).
     Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
     """
 
-    def __init__(self, chip: Chip | str, fidelity: str = "fast", check: bool = False) -> None:
+    def __init__(self, chip: Chip | str, fidelity: str = "fast", check: bool = False, fabric: Fabric | None = None) -> None:
         if isinstance(chip, str):
             from emu.chip import chip as preset
 
             chip = preset(chip)
-        self._chip, self._fidelity, self.check = chip, fidelity, check
+        self._chip, self._fidelity, self.check, self.fabric = chip, fidelity, check, fabric
         self._config = core_config(chip, 1, fidelity)  # refuses an unknown fidelity before any program is written
 
     @property
@@ -73,6 +75,7 @@ class Machine:
         timing-only run to be taken from the user's cache (emu.caching), and puts it there. `toggles` counts the bits
         that toggle in a run with values, which changes its joules and nothing else. `warm` names buffers of device memory that lie in the
         last-level cache when the run begins, as a run before left them that went through all of them side by side.
+        A program of several chips takes and gives arrays with one more axis in front, the chip. Its last-level caches are not modelled.
         Raises ProgramError, CapacityError, UnsupportedError.
         """
         given_image, program = (program, program.program) if isinstance(program, Image) else (None, program)
@@ -85,7 +88,7 @@ class Machine:
         given = gather_inputs(program, inputs or {}, values)
         outputs = prepare_outputs(program, values)
         config = self._config | {
-            "cores": program.cores,
+            "cores": program.cores * program.chips,
             "values": int(values),
             "check": int(self.check if check is None else check),
             "trace_max": TRACE_LIMIT if trace else 0,
@@ -93,11 +96,13 @@ class Machine:
             "max_instructions": max_instructions,
             "warm": warm_ranges(program, warm),
             **(costed(image.packed.extensions, self.chip, values) if image.packed.extensions else {}),
+            **self._links(program),
         }
         plain = not (values or config["check"] or trace)
         short = plain and folding, plain and fast_forward
         raw, classes = self._run(image, config, given, list(outputs.values()), *short, plain and reuse, toggles)
-        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes)
+        links = self.fabric.link_names() if self.fabric is not None and program.chips > 1 else []
+        return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes, links)
 
     def _run(
         self, image: Image, config: dict[str, Any], given: list[Any], outputs: list[Any], folding: bool, forward: bool, reuse: bool,
@@ -117,12 +122,33 @@ class Machine:
                 return self._run(image, config | {"cores": image.packed.cores}, given, outputs, False, False, False, toggles)
             raise explain(image.program, failure.info) from None
 
+    def _one_chip(self, image: Image, config: dict[str, Any], given: list[Any], fabric: Fabric) -> dict[str, Any]:
+        """A timing-only run of chips that are all alike, of one of them; the long way where they are not, or something is wrong."""
+        alike = chip_folding(image.packed, fabric)
+        if alike is not None:
+            single = {"cores": alike.cores, "chips": 1, "chip_span": 0, "forward": 0}
+            try:
+                return unfolded(image.packed.run(config | single, [], [], alike), alike, fabric)
+            except _core.CoreFailure:
+                pass
+        return self._run(image, config, given, [], False, False, False)[0]
+
+    def _links(self, program: Program) -> dict[str, Any]:
+        """How the chips that run it are joined; a program of one chip reaches no other."""
+        if self.fabric is None or program.chips == 1:
+            return {}
+        return self.fabric.config() | {"chips": program.chips, "chip_span": chip_span(program), "tiers": 0}
+
     def _suits(self, program: Program, verify: bool) -> None:
         if verify:
             try:
                 program.check()
             except IsaError as error:
                 raise ProgramError(str(error)) from None
+        chips = 1 if self.fabric is None else self.fabric.chips
+        if program.chips not in (1, chips):
+            fix = "give Machine(..., fabric=) that many chips" if self.fabric is None else f"the fabric joins {chips}"
+            raise ProgramError(f"{program.name} is for {program.chips} chips; {fix}")
         if program.cores > self.chip.core_count:
             raise ProgramError(f"{program.name} needs {program.cores} cores, {self.chip.name} has {self.chip.core_count}")
         streams = streams_of(self.chip)

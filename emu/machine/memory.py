@@ -41,9 +41,10 @@ def total_ram_bytes() -> int:
 def needed_bytes(program: Program, chip: Chip) -> int:
     """Host bytes that a valued run touches at most: the program's hbm buffers and every core's memories."""
     hbm = sum(b.bytes for b in program.buffers if b.space == "hbm")
-    return hbm + program.cores * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes)
+    return program.chips * (hbm + program.cores * (chip.core.sram.capacity_bytes + chip.core.acc.capacity_bytes))
 
 
+PAGE = 4096
 WARM = 8
 """Buffers that may be warm in one run."""
 
@@ -100,8 +101,24 @@ def as_bytes(buffer: Buffer, value: Any) -> np.ndarray:
     return data
 
 
+def chip_span(program: Program) -> int:
+    """Bytes from one chip's device memory to the next one's, in a run of several."""
+    return -(-max((b.offset + b.bytes for b in program.buffers if b.space == "hbm"), default=0) // PAGE) * PAGE
+
+
 def gather_inputs(program: Program, inputs: Mapping[str, Any], values: bool) -> list[tuple[int, np.ndarray]]:
     """(offset, bytes) of every given input; a valued run needs them all, a timing-only run the index buffers."""
+    if program.chips == 1:
+        return _gather(program, inputs, values)
+    for name, value in inputs.items():
+        if len(value) != program.chips:
+            raise ProgramError(f"input {name!r}: its first axis is the chip; it has {len(value)} of {program.chips}")
+    span = chip_span(program)
+    each = [_gather(program, {name: value[c] for name, value in inputs.items()}, values) for c in range(program.chips)]
+    return [(c * span + at, data) for c, found in enumerate(each) for at, data in found]
+
+
+def _gather(program: Program, inputs: Mapping[str, Any], values: bool) -> list[tuple[int, np.ndarray]]:
     by_name = {b.name: b for b in program.buffers if b.space == "hbm" and b.role in GIVEN}
     for name in inputs:
         if name not in by_name:
@@ -116,11 +133,22 @@ def prepare_outputs(program: Program, values: bool) -> dict[str, tuple[int, np.n
     """Room for every output buffer."""
     if not values:
         return {}
-    return {b.name: (b.offset, np.zeros(b.bytes, np.uint8)) for b in program.buffers if b.space == "hbm" and b.role in ("out", "inout")}
+    outputs = [b for b in program.buffers if b.space == "hbm" and b.role in ("out", "inout")]
+    if program.chips == 1:
+        return {b.name: (b.offset, np.zeros(b.bytes, np.uint8)) for b in outputs}
+    span = chip_span(program)
+    return {f"{b.name}@{c}": (c * span + b.offset, np.zeros(b.bytes, np.uint8)) for b in outputs for c in range(program.chips)}
 
 
 def shaped(program: Program, raw: dict[str, tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
     """Outputs in their format and shape."""
+    if program.chips > 1:
+        names = dict.fromkeys(name.partition("@")[0] for name in raw)
+        return {name: np.stack([_shaped(program, {name: raw[f"{name}@{c}"]})[name] for c in range(program.chips)]) for name in names}
+    return _shaped(program, raw)
+
+
+def _shaped(program: Program, raw: dict[str, tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
     by_name = {b.name: b for b in program.buffers}
     result = {}
     for name, (_, data) in raw.items():

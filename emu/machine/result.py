@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,13 @@ class Run(Result):
 
     def __init__(
         self, program: Program, chip: Chip, raw: dict[str, Any], outputs: dict[str, np.ndarray], fidelity: str, values: bool,
-        folding: Folding | None = None,
+        folding: Folding | None = None, links: Sequence[str] = (),
     ) -> None:
         self.program, self.chip, self.fidelity, self.values = program, chip, fidelity, values
         self.outputs = outputs
         self._raw, self._folding = raw, folding
+        self.links: dict[str, int] = {name: count for name, count in zip(links, raw["links"]) if count}
+        """Bytes over each link between chips that carried any, flags too."""
         self.end_fs: int = raw["end_fs"]
         self.seconds = self.end_fs / 1e15
         self.cycles = self.end_fs // period_fs(chip)
@@ -100,7 +103,7 @@ class Run(Result):
 
         toggles = self.toggles
         activity = activity_of(self.program, self.counters, NORMAL, toggles) if toggles else None
-        return energy(self.chip, self.counters, self.seconds, activity)
+        return energy(self.chip, self.counters, self.seconds, activity, self.program.chips)
 
     @property
     def toggles(self) -> dict[str, tuple[int, int]]:

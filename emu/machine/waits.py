@@ -16,6 +16,8 @@ from isa.check_sync import collect
 from isa.words import Instruction, decode
 
 SHOWN = 8
+SENDS = ("put", "puta", "putk", "putm")
+"""They signal where their bytes arrive."""
 
 
 class At(NamedTuple):
@@ -23,9 +25,12 @@ class At(NamedTuple):
 
     core: int
     stream: str
+    chip: int | None = None
+    """None where the program runs on one chip."""
 
     def __str__(self) -> str:
-        return f"core {self.core}, stream {self.stream}"
+        chip = "" if self.chip is None else f"chip {self.chip}, "
+        return f"{chip}core {self.core}, stream {self.stream}"
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,14 @@ class Edge:
     what: str
 
 
-def blocked_of(rows: list[tuple[int, int, int, str, int, int, int]]) -> list[Blocked]:
-    """The core's report of the streams that have not halted."""
-    return [Blocked(At(core, STREAMS[stream]), pc, state, on, has, wants) for core, stream, pc, state, on, has, wants in rows]
+def blocked_of(rows: list[tuple[int, int, int, str, int, int, int]], program: Program) -> list[Blocked]:
+    """The core's report of the streams that have not halted; it counts the cores of all chips on."""
+    several = program.chips > 1
+
+    def at(core: int, stream: int) -> At:
+        return At(core % program.cores, STREAMS[stream], core // program.cores if several else None)
+
+    return [Blocked(at(core, stream), pc, state, on, has, wants) for core, stream, pc, state, on, has, wants in rows]
 
 
 def semaphore(program: Program, number: int) -> str:
@@ -80,7 +90,8 @@ def signallers(program: Program) -> dict[int, tuple[str, bool]]:
 
 def _goes_away(code: list[Instruction], number: int) -> bool:
     return any(
-        (mnemonic == "rsignal" and operands["sem"] == number) or (mnemonic == "dmam" and operands["signal"] == number)
+        (mnemonic in ("rsignal", "csignal") and operands["sem"] == number)
+        or ((mnemonic == "dmam" or mnemonic in SENDS) and operands["signal"] == number)
         for mnemonic, operands in code
     )  # fmt: skip
 
@@ -93,13 +104,14 @@ def edges(program: Program, blocked: list[Blocked]) -> Iterator[Edge]:
     for b in blocked:
         if b.state == "semaphore" and b.on in signalled:
             stream, away = signalled[b.on]
-            for core in range(program.cores) if away else (b.at.core,):
-                yield Edge(b.at, At(core, stream), semaphore(program, b.on))
+            every = [(core, chip) for chip in range(program.chips) for core in range(program.cores)]
+            for core, chip in every if away else ((b.at.core, b.at.chip),):
+                yield Edge(b.at, At(core, stream, None if b.at.chip is None else chip), semaphore(program, b.on))
         elif b.state == "barrier":
             for core in range(program.cores):
                 for stream in taking_part.get(b.on, ()):
-                    if (b.on, At(core, stream)) not in arrived:
-                        yield Edge(b.at, At(core, stream), f"barrier {b.on}")
+                    if (b.on, At(core, stream, b.at.chip)) not in arrived:
+                        yield Edge(b.at, At(core, stream, b.at.chip), f"barrier {b.on}")
 
 
 def cycle(graph: list[Edge]) -> list[Edge]:

@@ -74,16 +74,18 @@ Activity = Mapping[str, Fraction]
 """Event -> bits that toggle in it, relative to the data that the [energy] table is for; 1 where it says nothing."""
 
 
-def energy(chip: Chip, counters: Mapping[str, int], seconds: float, activity: Activity | None = None) -> EnergyReport:
+def energy(
+    chip: Chip, counters: Mapping[str, int], seconds: float, activity: Activity | None = None, chips: int = 1
+) -> EnergyReport:
     """The energy of a run from its counters, on `chip` at the clock it ran at. An event that happened but has no price in the chip file is
-    an error, never zero."""
+    an error, never zero. `counters` are those of all `chips`; so are the joules, the watts and the limit."""
     _check(chip, counters, seconds)
     price = prices(chip, activity or {})
     events = {e: counters[e] * price[e] for e in (*PRICED_EVENTS, *OWN_PRICE_PJ) if counters.get(e)}
     exact = {component: sum(events.get(e, 0) for e in names) for component, names in EVENTS.items()}
-    static_w = static_watts(chip)
+    static_w = chips * static_watts(chip)
     exact["static"] = round(Fraction(static_w) * Fraction(seconds) * AJ_PER_J)
-    return EnergyReport(_rounded(exact), exact, events, seconds, chip.power.tdp_w, chip.name, static_w)
+    return EnergyReport(_rounded(exact), exact, events, seconds, chips * chip.power.tdp_w, chip.name, static_w)
 
 
 def expected_watts(report: EnergyReport, chip: Chip, clock_hz: int) -> float:

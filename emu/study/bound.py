@@ -18,21 +18,24 @@ from emu.models.schemes import Side
 
 @dataclass(frozen=True)
 class Bound:
-    """Seconds that compute and device memory need at least."""
+    """Seconds that compute, device memory and links need at least."""
 
     compute_s: float
     hbm_s: float
+    link_s: float = 0.0
 
     @property
     def seconds(self) -> float:
-        return max(self.compute_s, self.hbm_s)
+        return max(self.compute_s, self.hbm_s, self.link_s)
 
     @property
     def by(self) -> str:
+        if self.link_s > max(self.compute_s, self.hbm_s):
+            return "link"
         return "compute" if self.compute_s >= self.hbm_s else "hbm"
 
     def __add__(self, other: Bound) -> Bound:
-        return Bound(self.compute_s + other.compute_s, self.hbm_s + other.hbm_s)
+        return Bound(self.compute_s + other.compute_s, self.hbm_s + other.hbm_s, self.link_s + other.link_s)
 
 
 def op_format(op: Op, graph: Graph) -> str:

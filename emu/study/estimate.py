@@ -199,13 +199,22 @@ def _check(chip: Chip, scheme: Scheme, kv_dtype: str | None, fidelity: str, stac
         raise UnsupportedError(f"stack {stack!r}: only 'bare' (whole-layer programs) can be estimated so far")
 
 
+def _one_chip(layout: Mapping[str, int], system: str | None) -> None:
+    """Refuses by name what would take several chips."""
+    for name, value in layout.items():
+        if value != 1:
+            raise UnsupportedError(f"{name} = {value}: models are estimated on one chip so far; emu.collective runs what chips exchange")
+    if system is not None:
+        raise UnsupportedError(f"system = {system!r}: models are estimated on one chip so far; emu.collective takes a system")
+
+
 def estimate(
-    model: Model | str, chip: Chip | str, *, chips: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16",
-    kv_dtype: str | None = None, stack: str = "bare", fidelity: str = "fast", seed: int = 0, scales: str | None = None,
-    data: str | Mapping[str, str] = "normal", clock: float | str | None = None, regime: str = "steady", mapping: Mappings | None = None,
-    progress: Progress = None,
+    model: Model | str, chip: Chip | str, *, system: str | None = None, chips: int = 1, tp: int | None = None, pp: int = 1, dp: int = 1,
+    ep: int = 1, batch: int = 1, prompt: int = 512, generate: int = 128, dtype: str = "bf16", kv_dtype: str | None = None,
+    stack: str = "bare", fidelity: str = "fast", seed: int = 0, scales: str | None = None, data: str | Mapping[str, str] = "normal",
+    clock: float | str | None = None, regime: str = "steady", mapping: Mappings | None = None, progress: Progress = None,
 ) -> Estimate:
-    """Run a transformer on one chip.
+    """Run a transformer on one chip; `system`, `chips` and the parallel layouts are refused by name so far.
 
     `prompt` tokens in, `generate` tokens out, for each of `batch` sequences; an encoder takes `prompt` tokens. `dtype` is that of weights
     and activations (bf16, fp16, fp8 = e4m3, int8, mxfp8, mxfp6, mxfp4, nvfp4; mxfp4_a8, mxfp4_a16, nvfp4_a16: weights alone in four bits),
@@ -223,8 +232,7 @@ def estimate(
 
     model = known(model) if isinstance(model, str) else model
     chip, kinds = preset(chip) if isinstance(chip, str) else chip, Data.of(data)
-    if chips != 1:
-        raise UnsupportedError(f"chips = {chips}: several chips are not supported yet")
+    _one_chip({"chips": chips, "tp": tp or 1, "pp": pp, "dp": dp, "ep": ep}, system)
     scheme = scheme_of(dtype, scales)
     _check(chip, scheme, kv_dtype, fidelity, stack, {"batch": batch, "prompt": prompt, "generate": generate})
     asked = {

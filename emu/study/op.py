@@ -60,7 +60,7 @@ class OpResult(Result):
     def energy_report(self) -> EnergyReport:
         """Events of the run, static watts over launches too: the mean of the kernel repeated without end."""
         activity = activity_of(self.run.program, self.run.counters, self.data)
-        return energy(self.run.chip, self.run.counters, self.seconds, activity)
+        return energy(self.run.chip, self.run.counters, self.seconds, activity, self.run.program.chips)
 
     @property
     def joules(self) -> float:

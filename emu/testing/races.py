@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from emu.errors import UnsupportedError
 from isa import Program
 from isa.oracle.interp import Machine, load_inputs
 from isa.oracle.memory import Space
@@ -79,7 +80,7 @@ class Recorder(Machine):
         self.completed: dict[tuple[int, str], int] = {}
         self.gathered: dict[int, list[int]] = defaultdict(list)
         self.released: dict[tuple[int, str], list[int]] = {}
-        spaces = [*self.memory.chip.items(), *((f"{n} {c}", s) for c, of in enumerate(self.memory.core) for n, s in of.items())]
+        spaces = [*self.memories[0].chip.items(), *((f"{n} {c}", s) for c, of in enumerate(self.memories[0].core) for n, s in of.items())]
         for name, space in spaces:
             self._watch(name, space)
 
@@ -110,8 +111,8 @@ class Recorder(Machine):
     def _join(self, key: tuple[int, str], *nodes: int) -> None:
         self.issued[key] = self.order.node(*self._behind(key), *nodes)
 
-    def signal(self, core: int, semaphore: int, tokens: int) -> None:
-        super().signal(core, semaphore, tokens)
+    def signal(self, chip: int, core: int, semaphore: int, tokens: int) -> None:
+        super().signal(chip, core, semaphore, tokens)
         assert self.now is not None
         self.tokens[core, semaphore].extend([self.now.complete] * tokens)
 
@@ -151,9 +152,11 @@ def _ordered(order: Order, a: Event, b: Event, b_reads_a: bool) -> bool:
 
 
 def races(program: Program, inputs: Mapping[str, Any]) -> set[frozenset[tuple[int, str, int]]]:
-    """Pairs of (core, stream, word) that race. Raises OracleError where the program goes wrong in another way."""
+    """Pairs of (core, stream, word) that race, on one chip. Raises OracleError where the program goes wrong in another way."""
+    if program.chips != 1:
+        raise UnsupportedError(f"{program.name}: races are looked for by brute force on one chip; it runs on {program.chips}")
     machine = Recorder(program)
-    load_inputs(machine.memory, program.buffers, inputs)
+    load_inputs(machine.memories[0], program.buffers, inputs)
     machine.in_turn(1_000_000)
     machine.check_tokens()
     found: set[frozenset[tuple[int, str, int]]] = set()

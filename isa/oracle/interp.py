@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isa.oracle import engines, extension, scalar
+from isa.oracle import engines, extension, net, scalar
 from isa.oracle.descriptor import Descriptor
 from isa.oracle.errors import OracleError
 from isa.oracle.formats import dtype, pack, row_bytes, unpack
@@ -34,21 +34,24 @@ class Machine:
     def __init__(self, program: Program, rule: Accumulate, limits: dict[str, int] | None, seed: int | None) -> None:
         self.program, self.rule = program, rule
         self.random = random.Random(seed) if seed is not None else None
-        self.memory = Memory(program.buffers, program.cores, limits)
+        self.memories = [Memory(program.buffers, program.cores, limits) for _ in range(program.chips)]
+        for number, memory in enumerate(self.memories):
+            memory.system, memory.number = self.memories, number
         self.names = {s.id: s.name for s in program.semaphores}
-        self.counts = [{s.id: s.initial for s in program.semaphores} for _ in range(program.cores)]
+        self.counts = [{s.id: s.initial for s in program.semaphores} for _ in range(program.cores * program.chips)]
         self.participants = {b.id: len(b.streams) * program.cores for b in program.barriers}
-        self.arrived: dict[int, list[Stream]] = {b.id: [] for b in program.barriers}
+        self.arrived: dict[tuple[int, int], list[Stream]] = {(c, b.id): [] for c in range(program.chips) for b in program.barriers}
         code = {name: [program.instructions.decode(word) for word in words] for name, words in program.streams.items()}
         engine = {name: stream.what for name, stream in load().streams.items()}
         self.streams = [
-            Stream(core, name, code[name], program.lines.get(name, []), engine[name])
-            for core in range(program.cores) for name in engine if code.get(name)
+            Stream(core, name, code[name], program.lines.get(name, []), engine[name], chip=chip)
+            for chip in range(program.chips) for core in range(program.cores) for name in engine if code.get(name)
         ]
 
-    def signal(self, core: int, semaphore: int, tokens: int) -> None:
-        if not 0 <= core < self.program.cores:
-            raise OracleError(f"a signal to core {core}, which does not exist")
+    def signal(self, chip: int, core: int, semaphore: int, tokens: int) -> None:
+        if not (0 <= core < self.program.cores and 0 <= chip < self.program.chips):
+            raise OracleError(f"a signal to core {core} of chip {chip}, which does not exist")
+        core += chip * self.program.cores
         if semaphore not in self.counts[core]:
             raise OracleError(f"semaphore {semaphore} is not declared")
         self.counts[core][semaphore] += tokens
@@ -57,13 +60,14 @@ class Machine:
 
     def take(self, stream: Stream, semaphore: int, tokens: int) -> bool:
         """Takes tokens; False, with the reason noted, when there are not enough."""
-        have = self.counts[stream.core].get(semaphore)
+        at = stream.chip * self.program.cores + stream.core
+        have = self.counts[at].get(semaphore)
         if have is None:
             raise OracleError(f"semaphore {semaphore} is not declared")
         if have < tokens:
             stream.blocked = f"waits for {tokens} of semaphore {self.names[semaphore]!r}, which has {have}"
             return False
-        self.counts[stream.core][semaphore] -= tokens
+        self.counts[at][semaphore] -= tokens
         return True
 
     # -- one step of a stream: True when it moved ---------------------------------------------------------------------------------
@@ -110,8 +114,8 @@ class Machine:
         if mnemonic != "lds":
             if not 0 <= index < len(self.program.params):
                 raise OracleError(f"there is no parameter {index}")
-            return self.program.params[index][stream.core]
-        hbm = self.memory.chip["hbm"]
+            return self.program.params[index][stream.chip * self.program.cores + stream.core]
+        hbm = self.memories[stream.chip].chip["hbm"]
         if not any(b.role == "index" and b.offset <= index and index + 4 <= b.offset + b.bytes for b in hbm.buffers):
             raise OracleError(f"lds of bytes {index:#x}..{index + 3:#x}, which are not in a buffer of role index")
         return int(hbm.read(index, (1, 1, 1, 1), (0, 0, 0, 0), 4).view(np.int32).reshape(-1)[0])
@@ -121,9 +125,10 @@ class Machine:
         mnemonic, operands = instruction
         if mnemonic == "wait":
             return self.take(stream, operands["sem"], operands["imm"])
-        if mnemonic in ("signal", "rsignal"):
-            core = stream.core if mnemonic == "signal" else stream.regs[operands["ra"]]
-            self.issue(stream, Pending(lambda: _nothing, lambda: self.signal(core, operands["sem"], operands["imm"]), stream.where()))
+        if mnemonic in ("signal", "rsignal", "csignal"):
+            core = stream.regs[operands["ra"]] if mnemonic == "rsignal" else stream.core
+            chip = stream.regs[operands["ra"]] if mnemonic == "csignal" else stream.chip
+            self.issue(stream, Pending(lambda: _nothing, lambda: self.signal(chip, core, operands["sem"], operands["imm"]), stream.where()))
             return True
         if mnemonic in ("fence", "bar"):
             if stream.pending:
@@ -140,15 +145,16 @@ class Machine:
 
     def barrier(self, stream: Stream, number: int) -> bool:
         """Arrive once; pass when all have arrived."""
-        if number not in self.arrived:
+        if number not in self.participants:
             raise OracleError(f"barrier {number} is not declared")
+        key = (stream.chip, number)
         if not stream.arrived:
             stream.arrived = True
-            self.arrived[number].append(stream)
-            if len(self.arrived[number]) == self.participants[number]:
-                self.arrived[number] = []
-        if any(stream is other for other in self.arrived[number]):
-            missing = self.participants[number] - len(self.arrived[number])
+            self.arrived[key].append(stream)
+            if len(self.arrived[key]) == self.participants[number]:
+                self.arrived[key] = []
+        if any(stream is other for other in self.arrived[key]):
+            missing = self.participants[number] - len(self.arrived[key])
             stream.blocked = f"waits at barrier {number} for {missing} more"
             return False
         stream.arrived = False
@@ -159,12 +165,14 @@ class Machine:
     def engine(self, stream: Stream, instruction: Instruction) -> Pending:
         """The instruction with its descriptors as they are now."""
         mnemonic, operands = instruction
-        d = [Descriptor(self.memory, stream.core, dict(stream.desc[operands.get(f"d{i}", 0)])) for i in range(3)]
-        signal, cores = operands["signal"], [stream.core]
+        d = [Descriptor(self.memories[stream.chip], stream.core, dict(stream.desc[operands.get(f"d{i}", 0)])) for i in range(3)]
+        signal = operands["signal"]
 
         def read() -> Any:
             if mnemonic in engines.DMA:
                 return engines.DMA[mnemonic](d)
+            if mnemonic in net.NET:
+                return net.NET[mnemonic](d if "d2" in operands else d[:2])
             if mnemonic == "mm":
                 return lambda: engines.run_mm(d, operands, self.rule)
             if (added := self.program.instructions.extensions.get(mnemonic)) is not None:
@@ -172,10 +180,19 @@ class Machine:
             return lambda: engines.run_vec(mnemonic, d, operands)
 
         def done() -> None:
-            for core in (engines.multicast_cores(d) if mnemonic == "dmam" else cores) if signal else []:
-                self.signal(core, signal, 1)
+            for chip, core in self.receivers(stream, mnemonic, d) if signal else []:
+                self.signal(chip, core, signal, 1)
 
         return Pending(read, done, stream.where())
+
+    def receivers(self, stream: Stream, mnemonic: str, d: list[Descriptor]) -> list[tuple[int, int]]:
+        """Chip and core of everybody whom an instruction signals."""
+        if mnemonic == "dmam":
+            return [(stream.chip, core) for core in engines.multicast_cores(d)]
+        if mnemonic == "putm":
+            return [(chip, stream.core) for chip in net.chips_of(d)]
+        there = d[0].space_name == "far" and d[0]["core"] != -1
+        return [(d[0]["core"] if there else stream.chip, stream.core)]
 
     def issue(self, stream: Stream, pending: Pending) -> None:
         stream.pending.append(pending)
@@ -186,7 +203,7 @@ class Machine:
         """One legal move of the stream's engine: the next read, or the oldest write."""
         unread = [p for p in stream.pending if p.write is None]
         first = stream.pending[0]
-        ahead = unread and unread[0] is not first and stream.engine == "dma" and self.random and self.random.random() < 0.5
+        ahead = unread and unread[0] is not first and stream.engine in ("dma", "net") and self.random and self.random.random() < 0.5
         moved = unread[0] if ahead else first
         try:
             if moved.write is None:
@@ -250,13 +267,15 @@ class Machine:
 
     def check_tokens(self) -> None:
         """At the end every count is what it was."""
-        for core, counts in enumerate(self.counts):
+        cores = self.program.cores
+        for at, counts in enumerate(self.counts):
+            chip, core = divmod(at, cores)
             for semaphore in self.program.semaphores:
                 have = counts[semaphore.id]
                 if have != semaphore.initial:
-                    name = f"semaphore {semaphore.name!r} of core {core}"
+                    name = f"semaphore {semaphore.name!r} of core {core}" + (f" of chip {chip}" if self.program.chips > 1 else "")
                     raise OracleError(f"leftover tokens: {name} ends with {have}, it began with {semaphore.initial}")
-        for number, streams in self.arrived.items():
+        for (_, number), streams in self.arrived.items():
             if streams:
                 raise OracleError(f"barrier {number}: {len(streams)} streams wait there at the end")
 
@@ -285,21 +304,29 @@ def run(program: Program, inputs: Mapping[str, NDArray[Any]] | None = None, accu
     """The buffers of role out and inout after the program has run.
 
     accumulate: as in isa.oracle.mm.Accumulate. memory_bytes: capacity by space. seed: a random legal interleaving.
+    Of a program of several chips the first axis of every array is the chip.
     An `out` buffer must be written whole, unless partial_outputs, which leaves zeros.
     """
     program.check()
     rule = accumulate if isinstance(accumulate, Accumulate) else Accumulate(**(accumulate or {}))
     machine = Machine(program, rule, memory_bytes, seed)
-    load_inputs(machine.memory, program.buffers, inputs or {})
+    for chip, memory in enumerate(machine.memories):
+        load_inputs(memory, program.buffers, {name: v if program.chips == 1 else v[chip] for name, v in (inputs or {}).items()})
     (machine.in_turn if seed is None else machine.at_random)(max_steps)
     machine.check_tokens()
+    found = [outputs_of(memory, program.buffers, partial_outputs) for memory in machine.memories]
+    return found[0] if program.chips == 1 else {name: np.stack([each[name] for each in found]) for name in found[0]}
+
+
+def outputs_of(memory: Memory, buffers: list[Buffer], partial: bool) -> dict[str, NDArray[Any]]:
+    """What a chip's buffers of role out and inout hold."""
     outputs = {}
-    for buffer in program.buffers:
+    for buffer in buffers:
         if buffer.role in ("out", "inout"):
-            if partial_outputs:
-                for segment in machine.memory.chip["hbm"].segments:
+            if partial:
+                for segment in memory.chip["hbm"].segments:
                     segment.written[:] = True
             *rows, last = buffer.shape
-            raw = machine.memory.store(buffer).reshape(*rows, row_bytes(buffer.format or "", last))
+            raw = memory.store(buffer).reshape(*rows, row_bytes(buffer.format or "", last))
             outputs[buffer.name] = unpack(raw, buffer.format or "", last)
     return outputs

@@ -95,9 +95,11 @@ def rising(n: Sequence[int], s: Sequence[int], size: int) -> bool:
 
 
 class Memory:
-    """All spaces of a chip."""
+    """All spaces of a chip; `system` are those of all chips that run together, `number` is this one's place there."""
 
     def __init__(self, buffers: Sequence[Buffer], cores: int, limits: dict[str, int] | None = None) -> None:
+        self.system: list[Memory] = [self]
+        self.number = 0
         of = {name: [b for b in buffers if b.space == name] for name in ("hbm", "shared", "sram", "acc")}
         for space, limit in (limits or {}).items():
             for buffer in of[space]:
@@ -110,6 +112,10 @@ class Memory:
         """The space a descriptor of `core` names; owner is the descriptor's field `core`."""
         if name in self.chip:
             return self.chip[name]
+        if name == "far":
+            if not -1 <= owner < len(self.system):
+                raise OracleError(f"there is no chip {owner}")
+            return self.system[self.number if owner == -1 else owner].chip["hbm"]
         if name != "peer":
             return self.core[core][name]
         if not -1 <= owner < len(self.core):

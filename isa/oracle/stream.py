@@ -41,10 +41,12 @@ class Stream:
     halted: bool = False
     blocked: str = ""
     arrived: bool = False  # at the barrier of this pc
+    chip: int = 0
 
     def where(self) -> str:
         """Core, stream, word and, if known, the source line."""
-        text = f"core {self.core}, stream {self.name}, word {self.pc}"
+        text = f"chip {self.chip}, " if self.chip else ""
+        text += f"core {self.core}, stream {self.name}, word {self.pc}"
         if self.pc < len(self.code):
             text += f" ({self.code[self.pc].mnemonic})"
         return f"{text}: {self.lines[self.pc].strip()}" if self.pc < len(self.lines) else text

@@ -79,7 +79,7 @@ def test_mutations_are_refused_or_canonical(changes: list[tuple[int, bytes]], in
 def test_what_the_header_says_is_compared() -> None:
     for at, raw, message in (
         (0, b"ELF!", "not EMUP"),
-        (4, b"\2\0", "version 2"),
+        (4, b"\1\0", "version 1"),
         (6, b"\1\0", "reserved bytes"),
         (8, bytes(32), "another instruction set"),
         (40, b"XXXX", "section NAME expected"),
@@ -98,7 +98,7 @@ def section(tag: bytes, payload: bytes) -> bytes:
 
 def with_sections(**payloads: bytes) -> bytes:
     """A file of empty sections but for those given."""
-    known = {"NAME": b"\1\0p\1\0\0\0", **payloads}
+    known = {"NAME": b"\1\0p\1\0\0\0\1\0\0\0", **payloads}
     return DATA[:40] + b"".join(section(tag, known.get(tag.decode(), b"")) for tag in SECTIONS)
 
 
@@ -106,10 +106,10 @@ def test_sizes_in_a_file_are_not_believed() -> None:
     assert isa.Program.from_bytes(with_sections()) == isa.Program("p")
     huge = struct.pack("<I", 0xFFFFFFFF)
     for data, message in (
-        (with_sections(NAME=b"\1\0p" + huge), "cores"),
+        (with_sections(NAME=b"\1\0p" + huge + huge), "cores"),
         (with_sections(NAME=b"\xff\xffp"), "cut short"),
         (with_sections(PARM=huge), "cut short"),
-        (with_sections(NAME=b"\1\0p\0\0\1\0", PARM=struct.pack("<Iq", 1, 7) * 200), "too many parameter values"),
+        (with_sections(NAME=b"\1\0p\0\0\1\0\1\0\0\0", PARM=struct.pack("<Iq", 1, 7) * 200), "too many parameter values"),
         (with_sections(PARM=struct.pack("<I", 0)), "0 values for 1 cores"),
         (with_sections(EXTN=b"\4\0vadd\0\0"), "user's instruction 'vadd'"),
         (DATA[:44] + huge + DATA[48:], "cut short"),

@@ -126,7 +126,9 @@ def test_the_packaged_rows(suite) -> None:
     if suite.kind == "instruction":
         assert "draw_laws.py" in text
     else:
-        assert "aiconfigurator" in text and "Apache License 2.0" in text and suite.count == COUNT
+        whole_table = 21  # an all-reduce on eight chips was measured for so many sizes
+        assert "aiconfigurator" in text and "Apache License 2.0" in text
+        assert suite.count == (whole_table if suite.name.startswith("all-reduce") else COUNT)
     assert len(rows) == suite.count == len(read(DATA / f"{suite.name}.csv"))
     assert len({r.decade for r in rows}) >= 2
 

@@ -82,6 +82,8 @@ def test_the_bounds_that_are_promised() -> None:
         "gemm-h100": (0.07, 0.02, 0.16), "gemm-a100": (0.10, 0.03, 0.22), "gemm-fp8-h100": (0.13, 0.07, 0.35),
         "prefill-a100": (0.09, 0.03, 0.18), "prefill-h100": (0.09, 0.03, 0.18), "decode-a100": (0.10, 0.03, 0.20),
         "decode-h100": (0.09, 0.03, 0.20), "decode-fp8kv-h100": (0.13, None, None), "prefill-fp8kv-h100": (0.18, None, None),
+        "collectives-a100": (0.08, 0.02, 0.16), "collectives-h100": (0.08, 0.02, 0.16),
+        "all-reduce-a100": (0.07, None, None), "all-reduce-h100": (0.07, None, None),
         "power-h200": (0.10, None, None), "power-cap-h200": (0.04, None, None), "power-all-h200": (0.27, None, None),
         "instruction-b200": (0.03, None, None), "instruction-trainium1": (0.0, None, None),
     }  # fmt: skip

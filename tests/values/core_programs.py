@@ -18,7 +18,10 @@ BINARY = ["vadd", "vsub", "vmul", "vdiv", "vmax", "vmin", "vge", "vmac"]
 UNARY = ["vmov", "vneg", "vabs", "vexp", "vexp2", "vlog2", "vsqrt", "vrsqrt", "vrcp", "vtanh", "verf", "vsigmoid", "vsin", "vcos"]
 SLOT = 8192
 RATES = {"tf32": 1, "fp6_e2m3": 2, "fp6_e3m2": 2, "fp4_e2m1": 4, "int4": 4}
-CHANGES = {"core.dma.load_queues": 4, "core.dma.store_queues": 2, "core.matrix.max_k": 64, "core.matrix.scales": ["mx", "nvfp4"]}
+CHANGES = {
+    "links.ring.queues": 4, "core.dma.load_queues": 4, "core.dma.store_queues": 2, "core.matrix.max_k": 64,
+    "core.matrix.scales": ["mx", "nvfp4"],
+}
 CHIP = emu.chip("tiny").vary({**CHANGES, **{f"core.matrix.rate.{fmt}": rate for fmt, rate in RATES.items()}})
 SHELL = """
 .program one

@@ -59,9 +59,10 @@ class _Assembler:
         barrier_streams = tuple(s for s in self.joining if s in self.busy) if self.has_barrier else ()
         program = Program(
             tracer.name, tracer.cores, self._buffers(), semaphores,
-            [Barrier(BARRIER, barrier_streams)] if barrier_streams else [], list(self.names), instructions=tracer.instructions,
+            [Barrier(BARRIER, barrier_streams)] if barrier_streams else [], list(self.names), chips=tracer.chips,
+            instructions=tracer.instructions,
         )
-        beside = uniform(c ^ 1 for c in range(tracer.cores))  # the other core of a cluster of two
+        beside = uniform(c ^ 1 for _ in range(tracer.chips) for c in range(tracer.cores))  # the other core of a cluster of two
         for stream in STREAMS:
             if stream in self.busy:
                 emitter = Emitter(stream, self._param, self.numbers.__getitem__, self._rows, beside, tracer.instructions)
@@ -70,7 +71,7 @@ class _Assembler:
                 code = writer.write(tracer.top, self.cursors)
                 program.streams[stream] = code.words
                 program.lines[stream] = code.lines
-        program.params = [column(value, tracer.cores) for value in self.columns]
+        program.params = [column(value, tracer.cores * tracer.chips) for value in self.columns]
         return program
 
     @property

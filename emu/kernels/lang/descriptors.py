@@ -147,6 +147,10 @@ class Table:
             self._add_scalars(op, access)
         if op.mnemonic == "dmam":
             access.numbers["d2"] = self._receivers(op).number
+        if op.everywhere:
+            key = ("chips", op.everywhere)
+            found = self.descs.setdefault(key, Desc(self._number(), "chips", {"n0": op.everywhere, "s1": 1, "core": 0}))
+            access.numbers["d2"] = found.number
 
     def _whole(self, use: Use, op: Op) -> Fields:
         """The extents that an instruction of a fixed shape works on where they are more than the valid ones, else 0."""
@@ -301,6 +305,8 @@ def _fields(use: Use, op: Op) -> Fields:
     fmt = use.view.fmt
     space, base = ("hbm", buffer.address) if isinstance(buffer, Tensor) else (buffer.ring.space, buffer.ring.base)
     fields: Fields = {"space": _space(space), "base": base + use.view.offset, "fmt": _format(fmt), **use.more}
+    if use.view.chip is not None:
+        fields |= {"space": _space("far"), "core": use.view.chip}
     keep = op.mnemonic in ("mm", "dmag")  # strides of a single element too
     for extent, stride, dim in zip(EXTENTS, STRIDES, reversed(dims)):
         fields[extent] = dim.extent

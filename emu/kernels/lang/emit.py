@@ -135,7 +135,26 @@ class Emitter:
             else:
                 code.add(node.line, "signal", sem=self.number(token), imm=1)
 
+    def _tells(self, op: Op, code: Code) -> bool:
+        """Whether it was a wait, a fence or a signal to another chip, by itself."""
+        if op.uses:
+            return False
+        if op.mnemonic == "fence":
+            code.add(op.line, "fence")
+        elif op.gives is None:
+            assert op.takes is not None
+            code.add(op.line, "wait", sem=self.number(op.takes), imm=1)
+        else:
+            register, rest = self.evaluate(op.chip, op.line, code)
+            if rest:
+                code.add(op.line, "addi", rd=TEMP, ra=register, imm=rest)
+                register = TEMP
+            code.add(op.line, "csignal", sem=self.number(op.gives), ra=register, imm=1)
+        return True
+
     def _op(self, op: Op, code: Code) -> None:
+        if self._tells(op, code):
+            return
         access = self.table.access[op]
         waits = self.plan.waits.get((self.stream, op), [])
         signals = self.plan.signals.get((self.stream, op), [])

@@ -79,6 +79,8 @@ class View:
     dims: tuple[Dim, ...]
     other: str = ""
     """The format of bytes of the buffer that hold something else than its elements: the scales behind them."""
+    chip: Value | None = None
+    """Whose memory it is, if another chip's."""
 
     @property
     def fmt(self) -> str:
@@ -104,7 +106,11 @@ class View:
                 offset = offset + dim.at(start)
             else:
                 offset = offset + dim.at(part)
-        return View(self.buffer, offset, (*dims, *self.dims[len(keys):]), self.other)
+        return View(self.buffer, offset, (*dims, *self.dims[len(keys):]), self.other, self.chip)
+
+    def on(self, chip: Value) -> View:
+        """The same bytes in the memory of another chip, to send there."""
+        return View(self.buffer, self.offset, self.dims, self.other, chip)
 
     def as_dims(self, *order: int | None) -> View:
         """Axes in another order; None inserts an axis of one element."""

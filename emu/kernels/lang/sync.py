@@ -68,6 +68,7 @@ def plan_region(region: Region, persistent: list[Ring], tokens: dict[tuple[Ring,
     _plan_clusters(region, plan, tokens)
     _plan_accumulators(region, plan, spans)
     _plan_residents(region, plan)
+    _plan_channels(region, plan)
     return plan
 
 
@@ -169,8 +170,10 @@ def _check_order(used: list[Tile], spans: dict[Tile, dict[str, Spans]], ring: Ri
 def _plan_clusters(region: Region, plan: Plan, tokens: dict[tuple[Ring, str], tuple[Token, Token | None]]) -> None:
     """A multicast signals both cores that their slots are full, itself; before it, both must have freed them."""
     for op in region.ops:
+        if op.mnemonic != "dmam":
+            continue
         tile, loop = tile_of(op.uses[0].view), op.block.loop
-        if op.mnemonic != "dmam" or tile is None or loop is None:
+        if tile is None or loop is None:
             continue
         for (ring, consumer), (full, free) in tokens.items():
             if ring is not tile.ring or free is None:
@@ -205,6 +208,16 @@ def _plan_residents(region: Region, plan: Plan) -> None:
                 plan.tokens.append(token)
                 plan.waits[stream, nodes[stream][0]].insert(0, token)
                 plan.signals["st0", nodes["st0"][-1]].append(token)
+
+
+def _plan_channels(region: Region, plan: Plan) -> None:
+    """Tokens between chips stand where the kernel put them."""
+    plan.tokens += region.channels
+    for op in region.ops:
+        if op.takes is not None:
+            plan.waits[op.stream, op].append(op.takes)
+        if op.gives is not None:
+            plan.signals[op.stream, op].append(op.gives)
 
 
 def _within(op: Op, loop: Loop) -> bool:

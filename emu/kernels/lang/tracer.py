@@ -12,6 +12,7 @@ from emu.kernels.lang.expr import Expr, Looked, Value, as_const, clamp, index_ex
 from emu.kernels.lang.limits import limits_of
 from emu.kernels.lang.matops import MatOps
 from emu.kernels.lang.memory import Dim, Operand, Ring, Tensor, Tile, View, array_bytes, format_bits, view_of
+from emu.kernels.lang.netops import NetOps
 from emu.kernels.lang.percore import Const, uniform
 from emu.kernels.lang.source import call_site, source_line
 from emu.kernels.lang.transfer import matched, merged
@@ -30,13 +31,14 @@ LOOKED = range(19, 32)
 """Registers of what is looked up."""
 
 
-class Tracer(VecOps, MatOps):
-    """Records one program. `cores` is how many cores run it (all of the chip unless given)."""
+class Tracer(VecOps, MatOps, NetOps):
+    """Records one program. `cores` is how many cores of each of `chips` run it (all of the chip unless given)."""
 
-    def __init__(self, chip: Any, name: str = "kernel", cores: int | None = None) -> None:
+    def __init__(self, chip: Any, name: str = "kernel", cores: int | None = None, chips: int = 1) -> None:
         self.limits = limits_of(chip)
         self.name = name
         self.cores = self.limits.cores if cores is None else cores
+        self.chips = chips
         if not 1 <= self.cores <= self.limits.cores:
             raise UnsupportedError(f"{self.cores} cores asked for; {self.limits.name} has {self.limits.cores}")
         self.instructions = MACHINE
@@ -62,7 +64,7 @@ class Tracer(VecOps, MatOps):
         """A constant that differs between cores."""
         if len(values) != self.cores:
             raise ProgramError(f"per_core needs one value for each of {self.cores} cores, got {len(values)}")
-        return uniform(int(v) for v in values)
+        return uniform(int(v) for _ in range(self.chips) for v in values)
 
     def deal(self, units: int) -> int:
         """The core whose turn it is when fewer units than cores are dealt out; the next deal goes on behind the last to get one."""
@@ -342,6 +344,13 @@ class Tracer(VecOps, MatOps):
         if queue != "st0":
             raise ProgramError(f"stores go through st0, not {queue!r}")
         self._transfer(queue, target, source)
+
+    def copy(self, dst: Operand, src: Operand) -> None:
+        """Copies within device memory, by the store queue."""
+        target, source = view_of(dst), view_of(src)
+        if tensor_of(target) is None or tensor_of(source) is None or target.chip is not None or source.chip is not None:
+            raise ProgramError("k.copy copies from a tensor to a tensor of this chip")
+        self._transfer("st0", target, source)
 
     def gather(self, dst: Operand, table: Operand, indices: Operand) -> None:
         """dst[i, :] = table[indices[i], :]; indices are int32 in device memory, the table's rows stay there too."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from emu.errors import ProgramError
 from emu.kernels.lang.expr import Index, Value, upper
 from emu.kernels.lang.memory import Dim, Ring, Tensor, Tile, View
 from emu.kernels.lang.percore import PerCore
 
-STREAMS = ("mm", "vec", "ld0", "ld1", "st0")
+if TYPE_CHECKING:
+    from emu.kernels.lang.sync import Token
+
+STREAMS = ("mm", "vec", "ld0", "ld1", "st0", "net0", "net1", "net2", "net3")
 QUEUES = ("ld0", "ld1", "st0")
-BARRIER_STREAMS = ("mm", "vec", "ld1", "st0")  # ld0 stays out, so that weights of later operations are fetched ahead
+BARRIER_STREAMS = tuple(s for s in STREAMS if s != "ld0")  # which stays out, so that weights of later operations are fetched ahead
 MAX_LOOPS = 8
 
 
@@ -46,6 +50,13 @@ class Op:
     line: str
     scalars: Scalars | None = None
     flags: tuple[str, ...] = ()
+    takes: Token | None = None
+    gives: Token | None = None
+    """Tokens between chips: what it waits for, and what it signals there."""
+    chip: Value = 0
+    """Whom a signal by itself tells."""
+    everywhere: int = 0
+    """Chips that a transfer through the switch reaches."""
 
 
 @dataclass(eq=False)
@@ -86,6 +97,7 @@ class Region:
         self.body = Block(block.loop)
         self.ops: list[Op] = []
         self.rings: list[Ring] = []
+        self.channels: list[Token] = []
 
     def contains(self, loop: Loop | None) -> bool:
         """Whether the loop stands inside this operation (rather than around it)."""

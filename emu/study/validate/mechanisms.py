@@ -22,7 +22,7 @@ class Setting:
     name: str = "as described"
     changes: tuple[tuple[str, Any], ...] = ()
     stack: str = STACK
-    kinds: tuple[str, ...] = ("gemm", "attention", "power")
+    kinds: tuple[str, ...] = ("gemm", "attention", "power", "collective")
     operands: str = "cold"
 
     def chip(self, name: str) -> Chip:
@@ -45,6 +45,13 @@ def _without(name: str, changes: Mapping[str, Any], *kinds: str, stack: str = ST
 BASE = Setting(kinds=("gemm", "attention", "power", "memory-time", "memory-rate", "instruction"))
 NO_CAP = _without("no power cap", {"power.tdp": "1000 kW"})
 BARE = _without("stack bare", {}, stack="bare")
+_LIBRARY = f"stack.{STACK}.collectives"
+_PROTOCOLS = ("ll", "ll128", "simple")
+_PROMPT = {
+    **{f"{_LIBRARY}.protocols.{p}.{figure}": "0 s" for p in ("ll128", "simple") for figure in ("start", "late")},
+    f"{_LIBRARY}.exchange.ll_start": "0 s", f"{_LIBRARY}.exchange.simple_start": "0 s",
+}
+_UNBOUND = {**{f"{_LIBRARY}.protocols.{p}.core": "9 TB/s" for p in _PROTOCOLS}, f"{_LIBRARY}.exchange.core": "9 TB/s"}
 MECHANISMS = {
     s.name: s
     for s in (
@@ -56,7 +63,17 @@ MECHANISMS = {
         _without("memory latency", {"hbm.latency": "0 s"}),
         NO_CAP,
         BARE,
-        Setting("cold operands", operands="warm"),
+        Setting("cold operands", (), STACK, ("gemm", "attention", "power"), "warm"),
+        _without("call of a collective", {f"{_LIBRARY}.launch": "0 s"}, "collective"),
+        _without("hop latency", {"links.0.latency": "0 s"}, "collective"),
+        _without("ll", {f"{_LIBRARY}.rule.ll.base": "0.9 s", f"{_LIBRARY}.exchange.ll": "1 B"}, "collective"),
+        _without("ll128", {f"{_LIBRARY}.rule.ll128.base": "0.9 s"}, "collective"),
+        _without("a protocol's own start and lateness", _PROMPT, "collective"),
+        _without("copy out of the receive buffer", {f"{_LIBRARY}.protocols.{p}.copy": "9 TB/s" for p in _PROTOCOLS}, "collective"),
+        _without("what a core sends", _UNBOUND, "collective"),
+        _without("few cores for short buffers", {f"{_LIBRARY}.per_core": "1 B", f"{_LIBRARY}.exchange.per_core": "1 B"}, "collective"),
+        _without("sums in the switch", {"links.0.in_switch_reduction": False}, "collective"),
+        _without("achieved link bandwidth", {"links.0.achieved_fraction": 1.0}, "collective"),
     )
 }
 """Leaving one out and comparing errors ranks them. A figure set to what costs nothing is what "left out" means."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from emu.errors import EmuError
 from emu.power.supply import at_clock
 from emu.study import memory
+from emu.study.collective import collective
 from emu.study.op import OpResult, attention, gemm
 from emu.study.validate.instruction import clocks
 from emu.study.validate.mechanisms import Setting
@@ -28,6 +29,12 @@ def _attention(row: Row, how: Setting) -> OpResult:
         kv_heads=row.whole("kv_heads"), head_dim=row.whole("head_dim"), q_len=queries, kv_len=keys, dtype=str(row["dtype"]),
         kv_dtype=str(row["kv_dtype"]), stack=how.stack, operands=how.operands,
     )  # fmt: skip
+
+
+def _collective(row: Row, how: Setting) -> OpResult:
+    """Sums of fp16; the others move bytes of any kind."""
+    chip, op, size, chips = how.chip(row.chip), str(row["op"]), row.whole("bytes"), row.whole("chips")
+    return collective(chip, op, size, chips, stack=how.stack, dtype="fp16")
 
 
 def _board_watts(r: OpResult) -> float:
@@ -59,7 +66,7 @@ def _op(run: Callable[[Row, Setting], OpResult], read: Callable[[OpResult], floa
 
 RUN: dict[str, Callable[[Row, Setting], tuple[float, str]]] = {
     "gemm": _op(_gemm, lambda r: r.seconds), "attention": _op(_attention, lambda r: r.seconds), "power": _op(_gemm, _board_watts),
-    "memory-time": _probe, "memory-rate": _probe, "instruction": _instruction,
+    "collective": _op(_collective, lambda r: r.seconds), "memory-time": _probe, "memory-rate": _probe, "instruction": _instruction,
 }  # fmt: skip
 """Of each kind of row: what is predicted, and how it came about."""
 
@@ -80,6 +87,8 @@ def predict(task: tuple[Row, Setting]) -> Outcome:
 def _mapped(result: OpResult) -> str:
     """What binds, and how the operation was mapped."""
     m = result.mapping
+    if "algorithm" in m:
+        return f"{m['algorithm']}, {m['protocol']}, {m['cores']} cores"
     tile = "x".join(str(m[name]) for name in ("tile_m", "tile_n", "tile_k", "tile_q", "tile_kv") if name in m)
     split = next((f", split {m[name]}" for name in ("split_k", "split_kv") if m.get(name, 1) > 1), "")
     return f"{result.bound.by}, tile {tile}{split}"

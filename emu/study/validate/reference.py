@@ -1,7 +1,7 @@
 """What each suite has to beat: plain models with three constants, refitted to the very rows they are judged on.
 
 Time: launch + the larger of FLOP over a share of the peak and bytes over a share of the bandwidth. Power: static watts + joules per FLOP
-and per byte times their rates."""
+and per byte times their rates. Collectives: launch + a hop for each round + bytes on the wire over one bandwidth."""
 
 from __future__ import annotations
 
@@ -80,7 +80,22 @@ def linear_power(rows: Sequence[Row]) -> tuple[float, dict[str, float]]:
     return least, {"static_w": static, "joules_per_flop": per_flop, "joules_per_byte": per_byte}
 
 
-MODELS = {"gemm": roofline, "attention": roofline, "power": linear_power}
+def rounds_and_bytes(rows: Sequence[Row]) -> tuple[float, dict[str, float]]:
+    """Of collectives: launch + rounds x hop + bytes on the wire over a bandwidth, one of each for all operations."""
+    rounds = np.array([(2 if r["op"] == "all_reduce" else 1) * (r.whole("chips") - 1.0) for r in rows])
+    wire, measured = np.array([float(r.bytes) for r in rows]), np.array([r.measured for r in rows])
+
+    def cost(logs: Array) -> float:
+        launch, hop, bandwidth = np.exp(logs)
+        return float(np.mean(np.abs((launch + rounds * hop + wire / bandwidth) / measured - 1)))
+
+    starts = ((5e-6, 1e-6, 2e11), (1e-5, 3e-6, 1e11))
+    least, logs = min((_search(cost, start) for start in starts), key=lambda found: found[0])
+    launch, hop, bandwidth = (float(v) for v in np.exp(logs))
+    return least, {"launch_s": launch, "hop_s": hop, "bandwidth_bytes_per_s": bandwidth}
+
+
+MODELS = {"collective": rounds_and_bytes, "gemm": roofline, "attention": roofline, "power": linear_power}
 
 
 def reference(rows: Sequence[Row]) -> tuple[float, dict[str, float]]:

@@ -1,7 +1,7 @@
 """Measured rows: what a row of each kind of table is, how much work it does, and how tables written by anybody are read.
 
-Kinds of table are told apart by their columns: times of GEMM kernels, board power under them, times of attention calls, times and rates of
-programs that ask a memory one question (`emu/study/memory.py`), clocks of single matrix instructions."""
+Kinds of table are told apart by their columns: times of GEMM kernels, board power under them, times of attention calls, times of collectives,
+times and rates of programs that ask a memory one question (`emu/study/memory.py`), clocks of single matrix instructions."""
 
 from __future__ import annotations
 
@@ -60,6 +60,11 @@ class Row:
     def bytes(self) -> int:
         """Compulsory bytes: operands and result once."""
         return KINDS[self.kind].bytes(self)
+
+    @property
+    def unit(self) -> str:
+        """What decades count."""
+        return KINDS[self.kind].unit
 
     @property
     def decade(self) -> int:
@@ -139,6 +144,8 @@ class Kind:
     renamed: Mapping[str, str]
     per_unit: float = 1.0
     """What is measured over this is seconds, watts, bytes per second or clocks."""
+    unit: str = "FLOP"
+    """Of what `flops` counts, by whose decades rows are sampled and judged: the bytes of a collective's buffer."""
 
     def row(self, kind: str, cells: Mapping[str, Value]) -> Row:
         """A row of cells that were read."""
@@ -217,6 +224,25 @@ def _probe_text(r: Row) -> str:
     return f"{PROBES[str(r['probe'])]} {shown}"
 
 
+COLLECTIVES = {op: op for op in ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")} | {"alltoall": "all_to_all"}
+
+
+def _collective(text: str) -> str:
+    if text not in COLLECTIVES:
+        raise ValueError(did_you_mean(text, COLLECTIVES))
+    return COLLECTIVES[text]
+
+
+def _wire_bytes(r: Row) -> int:
+    """What each chip must at least send: `bytes` is the whole buffer, chips x shard, of every operation."""
+    n, twice = r.whole("chips"), 2 if r["op"] == "all_reduce" else 1
+    return twice * (n - 1) * r.whole("bytes") // n
+
+
+def _collective_text(r: Row) -> str:
+    return f"{r['op']} of {r['bytes']} bytes on {r['chips']} chips"
+
+
 def format_name(dtype: str) -> str:
     """The machine's name of a format."""
     return "fp8_e4m3" if dtype == "fp8" else dtype
@@ -233,6 +259,10 @@ _INSTRUCTION: dict[str, Callable[[str], Value]] = {
     "chip": _name, "dtype": _one_of(*INSTRUCTION_FORMATS), "m": _count, "n": _count, "k": _count, "a_space": _one_of("sram", "acc"),
     "quantity": _one_of("interval", "latency"), "cycles": _positive,
 }
+_COLLECTIVE: dict[str, Callable[[str], Value]] = {
+    "chip": _name, "op_name": _collective, "num_gpus": _count, "message_bytes": _count, "latency_ms": _positive,
+}
+_RENAMED = {"op_name": "op", "num_gpus": "chips", "message_bytes": "bytes"}
 _NAMES = {
     "batch_size": "batch", "input_len": "q_len", "num_heads": "q_heads", "num_key_value_heads": "kv_heads", "attn_dtype": "dtype",
     "kv_cache_dtype": "kv_dtype", "kv_len_before": "past", "window_size": "window",
@@ -242,9 +272,10 @@ _TIME, _RATE = {**_PROBE, "latency_ns": _positive}, {**_PROBE, "gbytes_per_s": _
 KINDS: dict[str, Kind] = {
     "power": Kind(_POWER, "board_power_w", _gemm_flops, _gemm_bytes, _gemm_text, {}),
     "gemm": Kind(_GEMM, "latency_ms", _gemm_flops, _gemm_bytes, _gemm_text, {}, 1e3),
+    "collective": Kind(_COLLECTIVE, "latency_ms", lambda r: r.whole("bytes"), _wire_bytes, _collective_text, _RENAMED, 1e3, "byte"),
     "attention": Kind(_ATTENTION, "latency_ms", _attention_flops, _attention_bytes, _attention_text, _NAMES, 1e3),
-    "memory-time": Kind(_TIME, "latency_ns", _probe_bytes, _probe_bytes, _probe_text, {}, 1e9),
-    "memory-rate": Kind(_RATE, "gbytes_per_s", _probe_bytes, _probe_bytes, _probe_text, {}, 1e-9),
+    "memory-time": Kind(_TIME, "latency_ns", _probe_bytes, _probe_bytes, _probe_text, {}, 1e9, "byte"),
+    "memory-rate": Kind(_RATE, "gbytes_per_s", _probe_bytes, _probe_bytes, _probe_text, {}, 1e-9, "byte"),
     "instruction": Kind(_INSTRUCTION, "cycles", _gemm_flops, _gemm_bytes, _instruction_text, {}),
 }
 """By the columns that a table must have; the first kind whose columns are all there is the table's."""
