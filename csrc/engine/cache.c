@@ -5,7 +5,7 @@
    a block's last one counts: both run along memory instead of jumping through it. */
 #include <stdlib.h>
 #include <string.h>
-#include "machine.h"
+#include "detailed.h"
 
 #define BLOCK 4096
 #define SECTOR 128
@@ -19,6 +19,7 @@ struct emu_cache {
   use *uses;
   int64_t nleaves, bytes, limit, clock, first, last, room; /* uses [first, last) of a ring of `room`, a power of two */
   int32_t count, made, capacity, free_list;                /* blocks that hold something, that were ever made, that may be */
+  emu_detailed *told;                                      /* who wants to know which sectors were absent */
 };
 
 void emu_cache_free(emu_machine *m) {
@@ -118,6 +119,7 @@ static int64_t touch(emu_cache *c, int64_t lo, int64_t hi) {
     if (!x) return -1;
     uint32_t want = sector_mask((lo - tag * BLOCK) / SECTOR, (end - 1 - tag * BLOCK) / SECTOR), fresh = want & ~x->sectors;
     const int64_t bytes = bytes_of(fresh);
+    if (fresh && c->told && emu_detailed_absent(c->told, tag * BLOCK, fresh, SECTOR)) return -1;
     x->sectors |= want;
     c->bytes += bytes;
     absent += bytes;
@@ -157,7 +159,9 @@ int emu_cache_prepare(emu_machine *m) {
   c->uses = malloc((size_t)c->room * sizeof *c->uses);
   c->leaves = calloc((size_t)c->nleaves, sizeof *c->leaves);
   if (!c->blocks || !c->uses || !c->leaves) return -1;
-  return warm(c, m->c.warm);
+  if (warm(c, m->c.warm)) return -1;
+  c->told = m->detailed;
+  return 0;
 }
 
 int64_t emu_cache_touch(emu_machine *m, const emu_extent *x, int64_t base) {

@@ -5,7 +5,7 @@
    get the same: how much each of them has got since the beginning is one number of the pool, and each knows at which count it ends. So
    while time passes nothing is written for any of them. */
 #include <stdlib.h>
-#include "machine.h"
+#include "detailed.h"
 
 #define SHARED INT64_C(-1) /* a slot's rate: that of the pool */
 struct emu_slot { uint64_t end; int64_t limit, rate; int32_t stream, core; }; /* end: a time, or a count of the pool */
@@ -146,7 +146,21 @@ void emu_fluid_restore(emu_machine *m) {
   for (int64_t j = 0; j < n; j++) enter(m, m->active[j]);
 }
 
-static int finish(emu_machine *m, emu_flow *f) {
+/* A transfer is complete its latency after its data phase, and signals. */
+static int completed(emu_machine *m, emu_stream *s, const emu_flow *f) {
+  if (m->now + f->latency_fs > s->complete) s->complete = m->now + f->latency_fs;
+  if (s->complete > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
+  m->total_bytes[f->via] += f->bytes * m->weight[s->core];
+  if (m->forward) emu_forward_note(m, s);
+  for (int j = 0; f->signal && j < f->signal_count; j++) {
+    const int rc = emu_sem_signal(m, f->signal_first + j * f->signal_step, f->signal, 1, s, s->complete, emu_clock_of(m, s->id));
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+/* The data phase of a transfer ends now: what its stream did meanwhile, and what follows from it. */
+int emu_flow_ended(emu_machine *m, emu_flow *f) {
   emu_stream *s = &m->streams[f->stream];
   const int64_t end = m->now;
   int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
@@ -164,14 +178,9 @@ static int finish(emu_machine *m, emu_flow *f) {
   s->op_start = taken > s->free_at ? taken : s->free_at;
   s->op_data_end = end + f->latency_fs - latency;
   s->free_at = end;
-  if (end + f->latency_fs > s->complete) s->complete = end + f->latency_fs;
-  if (s->complete > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
-  m->total_bytes[f->via] += f->bytes * m->weight[s->core];
-  if (m->forward) emu_forward_note(m, s);
   int rc;
   if (m->c.trace_max && (rc = emu_record_op(m, s, f->start, end, f->pc, f->label)) < 0) return rc;
-  for (int j = 0; f->signal && j < f->signal_count; j++)
-    if ((rc = emu_sem_signal(m, f->signal_first + j * f->signal_step, f->signal, 1, s, s->complete, emu_clock_of(m, s->id))) < 0) return rc;
+  if ((rc = m->detailed ? emu_detailed_ended(m, s, f, latency) : completed(m, s, f)) < 0) return rc;
   if (!s->full) return emu_wake(m, s);
   s->state = ON_FULL;
   return 0;
@@ -205,7 +214,7 @@ static int advance(emu_machine *m, int64_t next) {
   m->rates_stale = 1;
   qsort(done, (size_t)n, sizeof *done, emu_by_number);
   for (int64_t j = 0; j < n; j++) {
-    const int rc = finish(m, &m->flows[done[j]]);
+    const int rc = emu_flow_ended(m, &m->flows[done[j]]);
     if (rc < 0) return rc;
   }
   return 0;
@@ -241,6 +250,7 @@ static int start_one(emu_machine *m, int32_t stream) {
   if (f->cached && f->bytes && (rc = through_cache(m, f)) < 0) return rc;
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
+  if (m->detailed && f->via == VIA_HBM && f->bytes) return emu_detailed_start(m, f);
   enter(m, stream);
   return 0;
 }
@@ -272,14 +282,23 @@ static int start_due(emu_machine *m) {
   return 0;
 }
 
-int emu_fluid_step(emu_machine *m) {
-  if (!m->nactive && !m->npending) return 0;
+int64_t emu_fluid_next(emu_machine *m) {
   int rc;
   if (m->npending && m->next_start <= m->now && (rc = start_due(m)) < 0) return rc; /* what follows what has just ended: shares are worked out once */
+  if (!m->nactive && !m->npending) return INT64_MAX;
   if (m->rates_stale) set_rates(m);
-  int64_t next = m->nactive && m->next_finish < m->next_start ? m->next_finish : m->next_start;
-  if (next < m->now) next = m->now;
-  if ((rc = advance(m, next)) < 0) return rc;
-  if (m->npending && m->next_start <= m->now && (rc = start_due(m)) < 0) return rc;
-  return 1;
+  const int64_t next = m->nactive && m->next_finish < m->next_start ? m->next_finish : m->next_start;
+  return next < m->now ? m->now : next;
+}
+
+int emu_fluid_pass(emu_machine *m, int64_t until) {
+  const int rc = advance(m, until);
+  return rc < 0 || !m->npending || m->next_start > m->now ? rc : start_due(m);
+}
+
+int emu_fluid_step(emu_machine *m) {
+  const int64_t next = emu_fluid_next(m);
+  if (next < 0 || next == INT64_MAX) return next < 0 ? (int)next : 0;
+  const int rc = emu_fluid_pass(m, next);
+  return rc < 0 ? rc : 1;
 }

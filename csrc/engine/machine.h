@@ -103,8 +103,9 @@ typedef struct emu_cache emu_cache;
 typedef struct emu_forward emu_forward;
 typedef struct emu_watch emu_watch;
 typedef struct emu_memo emu_memo;
+typedef struct emu_detailed emu_detailed;
 
-enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
+enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL, ON_MEMORY }; /* ON_MEMORY: a fence or barrier behind transfers (detailed.c) */
 #define NO_LOOP (-1)
 
 typedef struct {
@@ -195,6 +196,7 @@ typedef struct emu_machine {
   emu_spans hbm_init, shared_init, *sram_init, *acc_init;
   emu_history *history;
   emu_cache *cache;
+  emu_detailed *detailed;    /* device memory in `detailed` (detailed.h); NULL otherwise */
   int64_t *counters, counter_stride; /* [core][label][COUNTERS] of a folded run; otherwise all cores share [label][COUNTERS], stride 0 */
   int64_t *weight;           /* cores that a simulated one stands for; 1 unless folded */
   int folded, unchecked;     /* unchecked: what was skipped or folded was not written, so nobody asks any more whether bytes were */
@@ -274,6 +276,9 @@ void emu_fluid_settle(emu_machine *m);
 void emu_fluid_restore(emu_machine *m);
 int emu_by_number(const void *a, const void *b); /* of streams, for qsort */
 int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
+int64_t emu_fluid_next(emu_machine *m); /* when a transfer starts or ends next: INT64_MAX for none, < 0 error */
+int emu_fluid_pass(emu_machine *m, int64_t until); /* time passes, no further than to there */
+int emu_flow_ended(emu_machine *m, emu_flow *f);
 
 /* relevance.c: which registers can matter to a time; forward.c: exact fast-forward of loops */
 int emu_relevance(const emu_insn *code, int32_t words, uint32_t *live, uint8_t *params, int64_t nparams);

@@ -1,6 +1,6 @@
 /* DMA: what a transfer moves, on which path, at which rate at most, and when its effect is complete. */
 #include <string.h>
-#include "machine.h"
+#include "detailed.h"
 #include "num/toggle.h"
 
 typedef struct { const emu_plan *p; emu_operand d, s, index; int multicast; int64_t first, count, step; } transfer;
@@ -161,6 +161,19 @@ static int64_t distance(emu_machine *m, emu_stream *s, const transfer *x) {
   return far;
 }
 
+/* Where the bytes lie in device memory. The rows of an index that has no real data in timing-only runs are taken one after the other, in
+   runs with values too: a time must not depend on whether values were computed. */
+static void note_requests(emu_machine *m, const emu_stream *s, const transfer *x) {
+  const emu_plan *p = x->p;
+  const emu_operand *sides[2] = {&x->s, &x->d};
+  const int known = p->indexed && x->index.buffer >= 0 && p->x[2].space == EMU_SP_HBM && m->buffers[x->index.buffer].role == ROLE_INDEX;
+  const emu_rows rows = {p->rows, p->pitch, known ? p->x[2].s[0] : 0, known ? m->hbm + x->index.base : NULL}, one = {1, 0, 0, NULL};
+  emu_side at[2];
+  for (int w = 0; w < 2; w++)
+    at[w] = (emu_side){sides[w]->x->space == EMU_SP_HBM ? sides[w] : NULL, p->op == (w ? EMU_OP_DMAS : EMU_OP_DMAG) ? rows : one};
+  emu_detailed_note(m, s, at);
+}
+
 static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) {
   const emu_config *c = &m->c;
   const emu_plan *p = x->p;
@@ -173,6 +186,7 @@ static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) 
     const emu_operand *o = f->cached == 1 ? &x->s : &x->d;
     m->touches[s->id] = (emu_touch){o->base, *o->x}; /* a copy: the plan may be gone when the transfer starts */
   }
+  if (m->detailed && p->via == VIA_HBM) note_requests(m, s, x);
   if (f->cached != 1) count_bytes(m, s, &x->s, 0, p->bytes, p->read);
   for (int64_t j = 0; j < x->count; j++) count_bytes(m, s, &x->d, 1, p->bytes, p->write);
   f->limit = m->dma_rate;

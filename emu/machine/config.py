@@ -18,7 +18,7 @@ ENGINES = ("mm", "vec", "dma")
 SPACES = ("hbm", "sram", "acc", "peer", "shared")
 ROLES = ("in", "weight", "index", "inout", "out", "temp")
 STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1")
-FIDELITIES = ("ideal", "fast")
+FIDELITIES = ("ideal", "fast", "detailed")
 FS = 10**15
 
 
@@ -90,6 +90,10 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
     """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
     if fidelity not in FIDELITIES:
         raise UnsupportedError(f"fidelity {fidelity!r} is not supported; choose one of {', '.join(FIDELITIES)}")
+    if fidelity == "detailed":
+        from emu.machine.detailed import memory
+
+        memory(chip)  # refuses a chip without a DRAM device by name
     core, hbm = chip.core, chip.hbm
     clk = period_fs(chip)
     achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
