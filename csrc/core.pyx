@@ -90,9 +90,9 @@ cdef extern from "engine/machine.h" nogil:
 
 cdef extern from "engine/detailed.h" nogil:
     ctypedef struct emu_detailed_config:
-        int64_t units, tick_fs, chunk_bytes, there_fs, back_fs
-    emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **units)
-    const emu_dram *emu_detailed_unit(const emu_detailed *d, int64_t unit)
+        int64_t channels, tick_fs, chunk_bytes, there_fs, back_fs
+    emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **channels)
+    const emu_dram *emu_detailed_channel(const emu_detailed *d, int64_t channel)
 
 cdef extern from "engine/array.h" nogil:
     int64_t emu_mm_ready(const emu_config *c, int fmt, int64_t m, int64_t n, int64_t k, int64_t i, int64_t j)
@@ -202,39 +202,37 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
 
 
 cdef int attach(emu_machine *m, dict way, tuple tables) except -1:
-    """Device memory in `detailed`: `units` systems of these tables, and the way there and back."""
+    """Device memory in `detailed`: channels of these tables, and the way there and back."""
     cdef emu_detailed_config c = way
     cdef int64_t k, made = 0
     device, rules, masks, fields, policy = tables
-    cdef emu_dram **units = <emu_dram **>calloc(c.units, sizeof(emu_dram *))
-    if units == NULL:
+    cdef emu_dram **channels = <emu_dram **>calloc(c.channels, sizeof(emu_dram *))
+    if channels == NULL:
         raise MemoryError
     try:
-        for k in range(c.units):
-            units[k] = new_dram(device, rules, masks, fields, policy, False)
+        for k in range(c.channels):
+            channels[k] = new_dram(device, rules, masks, fields, policy, False)
             made += 1
-        m.detailed = emu_detailed_new(&c, m.c.cores * EMU_STREAM_COUNT, units)
+        m.detailed = emu_detailed_new(&c, m.c.cores * EMU_STREAM_COUNT, channels)
         made = 0  # taken, or freed
         if m.detailed == NULL:
             raise MemoryError
     finally:
         for k in range(made):
-            emu_dram_free(units[k])
-        free(units)
+            emu_dram_free(channels[k])
+        free(channels)
 
 
-cdef dict commands_of(emu_machine *m, int64_t units, int64_t channels):
+cdef dict commands_of(emu_machine *m, int64_t channels):
     """Commands by kind, counters and, channel by channel, commands."""
     cdef int64_t commands[9]
     cdef int64_t counters[5]
     total, counts, each = [0] * DRAM_COMMANDS, [0] * DRAM_COUNTERS, []
-    for k in range(units):
-        emu_dram_counters(emu_detailed_unit(m.detailed, k), commands, counters)
-        total = [total[j] + commands[j] for j in range(DRAM_COMMANDS)]
+    for k in range(channels):
+        emu_dram_counters(emu_detailed_channel(m.detailed, k), commands, counters)
+        each.append([commands[j] for j in range(DRAM_COMMANDS)])
+        total = [total[j] + each[k][j] for j in range(DRAM_COMMANDS)]
         counts = [counts[j] + counters[j] for j in range(DRAM_COUNTERS)]
-        for c in range(channels):
-            emu_dram_channel(emu_detailed_unit(m.detailed, k), c, commands)
-            each.append([commands[j] for j in range(DRAM_COMMANDS)])
     return {"commands": total, "counters": counts, "channels": each}
 
 
@@ -311,7 +309,7 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
             raise failure(m)
         result = harvest(m)
         if dram is not None:
-            result["dram"] = commands_of(m, dram[0]["units"], dram[1][0]["count"][0])
+            result["dram"] = commands_of(m, dram[0]["channels"])
         if toggles:
             result["toggles"] = {name: (tallies[j].toggles, tallies[j].bits) for j, name in enumerate(TALLY_NAMES)}
         for where, array in outputs:

@@ -29,7 +29,6 @@ cdef extern from "dram/dram.h" nogil:
     emu_dram *emu_dram_new(const emu_dram_device *, const emu_dram_rule *, int64_t, const emu_dram_map *, const emu_dram_policy *, int)
     void emu_dram_free(emu_dram *)
     void emu_dram_counters(const emu_dram *, int64_t *, int64_t *)
-    void emu_dram_channel(const emu_dram *, int64_t, int64_t *)
 
 
 cdef emu_dram *new_dram(dict device, list rules, list masks, list fields, dict policy, bint trace) except NULL:

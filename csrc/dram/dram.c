@@ -213,10 +213,6 @@ void emu_dram_counters(const emu_dram *d, int64_t *commands, int64_t *counters) 
   }
 }
 
-void emu_dram_channel(const emu_dram *d, int64_t channel, int64_t *commands) {
-  memcpy(commands, d->channels[channel].commands, DRAM_COMMANDS * sizeof *commands);
-}
-
 int64_t emu_dram_now(const emu_dram *d) {
   int64_t t = 0;
   for (int64_t k = 0; k < d->device.count[DRAM_CHANNEL]; k++) t = later(t, d->channels[k].now);

@@ -80,8 +80,6 @@ const emu_dram_issued *emu_dram_issued_list(const emu_dram *d);
 
 /* Commands by kind, then the counters; DRAM_ACTIVE are ticks in which a rank had a row open, summed over ranks. */
 void emu_dram_counters(const emu_dram *d, int64_t *commands, int64_t *counters);
-/* Commands of one channel by kind. */
-void emu_dram_channel(const emu_dram *d, int64_t channel, int64_t *commands);
 int64_t emu_dram_now(const emu_dram *d);
 
 /* For tests of single rules, on channel 0: notes a command as if it had been issued; the earliest tick of another. */

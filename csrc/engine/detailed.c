@@ -10,9 +10,9 @@ enum { ARRIVES, LEAVES }; /* of events at one time, answers come first */
 typedef struct { int64_t time; int32_t kind, stream; int64_t serial, bytes; } event;
 typedef struct { event *v; int64_t n, room; } events;
 
-/* A request by its number in its system. */
+/* A request by its number in its channel. */
 typedef struct { int64_t left_at, serial; int32_t stream, bytes; } request;
-typedef struct { emu_dram *dram; request *requests; int64_t room, oldest, newest, open; } system_t;
+typedef struct { emu_dram *dram; request *requests; int64_t room, oldest, newest, open; } channel_t;
 
 /* A transfer, or a signal, from the start of its data phase until it is complete. */
 typedef struct {
@@ -35,7 +35,7 @@ typedef struct {
 struct emu_detailed {
   emu_detailed_config c;
   int64_t streams, open, horizon; /* requests in the controllers; the tick up to which these were run */
-  system_t *systems;
+  channel_t *channels;
   feeder *feeders;
   events due;
   emu_sectors absent; /* what the cache lacked of the transfer that starts */
@@ -43,27 +43,27 @@ struct emu_detailed {
 
 static int no_memory(emu_machine *m) { return emu_fail(m, NULL, E_MEMORY, "out of memory for requests to device memory", 0, 0); }
 
-emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **units) {
+emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **channels) {
   emu_detailed *d = calloc(1, sizeof *d);
   if (d) {
     d->c = *c;
     d->streams = streams;
     d->feeders = calloc((size_t)streams, sizeof *d->feeders);
-    d->systems = calloc((size_t)c->units, sizeof *d->systems);
+    d->channels = calloc((size_t)c->channels, sizeof *d->channels);
   }
-  for (int64_t k = 0; k < c->units; k++)
-    if (d && d->systems) d->systems[k].dram = units[k];
-    else emu_dram_free(units[k]);
-  if (d && d->feeders && d->systems) return d;
+  for (int64_t k = 0; k < c->channels; k++)
+    if (d && d->channels) d->channels[k].dram = channels[k];
+    else emu_dram_free(channels[k]);
+  if (d && d->feeders && d->channels) return d;
   emu_detailed_free(d);
   return NULL;
 }
 
 void emu_detailed_free(emu_detailed *d) {
   if (!d) return;
-  for (int64_t k = 0; d->systems && k < d->c.units; k++) {
-    emu_dram_free(d->systems[k].dram);
-    free(d->systems[k].requests);
+  for (int64_t k = 0; d->channels && k < d->c.channels; k++) {
+    emu_dram_free(d->channels[k].dram);
+    free(d->channels[k].requests);
   }
   for (int64_t j = 0; d->feeders && j < d->streams; j++) {
     feeder *f = &d->feeders[j];
@@ -73,17 +73,17 @@ void emu_detailed_free(emu_detailed *d) {
     free(f->walk[1].sectors.v);
   }
   free(d->feeders);
-  free(d->systems);
+  free(d->channels);
   free(d->due.v);
   free(d->absent.v);
   free(d);
 }
 
-const emu_dram *emu_detailed_unit(const emu_detailed *d, int64_t unit) { return d->systems[unit].dram; }
+const emu_dram *emu_detailed_channel(const emu_detailed *d, int64_t channel) { return d->channels[channel].dram; }
 
-/* Chunks go round the systems; where a round begins is hashed with its number, so that no stride keeps to one system. */
+/* Chunks go round the channels; where a round begins is hashed with its number, so that no stride keeps to a few of them. */
 int64_t emu_detailed_place(const emu_detailed_config *c, uint64_t address, uint64_t *local) {
-  const uint64_t size = (uint64_t)c->chunk_bytes, n = (uint64_t)c->units, chunk = address / size, round = chunk / n;
+  const uint64_t size = (uint64_t)c->chunk_bytes, n = (uint64_t)c->channels, chunk = address / size, round = chunk / n;
   *local = round * size + address % size;
   return (int64_t)((chunk % n + (round * UINT64_C(0x9e3779b97f4a7c15) >> 32)) % n);
 }
@@ -148,8 +148,8 @@ static transfer *append(feeder *f) {
   return x;
 }
 
-/* The system's numbers ascend; those of requests under way lie close together. */
-static int remember(system_t *u, int64_t id, request r) {
+/* A channel's numbers ascend; those of requests under way lie close together. */
+static int remember(channel_t *u, int64_t id, request r) {
   while (u->oldest < u->newest && !u->requests[u->oldest & (u->room - 1)].bytes) u->oldest++;
   if (u->newest - u->oldest == u->room) {
     const int64_t room = u->room ? 2 * u->room : 1024;
@@ -174,7 +174,7 @@ static int send(emu_machine *m, int32_t stream) {
   const emu_piece *p = &f->piece;
   transfer *x = newest(f);
   uint64_t local;
-  system_t *u = &d->systems[emu_detailed_place(&d->c, (uint64_t)p->address, &local)];
+  channel_t *u = &d->channels[emu_detailed_place(&d->c, (uint64_t)p->address, &local)];
   const int64_t id = emu_dram_submit(u->dram, to_tick(d, m->now + d->c.there_fs), local, p->bytes, f->walk[f->part].write);
   if (id < 0) return id == -1 ? no_memory(m) : emu_fail(m, &m->streams[stream], E_BOUNDS, "outside the DRAM devices", p->address, p->bytes);
   if (remember(u, id, (request){m->now, f->first + f->size - 1, stream, (int32_t)p->bytes})) return no_memory(m);
@@ -353,8 +353,8 @@ static int leave(emu_machine *m, const event *e) {
 static int run_controllers(emu_machine *m) {
   emu_detailed *d = m->detailed;
   const int64_t until = (m->now + d->c.there_fs) / d->c.tick_fs;
-  for (int64_t k = 0; k < d->c.units; k++) {
-    system_t *u = &d->systems[k];
+  for (int64_t k = 0; k < d->c.channels; k++) {
+    channel_t *u = &d->channels[k];
     if (!u->open) continue;
     if (emu_dram_advance(u->dram, until) < 0) return no_memory(m);
     const emu_dram_done *done = emu_dram_done_list(u->dram);
@@ -401,7 +401,7 @@ int emu_detailed_step(emu_machine *m) {
 }
 
 int emu_detailed_close(emu_machine *m) {
-  for (int64_t k = 0; k < m->detailed->c.units; k++)
-    if (emu_dram_advance(m->detailed->systems[k].dram, to_tick(m->detailed, m->end_time)) < 0) return no_memory(m);
+  for (int64_t k = 0; k < m->detailed->c.channels; k++)
+    if (emu_dram_advance(m->detailed->channels[k].dram, to_tick(m->detailed, m->end_time)) < 0) return no_memory(m);
   return 0;
 }

@@ -6,15 +6,15 @@
 #include "machine.h"
 #include "walk.h"
 
-/* Channels in `units` systems of a power of two each; chunks of `chunk_bytes` take turns among them. there_fs, back_fs: between the core
-   and the controller, so that a read of a closed row without anybody else takes the chip's hbm latency. */
-typedef struct { int64_t units, tick_fs, chunk_bytes, there_fs, back_fs; } emu_detailed_config;
+/* `channels` systems of one channel each, any number of them; chunks of `chunk_bytes` take turns among them. there_fs, back_fs: between the
+   core and the controller, so that a read of a closed row without anybody else takes the chip's hbm latency. */
+typedef struct { int64_t channels, tick_fs, chunk_bytes, there_fs, back_fs; } emu_detailed_config;
 
 /* Takes the systems, also when it fails (NULL). */
-emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **units);
+emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **channels);
 void emu_detailed_free(emu_detailed *d);
-const emu_dram *emu_detailed_unit(const emu_detailed *d, int64_t unit);
-int64_t emu_detailed_place(const emu_detailed_config *c, uint64_t address, uint64_t *local); /* its system, and where in it */
+const emu_dram *emu_detailed_channel(const emu_detailed *d, int64_t channel);
+int64_t emu_detailed_place(const emu_detailed_config *c, uint64_t address, uint64_t *local); /* its channel, and where in it */
 
 /* What a transfer is about to read and write: an operand in device memory, which is copied, or NULL. */
 typedef struct { const emu_operand *o; emu_rows rows; } emu_side;

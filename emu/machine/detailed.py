@@ -25,10 +25,9 @@ EVENTS = {
 
 @dataclass(frozen=True)
 class Memory:
-    """`units` systems of `channels` channels each (a power of two); chunks of bytes take turns among the systems."""
+    """Chunks of bytes take turns among the channels; femtoseconds from a core to a controller, and back."""
 
     device: Device
-    units: int
     channels: int
     chunk_bytes: int
     there_fs: int
@@ -36,9 +35,9 @@ class Memory:
 
     def arguments(self) -> tuple[dict[str, int], tuple[Any, ...]]:
         """As the compiled core takes them."""
-        way = {"units": self.units, "tick_fs": self.device.tick_fs, "chunk_bytes": self.chunk_bytes, "there_fs": self.there_fs,
+        way = {"channels": self.channels, "tick_fs": self.device.tick_fs, "chunk_bytes": self.chunk_bytes, "there_fs": self.there_fs,
                "back_fs": self.back_fs}  # fmt: skip
-        return way, tables(self.device, self.channels)
+        return way, tables(self.device, 1)
 
 
 def memory(chip: Chip) -> Memory:
@@ -60,11 +59,10 @@ def _memory(name: str, channels: int, bytes_per_s: int, capacity: int, access: i
     chunk = max(BURSTS_OF_A_CHUNK * d.burst_bytes, access)
     if access % d.burst_bytes or chunk % access:
         raise UnsupportedError(f"hbm.access = {access} B: expected a power-of-two multiple of the burst of {name}, {d.burst_bytes} B")
-    power = channels & -channels
-    if power > MAX_CHANNELS:
-        raise UnsupportedError(f"hbm.channels = {channels}: expected at most {MAX_CHANNELS} channels times an odd number")
+    if channels > MAX_CHANNELS:
+        raise UnsupportedError(f"hbm.channels = {channels}: expected at most {MAX_CHANNELS}")
     there = max((latency_fs - closed_row_fs(d)) // 2, 2 * d.tick_fs)
-    return Memory(d, channels // power, power, chunk, there, there)
+    return Memory(d, channels, chunk, there, there)
 
 
 def closed_row_fs(d: Device) -> int:

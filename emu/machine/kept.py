@@ -90,7 +90,7 @@ def _build() -> str | None:
 
 def channels(dram: Any) -> int:
     """Channels of device memory whose commands an answer in `detailed` counts; 0 in any other."""
-    return 0 if dram is None else int(dram[0]["units"] * dram[1][0]["count"][0])
+    return 0 if dram is None else int(dram[0]["channels"])
 
 
 def _key(

@@ -20,7 +20,7 @@ from emu.machine import Machine
 from emu.machine.detailed import Memory, closed_row_fs, memory
 
 TINY = emu.chip("tiny")
-ODD = TINY.vary({"hbm.channels": 3, "hbm.bandwidth": "96 GB/s"})  # three systems that take turns
+ODD = TINY.vary({"hbm.channels": 3, "hbm.bandwidth": "96 GB/s"})
 CHIPS = st.sampled_from([TINY, ODD])
 SHAPES = st.fixed_dictionaries(PIPELINES)
 
@@ -30,15 +30,9 @@ def run(program, chip=TINY, fidelity="detailed", values=False, **kw):
 
 
 def place(m: Memory, address: int) -> tuple[int, int]:
-    """(channel of all, address in its system) of a byte, from the tables alone."""
-    chunk = address // m.chunk_bytes
-    turn, first = divmod(chunk, m.units)
-    unit = (first + (turn * 0x9E3779B97F4A7C15 % 2**64 >> 32)) % m.units
-    local = turn * m.chunk_bytes + address % m.chunk_bytes
-    widths = m.device.widths(m.channels)
-    bits = maps.masks(maps.DEFAULT, widths, m.device.burst_bytes.bit_length() - 1)
-    ours = bits[len(bits) - widths["channel"]:] if widths["channel"] else []
-    return unit * m.channels + sum((bin(local & mask).count("1") & 1) << j for j, mask in enumerate(ours)), local
+    """(channel, address in it) of a byte, as docs/dram.md says."""
+    turn, first = divmod(address // m.chunk_bytes, m.channels)
+    return (first + (turn * 0x9E3779B97F4A7C15 % 2**64 >> 32)) % m.channels, turn * m.chunk_bytes + address % m.chunk_bytes
 
 
 def moved(r) -> list[int]:
@@ -94,17 +88,17 @@ def test_every_byte_goes_over_its_own_channel_once(sizes, chip, repeat):
         first, end = core * pitch // access, -(-(core * pitch + size) // access)
         for address in range(first * access, end * access, m.device.burst_bytes):
             expected[place(m, address)[0]] += m.device.burst_bytes * repeat
-    assert moved(r) == [expected[c] for c in range(m.units * m.channels)]
+    assert moved(r) == [expected[c] for c in range(m.channels)]
     assert sum(moved(r)) == r.counters["hbm_burst_bytes"]
 
 
 @given(st.integers(0, (64 << 20) - 1), CHIPS)
 def test_no_two_addresses_share_a_place(address, chip):
-    """A round of chunks is one chunk of each system, whatever the rotation."""
+    """A round of chunks is one chunk of each channel, wherever it begins."""
     m = memory(chip)
-    first = address // (m.chunk_bytes * m.units) * m.units
-    at = [place(m, (first + j) * m.chunk_bytes) for j in range(m.units)]
-    assert len({c // m.channels for c, _ in at}) == m.units and len({local for _, local in at}) == 1
+    first = address // (m.chunk_bytes * m.channels) * m.channels
+    at = [place(m, (first + j) * m.chunk_bytes) for j in range(m.channels)]
+    assert len({c for c, _ in at}) == m.channels and len({local for _, local in at}) == 1
 
 
 @given(st.integers(1, 64), CHIPS)
@@ -244,7 +238,7 @@ def test_what_holds_up_a_stream_of_rows_that_meet_in_one_bank_is_called_bandwidt
     """With a map that keeps to a bank all loads wait for it, though the wires are idle: a planted cause."""
     machine = Machine(TINY, "detailed")
     way, (numbers, rules, _, fields, policy) = machine._dram
-    widths = memory(TINY).device.widths(2)
+    widths = memory(TINY).device.widths()
     machine._dram = way, (numbers, rules, maps.masks("chrabaroco", widths, 5), fields, policy)
     r = machine.run(loads([32768] * 4, repeat=8), values=False)
     row = r.stalls["ld0"]
