@@ -244,10 +244,18 @@ static int through_cache(emu_machine *m, emu_flow *f) {
   return 0;
 }
 
+/* A byte that costs more is more of them, at as much a higher rate where the memory is not what limits it. */
+static void weigh(const emu_machine *m, emu_flow *f) {
+  f->bytes = (f->bytes * f->cost + 65535) / 65536;
+  f->limit = (int64_t)((__int128)f->limit * f->cost / 65536);
+  f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];
+}
+
 static int start_one(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   int rc;
   if (f->cached && f->bytes && (rc = through_cache(m, f)) < 0) return rc;
+  if (f->cost && f->via == VIA_HBM) weigh(m, f);
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
   if (m->detailed && f->via == VIA_HBM && f->bytes) return emu_detailed_start(m, f);

@@ -10,6 +10,7 @@
 #define OVERFLOW "semaphore overflow: more than 65535 tokens"
 #define EMU_QUEUE_MAX 16
 #define EMU_WARM 16
+#define EMU_RUNS 4 /* lengths of contiguous runs from which on device memory costs less; hbm_cost [write][runs reached], in 65536ths, or 0: all alike */
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -41,7 +42,7 @@ enum emu_error {
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
   X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) \
-  X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
+  X(hbm_bytes) X(hbm_bytes_per_s) N(hbm_runs, EMU_RUNS) N(hbm_cost, 2 * (EMU_RUNS + 1)) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
   N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \
@@ -167,6 +168,7 @@ typedef struct {
   int32_t own, held;         /* the cause that limits it when nobody else does; whether its rate now is a share of `via` */
   int64_t squeezed;          /* time for which it was, until `since` */
   int32_t pc, label, signal, cached; /* cached: 1 a read, 2 a write that passes the last-level cache */
+  int32_t cost;              /* of a byte of device memory, in 65536ths; 0 for 1 */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
 } __attribute__((aligned(64))) emu_flow;
 typedef struct emu_slot emu_slot;

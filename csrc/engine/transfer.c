@@ -174,6 +174,20 @@ static void note_requests(emu_machine *m, const emu_stream *s, const transfer *x
   emu_detailed_note(m, s, at);
 }
 
+/* What a byte of device memory costs in runs as long as these; between two places of it, what it costs on the way in and out. */
+static int32_t cost_of(const emu_machine *m, const emu_plan *p) {
+  int64_t cost = 0;
+  for (int w = 0; w < 2; w++) {
+    const emu_extent *x = &p->x[!w];
+    const int64_t run = x->dense ? x->bytes : x->run;
+    int reached = 0;
+    if (x->space != EMU_SP_HBM) continue;
+    while (reached < EMU_RUNS && run >= m->c.hbm_runs[reached]) reached++;
+    cost = cost ? (cost + m->c.hbm_cost[w * (EMU_RUNS + 1) + reached]) / 2 : m->c.hbm_cost[w * (EMU_RUNS + 1) + reached];
+  }
+  return (int32_t)cost;
+}
+
 static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) {
   const emu_config *c = &m->c;
   const emu_plan *p = x->p;
@@ -182,6 +196,7 @@ static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) 
   f->latency_fs = p->latency_fs + far * c->noc_hop_fs;
   f->bytes = p->moved;
   f->cached = p->cached;
+  f->cost = f->via == VIA_HBM ? cost_of(m, p) : 0;
   if (f->cached) {
     const emu_operand *o = f->cached == 1 ? &x->s : &x->d;
     m->touches[s->id] = (emu_touch){o->base, *o->x}; /* a copy: the plan may be gone when the transfer starts */

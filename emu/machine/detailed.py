@@ -12,11 +12,13 @@ from emu.chip.dram.rate import FASTEST, SLOWEST, at_rate, clock_for, nominal_hz
 from emu.chip.dram.rules import COMMANDS
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
+from emu.machine.dram.rates import rate
 from emu.machine.dram.system import MAX_CHANNELS, tables
 
 FS = 10**15
+MAP = "streams"
 BURSTS_OF_A_CHUNK = 4
-"""As many as the default map leaves in one row of a channel before it goes on to the next."""
+"""As many as the map leaves in one row of a channel before it goes on to the next."""
 EVENTS = {
     "ACT": "dram_activates", "RD": "dram_reads", "RDA": "dram_reads", "WR": "dram_writes", "WRA": "dram_writes",
     "REF": "dram_refreshes", "REFB": "dram_bank_refreshes",
@@ -37,7 +39,7 @@ class Memory:
         """As the compiled core takes them."""
         way = {"channels": self.channels, "tick_fs": self.device.tick_fs, "chunk_bytes": self.chunk_bytes, "there_fs": self.there_fs,
                "back_fs": self.back_fs}  # fmt: skip
-        return way, tables(self.device, 1)
+        return way, tables(self.device, 1, MAP)
 
 
 def memory(chip: Chip) -> Memory:
@@ -96,3 +98,30 @@ def events(commands: list[int]) -> dict[str, int]:
         if command in EVENTS:
             found[EVENTS[command]] += count
     return found
+
+
+RUNS = (64, 256, 1024, 4096)
+"""Bytes that lie together in a channel: the classes of emu.machine.dram.rates."""
+STREAMS = 16
+"""Walks in turns: many cores read and write at once."""
+WHOLE = 65536
+
+
+def run_costs(chip: Chip) -> tuple[list[int], list[int]]:
+    """Lengths of contiguous runs from which a class holds, and what a byte costs (1 / share of peak, in 65536ths): below the first length,
+    then from each on; first of reads, then of writes.
+
+    A run goes round the channels by chunks: one shorter than a chunk is a random access to one channel, a longer one lies together in each
+    channel to its share. Reads and writes cost what they do among their like: kernels write when they have read."""
+    m = memory(chip)
+    runs = [m.chunk_bytes, *(size * m.channels for size in RUNS[1:])]
+    name = str(chip.hbm.device)
+
+    def taken(kind: str, size: int, writes: float) -> float:
+        stride, streams = (size, STREAMS) if kind == "sequential" else (size, 1)
+        return 1 / rate(name, map=MAP, kind=kind, bytes=size, stride_bytes=stride, streams=streams, writes=writes).share_of_peak
+
+    classes = [("random", RUNS[0]), *(("sequential", size) for size in RUNS)]
+    reads = [taken(kind, size, 0.0) for kind, size in classes]
+    writes = [taken(kind, size, 1.0) for kind, size in classes]
+    return runs, [round(WHOLE * t) for t in (*reads, *writes)]
