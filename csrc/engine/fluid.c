@@ -246,6 +246,9 @@ static int through_cache(emu_machine *m, emu_flow *f) {
 
 /* A byte that costs more is more of them, at as much a higher rate where the memory is not what limits it. */
 static void weigh(const emu_machine *m, emu_flow *f) {
+  int size = EMU_SIZES - 1;
+  while (size && f->bytes < m->c.hbm_sizes[size]) size--;
+  f->latency_fs += m->c.hbm_late_fs[size];
   f->bytes = (f->bytes * f->cost + 65535) / 65536;
   f->limit = (int64_t)((__int128)f->limit * f->cost / 65536);
   f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];

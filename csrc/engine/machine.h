@@ -10,7 +10,11 @@
 #define OVERFLOW "semaphore overflow: more than 65535 tokens"
 #define EMU_QUEUE_MAX 16
 #define EMU_WARM 16
-#define EMU_RUNS 4 /* lengths of contiguous runs from which on device memory costs less; hbm_cost [write][runs reached], in 65536ths, or 0: all alike */
+/* Rates of device memory by class (emu.machine.rates): lengths of contiguous runs (hbm_runs) from which on a byte costs less, hbm_cost
+   [write][runs reached] in 65536ths, or 0 where all cost the same; and from so many bytes (hbm_sizes) on, by how much the last request of
+   a transfer is answered later than a lone one in an idle memory. */
+#define EMU_RUNS 3
+#define EMU_SIZES 4
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -42,7 +46,7 @@ enum emu_error {
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
   X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) \
-  X(hbm_bytes) X(hbm_bytes_per_s) N(hbm_runs, EMU_RUNS) N(hbm_cost, 2 * (EMU_RUNS + 1)) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
+  X(hbm_bytes) X(hbm_bytes_per_s) N(hbm_runs, EMU_RUNS) N(hbm_cost, 2 * (EMU_RUNS + 1)) N(hbm_sizes, EMU_SIZES) N(hbm_late_fs, EMU_SIZES) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(acc_bytes) \
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) X(cache_bytes) X(cache_latency_fs) X(noc_bytes_per_s) X(noc_hop_fs) X(noc_x) X(noc_y) X(noc_crossbar) X(noc_wraps) \
   X(sem_cycles) X(barrier_cycles) \
   N(scales, EMU_SCALES_COUNT) /* which the matrix engine takes */ X(accumulate_width) X(accumulate_inner_bits) X(accumulate_truncate) \

@@ -86,14 +86,6 @@ def _matrix(matrix: Matrix) -> dict[str, Any]:
     }
 
 
-def _generated(chip: Chip) -> dict[str, Any]:
-    """What device memory costs by length of contiguous runs, as measured on the chip's device (emu.machine.detailed)."""
-    from emu.machine.detailed import run_costs
-
-    runs, costs = run_costs(chip)
-    return {"hbm_runs": runs, "hbm_cost": costs}
-
-
 def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
     """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
     if fidelity not in FIDELITIES:
@@ -104,8 +96,12 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         memory(chip)  # refuses a chip without a DRAM device by name
     core, hbm = chip.core, chip.hbm
     clk = period_fs(chip)
-    generated = fidelity == "fast" and hbm.rates == "generated"
-    achieved = hbm.achieved_fraction if fidelity == "fast" and not generated else 1.0
+    rates: dict[str, Any] = {}
+    if fidelity == "fast" and hbm.rates == "generated":
+        from emu.machine.rates import generated
+
+        rates = generated(chip)
+    achieved = hbm.achieved_fraction if fidelity == "fast" and not rates else 1.0
     cache = next((level for level in reversed(chip.levels) if level.kind == "cache" and level.scope == "chip"), None)
     shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
     return {
@@ -123,7 +119,7 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "dma_inflight": core.dma.inflight_bytes,
         "hbm_bytes": hbm.capacity_bytes,
         "hbm_bytes_per_s": math.floor(hbm.bandwidth_bytes_per_s * achieved),
-        **(_generated(chip) if generated else {}),
+        **rates,
         "hbm_latency_fs": to_fs(hbm.latency_s),
         "access_bytes": hbm.access_bytes,
         "sram_bytes": core.sram.capacity_bytes,

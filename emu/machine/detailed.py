@@ -12,7 +12,6 @@ from emu.chip.dram.rate import FASTEST, SLOWEST, at_rate, clock_for, nominal_hz
 from emu.chip.dram.rules import COMMANDS
 from emu.chip.schema import Chip
 from emu.errors import UnsupportedError
-from emu.machine.dram.rates import rate
 from emu.machine.dram.system import MAX_CHANNELS, tables
 
 FS = 10**15
@@ -29,6 +28,8 @@ EVENTS = {
 class Memory:
     """Chunks of bytes take turns among the channels; femtoseconds from a core to a controller, and back."""
 
+    clock_hz: int
+    rows: int
     device: Device
     channels: int
     chunk_bytes: int
@@ -57,14 +58,15 @@ def memory(chip: Chip) -> Memory:
 @lru_cache(maxsize=64)
 def _memory(name: str, channels: int, bytes_per_s: int, capacity: int, access: int, latency_fs: int) -> Memory:
     base = named(name)
-    d = at_rate(name, _clock(base, channels, bytes_per_s), _rows(base, channels, capacity))
+    clock, rows = _clock(base, channels, bytes_per_s), _rows(base, channels, capacity)
+    d = at_rate(name, clock, rows)
     chunk = max(BURSTS_OF_A_CHUNK * d.burst_bytes, access)
     if access % d.burst_bytes or chunk % access:
         raise UnsupportedError(f"hbm.access = {access} B: expected a power-of-two multiple of the burst of {name}, {d.burst_bytes} B")
     if channels > MAX_CHANNELS:
         raise UnsupportedError(f"hbm.channels = {channels}: expected at most {MAX_CHANNELS}")
     there = max((latency_fs - closed_row_fs(d)) // 2, 2 * d.tick_fs)
-    return Memory(d, channels, chunk, there, there)
+    return Memory(clock, rows, d, channels, chunk, there, there)
 
 
 def closed_row_fs(d: Device) -> int:
@@ -98,30 +100,3 @@ def events(commands: list[int]) -> dict[str, int]:
         if command in EVENTS:
             found[EVENTS[command]] += count
     return found
-
-
-RUNS = (64, 256, 1024, 4096)
-"""Bytes that lie together in a channel: the classes of emu.machine.dram.rates."""
-STREAMS = 16
-"""Walks in turns: many cores read and write at once."""
-WHOLE = 65536
-
-
-def run_costs(chip: Chip) -> tuple[list[int], list[int]]:
-    """Lengths of contiguous runs from which a class holds, and what a byte costs (1 / share of peak, in 65536ths): below the first length,
-    then from each on; first of reads, then of writes.
-
-    A run goes round the channels by chunks: one shorter than a chunk is a random access to one channel, a longer one lies together in each
-    channel to its share. Reads and writes cost what they do among their like: kernels write when they have read."""
-    m = memory(chip)
-    runs = [m.chunk_bytes, *(size * m.channels for size in RUNS[1:])]
-    name = str(chip.hbm.device)
-
-    def taken(kind: str, size: int, writes: float) -> float:
-        stride, streams = (size, STREAMS) if kind == "sequential" else (size, 1)
-        return 1 / rate(name, map=MAP, kind=kind, bytes=size, stride_bytes=stride, streams=streams, writes=writes).share_of_peak
-
-    classes = [("random", RUNS[0]), *(("sequential", size) for size in RUNS)]
-    reads = [taken(kind, size, 0.0) for kind, size in classes]
-    writes = [taken(kind, size, 1.0) for kind, size in classes]
-    return runs, [round(WHOLE * t) for t in (*reads, *writes)]
