@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_loops import random_loops
 from test_engine import PIPELINES
 from timing_programs import loads, pipeline
 
@@ -90,6 +91,24 @@ def test_every_byte_goes_over_its_own_channel_once(sizes, chip, repeat):
             expected[place(m, address)[0]] += m.device.burst_bytes * repeat
     assert moved(r) == [expected[c] for c in range(m.channels)]
     assert sum(moved(r)) == r.counters["hbm_burst_bytes"]
+
+
+@given(random_loops(), st.integers(1, 2**31))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_random_programs_lose_no_byte_and_no_femtosecond(program, seed):
+    def answer(**how):
+        try:
+            return run(program, verify=False, max_instructions=200_000, **how)
+        except emu.EmuError as error:
+            return str(error)
+
+    r, ideal, other = answer(), answer(fidelity="ideal"), answer(order_seed=seed)
+    if isinstance(r, str):
+        assert isinstance(ideal, str) and isinstance(other, str)
+        return
+    assert r.end_fs >= ideal.end_fs and sum(moved(r)) == r.counters["hbm_burst_bytes"]
+    assert (r.end_fs, r.raw["dram"], r.stalls_fs("root_stalls")) == (other.end_fs, other.raw["dram"], other.stalls_fs("root_stalls"))
+    assert all(sum(row.values()) == r.end_fs for row in r.stalls_fs().values())
 
 
 @given(st.integers(0, (64 << 20) - 1), CHIPS)

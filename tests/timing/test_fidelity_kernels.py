@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from random_loops import random_loops
+from test_shortcuts import COMPARED
+from test_shortcuts_random import eager
 
 import emu
 from emu.machine import Machine
@@ -74,6 +80,23 @@ def test_short_cuts_see_generated_rates(chip):
     short = Machine(c).run(program, values=False, folding=True, fast_forward=True)
     assert (long.end_fs, long.counters) == (short.end_fs, short.counters) and short.stalls_fs() == long.stalls_fs()
     assert long.end_fs > Machine(emu.chip(chip).vary({"hbm.achieved_fraction": 1.0})).run(program, values=False).end_fs
+
+
+@given(random_loops(), st.booleans())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_short_cuts_see_generated_rates_in_random_loops(program, at_once):
+    machine = Machine(emu.chip("tiny").vary({"hbm.rates": "generated"}))
+
+    def answer(**how):
+        try:
+            run = machine.run(program, values=False, verify=False, max_instructions=200_000, **how)
+        except emu.EmuError as error:
+            return str(error)
+        return {what: run.raw[what] for what in COMPARED}
+
+    long = answer()
+    with eager() if at_once else nullcontext():
+        assert answer(folding=True, fast_forward=True) == long
 
 
 def test_longer_runs_cost_less_and_short_ones_most():
