@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FREE, BY_WINDOW, BY_READS }; /* bytes in flight; within device memory, by what is still to be read */
 enum { ARRIVES, LEAVES }; /* of events at one time, answers come first */
 typedef struct { int64_t time; int32_t kind, stream; int64_t serial, bytes; } event;
 typedef struct { event *v; int64_t n, room; } events;
@@ -25,7 +26,7 @@ typedef struct {
 
 typedef struct {
   emu_walk walk[2];
-  int32_t parts, part, blocked, leaving; /* a request is ready and waits for room; an event LEAVES is on its way */
+  int32_t parts, part, held; /* held: why the next request cannot leave */
   int64_t in_flight, since, moved;
   emu_piece piece; /* the next request */
   transfer *ring;  /* numbers first .. first + size - 1 */
@@ -82,7 +83,7 @@ void emu_detailed_free(emu_detailed *d) {
 const emu_dram *emu_detailed_channel(const emu_detailed *d, int64_t channel) { return d->channels[channel].dram; }
 
 /* Chunks go round the channels; where a round begins is hashed with its number, so that no stride keeps to a few of them. */
-int64_t emu_detailed_place(const emu_detailed_config *c, uint64_t address, uint64_t *local) {
+static int64_t place(const emu_detailed_config *c, uint64_t address, uint64_t *local) {
   const uint64_t size = (uint64_t)c->chunk_bytes, n = (uint64_t)c->channels, chunk = address / size, round = chunk / n;
   *local = round * size + address % size;
   return (int64_t)((chunk % n + (round * UINT64_C(0x9e3779b97f4a7c15) >> 32)) % n);
@@ -174,7 +175,7 @@ static int send(emu_machine *m, int32_t stream) {
   const emu_piece *p = &f->piece;
   transfer *x = newest(f);
   uint64_t local;
-  channel_t *u = &d->channels[emu_detailed_place(&d->c, (uint64_t)p->address, &local)];
+  channel_t *u = &d->channels[place(&d->c, (uint64_t)p->address, &local)];
   const int64_t id = emu_dram_submit(u->dram, to_tick(d, m->now + d->c.there_fs), local, p->bytes, f->walk[f->part].write);
   if (id < 0) return id == -1 ? no_memory(m) : emu_fail(m, &m->streams[stream], E_BOUNDS, "outside the DRAM devices", p->address, p->bytes);
   if (remember(u, id, (request){m->now, f->first + f->size - 1, stream, (int32_t)p->bytes})) return no_memory(m);
@@ -189,8 +190,7 @@ static int send(emu_machine *m, int32_t stream) {
 static int leave_after(emu_machine *m, int32_t stream) {
   feeder *f = &m->detailed->feeders[stream];
   const int64_t share = m->port_share[m->port_users[stream / EMU_STREAM_COUNT]], limit = newest(f)->flow.limit, rate = limit < share ? limit : share;
-  f->leaving = 1;
-  return push(&m->detailed->due, (event){m->now + (f->piece.bytes * EMU_UNITS + rate - 1) / rate, LEAVES, stream, 0, f->piece.bytes}) ? no_memory(m) : 0;
+  return push(&m->detailed->due, (event){m->now + (f->piece.bytes * EMU_UNITS + rate - 1) / rate, LEAVES, stream, 0, 0}) ? no_memory(m) : 0;
 }
 
 /* The next request of a stream; without one its data phase ends, at a clock edge as everywhere. */
@@ -199,12 +199,11 @@ static int next_piece(emu_machine *m, int32_t stream) {
   feeder *f = &d->feeders[stream];
   if (emu_walk_next(&f->walk[f->part], &f->piece)) return leave_after(m, stream);
   if (f->part + 1 < f->parts) { /* within device memory: the write begins when all has been read */
-    if (newest(f)->open) return f->blocked = 2, 0;
+    if (newest(f)->open) return f->held = BY_READS, 0;
     f->part++;
     return next_piece(m, stream);
   }
   f->piece.bytes = 0;
-  f->leaving = 1;
   return push(&d->due, (event){emu_align(m, m->now), LEAVES, stream, 0, 0}) ? no_memory(m) : 0;
 }
 
@@ -318,14 +317,14 @@ static int arrive(emu_machine *m, const event *e) {
   feeder *f = &m->detailed->feeders[e->stream];
   transfer_of(f, e->serial)->open--;
   f->in_flight -= e->bytes;
-  if (f->blocked == 1 || (f->blocked == 2 && !newest(f)->open)) {
-    newest(f)->flow.squeezed += f->blocked == 1 ? m->now - f->since : 0;
-    const int was = f->blocked;
-    f->blocked = 0;
-    if (was == 2) {
-      const int rc = next_piece(m, e->stream);
-      if (rc < 0) return rc;
-    } else if (push(&m->detailed->due, (event){m->now, LEAVES, e->stream, 0, f->piece.bytes})) return no_memory(m);
+  if (f->held == BY_WINDOW) {
+    f->held = FREE;
+    newest(f)->flow.squeezed += m->now - f->since;
+    if (push(&m->detailed->due, (event){m->now, LEAVES, e->stream, 0, 0})) return no_memory(m);
+  } else if (f->held == BY_READS && !newest(f)->open) {
+    f->held = FREE;
+    const int rc = next_piece(m, e->stream);
+    if (rc < 0) return rc;
   }
   while (f->size && transfer_of(f, f->first)->ended >= 0 && !transfer_of(f, f->first)->open) {
     const int rc = complete(m, &m->streams[e->stream]);
@@ -336,10 +335,9 @@ static int arrive(emu_machine *m, const event *e) {
 
 static int leave(emu_machine *m, const event *e) {
   feeder *f = &m->detailed->feeders[e->stream];
-  f->leaving = 0;
   if (!f->piece.bytes) return end_phase(m, e->stream);
   if (m->c.dma_inflight > 0 && f->in_flight && f->in_flight + f->piece.bytes > m->c.dma_inflight) {
-    f->blocked = 1;
+    f->held = BY_WINDOW;
     f->since = m->now;
     return 0;
   }

@@ -14,7 +14,6 @@ typedef struct { int64_t channels, tick_fs, chunk_bytes, there_fs, back_fs; } em
 emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **channels);
 void emu_detailed_free(emu_detailed *d);
 const emu_dram *emu_detailed_channel(const emu_detailed *d, int64_t channel);
-int64_t emu_detailed_place(const emu_detailed_config *c, uint64_t address, uint64_t *local); /* its channel, and where in it */
 
 /* What a transfer is about to read and write: an operand in device memory, which is copied, or NULL. */
 typedef struct { const emu_operand *o; emu_rows rows; } emu_side;

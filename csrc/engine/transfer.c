@@ -177,6 +177,7 @@ static void note_requests(emu_machine *m, const emu_stream *s, const transfer *x
 /* What a byte of device memory costs in runs as long as these; between two places of it, what it costs on the way in and out. */
 static int32_t cost_of(const emu_machine *m, const emu_plan *p) {
   int64_t cost = 0;
+  if (!m->c.hbm_cost[0]) return 0;
   for (int w = 0; w < 2; w++) {
     const emu_extent *x = &p->x[!w];
     const int64_t run = x->dense ? x->bytes : x->run;
