@@ -1,9 +1,10 @@
 """How far `fast` is from `detailed` on the kernels that emu ships, each cut to at most 10^5 accesses to device memory.
 
     python benchmarks/fidelity.py [--check] [CHIP ...]
+    python benchmarks/fidelity.py --suites 12 [SUITE ...]     # measured kernels beside either set of rates: minutes
 
-Writes the block of docs/detailed.md; --check says whether it is what it should be. `chip`: `fast` with the chip file's achieved bandwidth;
-`generated`: with the device's measured rates (hbm.rates). Each kernel is mapped once, and the same program is run by all."""
+Write the blocks of docs/detailed.md; --check says whether the first is what it should be. `chip`: `fast` with the chip file's achieved
+bandwidth; `generated`: with the device's measured rates (hbm.rates). Each kernel is mapped once, and the same program is run by all."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,11 +21,16 @@ from blocks import ROOT, replace
 
 import emu
 from emu.machine import Machine
+from emu.study.validate.mechanisms import BASE, Setting
+from emu.study.validate.predict import predict
+from emu.study.validate.sample import sample
+from emu.study.validate.suites import SUITES, packaged
 
 PAGE = ROOT / "docs" / "detailed.md"
 CHIPS = ("tiny", "h100", "a100", "mi300x", "jalapeno")
 MOST = 100_000
 LIMIT = 0.03
+TIMED = [name for name, suite in SUITES.items() if suite.kind != "power"]
 LAYER = {
     "model_type": "llama", "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 1, "num_attention_heads": 8,
     "num_key_value_heads": 2, "vocab_size": 1024, "max_position_embeddings": 2048,
@@ -151,11 +157,30 @@ def table(rows: list[Compared]) -> str:
     return "\n".join([*head, "", said + f"{within[0]} with the chips' own figures ({mean[0]:.1%})."])
 
 
+def suites_table(names: Sequence[str], count: int) -> str:
+    """Errors against measurements with the chips' own figures and with generated rates."""
+    settings = (BASE, Setting("generated rates", (("hbm.rates", "generated"),)))
+    rows = ["| suite | rows | promised MAPE | chip's rates: MAPE, bias | generated: MAPE, bias |", "|---|---|---|---|---|"]
+    for name in names:
+        measured = sample(packaged(SUITES[name]), count)
+        cells = []
+        for how in settings:
+            errors = [predict((row, how)).error for row in measured]
+            cells.append(f"{sum(map(abs, errors)) / len(errors):.1%}, {sum(errors) / len(errors):+.1%}")
+        rows.append(f"| {name} | {len(measured)} | {SUITES[name].bound.mape:.0%} | {' | '.join(cells)} |")
+        print(rows[-1], flush=True)
+    return "\n".join(rows)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("chip", nargs="*", help="only print these chips' rows")
+    parser.add_argument("chip", nargs="*", help="only print these chips' rows; with --suites: suites")
     parser.add_argument("--check", action="store_true", help="does the table of docs/detailed.md say what the core gives?")
+    parser.add_argument("--suites", type=int, metavar="ROWS", help="compare with so many measured rows of each suite named instead")
     options = parser.parse_args()
+    if options.suites:
+        replace(PAGE, "suites", suites_table(options.chip or TIMED, options.suites))
+        return 0
     text = table(list(compared(tuple(options.chip) or CHIPS)))
     if options.chip:
         print(text)
