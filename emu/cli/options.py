@@ -33,7 +33,7 @@ Chip = Annotated[str, typer.Option(autocompletion=chip_names, help="A preset (se
 Batch = Annotated[int, typer.Option(min=1, help="Sequences at once.")]
 DType = Annotated[str, typer.Option(help="Format of weights and activations: bf16, fp16, fp8, int8, fp32.")]
 KvDType = Annotated[str | None, typer.Option(help="Format of the KV cache; as --dtype if left out.")]
-Fidelity = Annotated[str, typer.Option(help="ideal (no contention) or fast (fair share).")]
+Fidelity = Annotated[str, typer.Option(help="ideal (no contention), fast (fair share) or detailed (every DRAM request).")]
 Stack = Annotated[str, typer.Option(help="bare, or a software stack of the chip's file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Format = Annotated[str, typer.Option(autocompletion=words("text", "json", "csv", "markdown"), help="text, json, csv or markdown.")]

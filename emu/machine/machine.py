@@ -11,6 +11,7 @@ from emu.errors import ProgramError, UnsupportedError
 from emu.extension.table import costed
 from emu.machine import kept
 from emu.machine.config import core_config, streams_of
+from emu.machine.detailed import memory
 from emu.machine.failure import explain
 from emu.machine.fold import Folding, addresses_are_free, fold
 from emu.machine.image import Image
@@ -25,7 +26,8 @@ MAX_INSTRUCTIONS = 10**10
 class Machine:
     """A machine that runs programs for one chip.
 
-    `check=True` also looks for races in every run. Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
+    `check=True` also looks for races in every run. Fidelity: `fast` (fair-share memory and network), `ideal` (no contention) or
+    `detailed` (every request to a DRAM controller; every core and every turn of every loop is simulated).
     """
 
     def __init__(self, chip: Chip | str, fidelity: str = "fast", check: bool = False) -> None:
@@ -35,6 +37,7 @@ class Machine:
             chip = preset(chip)
         self._chip, self._fidelity, self.check = chip, fidelity, check
         self._config = core_config(chip, 1, fidelity)  # refuses an unknown fidelity before any program is written
+        self._dram = memory(chip).arguments() if fidelity == "detailed" else None
 
     @property
     def chip(self) -> Chip:
@@ -94,7 +97,8 @@ class Machine:
             **(costed(image.packed.extensions, self.chip, values) if image.packed.extensions else {}),
         }
         plain = not (values or config["check"] or trace)
-        short = plain and folding, plain and fast_forward
+        shorter = plain and self._dram is None  # refreshes fall due whatever the program does: no period, no equal cores (SOUNDNESS 14, 15)
+        short = shorter and folding, shorter and fast_forward
         raw, classes = self._run(image, config, given, list(outputs.values()), *short, plain and reuse, toggles)
         return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes)
 
@@ -108,8 +112,8 @@ class Machine:
             config["cores"] = len(classes.cores)
         try:
             if reuse:
-                return kept.run(image.packed, config, given, classes), classes
-            return image.packed.run(config, given, outputs, classes, toggles), classes
+                return kept.run(image.packed, config, given, classes, self._dram), classes
+            return image.packed.run(config, given, outputs, classes, toggles, self._dram), classes
         except _core.CoreFailure as failure:
             if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
                 return self._run(image, config | {"cores": image.packed.cores}, given, outputs, False, False, False, toggles)
