@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_loops import random_loops
 from test_detailed import moved, run
 
 import emu
@@ -73,6 +74,24 @@ def test_the_controllers_move_the_bytes_that_fast_counts(moves, name):
     assert r.counters["hbm_read_bytes"] == fast.counters["hbm_read_bytes"]
     assert r.counters["hbm_write_bytes"] == fast.counters["hbm_write_bytes"]
     assert all(sum(row.values()) == r.end_fs and min(row.values()) >= 0 for row in r.stalls_fs().values())
+
+
+@given(random_loops(), st.sampled_from(sorted(CHIPS)), st.integers(1, 2**31))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_random_programs_lose_no_byte_between_caches_and_memory(program, name, seed):
+    def answer(**how):
+        try:
+            return run(program, CHIPS[name], verify=False, max_instructions=200_000, **how)
+        except emu.EmuError as error:
+            return str(error)
+
+    r, other = answer(), answer(order_seed=seed)
+    if isinstance(r, str):
+        assert isinstance(other, str)
+        return
+    assert sum(moved(r)) == r.counters["hbm_burst_bytes"]
+    assert (r.end_fs, r.raw["dram"], r.counters) == (other.end_fs, other.raw["dram"], other.counters)
+    assert all(sum(row.values()) == r.end_fs for row in r.stalls_fs().values())
 
 
 def test_a_write_that_a_tier_keeps_reaches_memory_when_it_leaves():
