@@ -325,12 +325,12 @@ static int complete(emu_machine *m, emu_stream *s) {
   int rc = 0;
   f->first++;
   f->size--;
-  if (x.flow.cached == PASS_LOAD) when = s->complete; /* its stream has gone on already */
-  else if (!x.only_signal) {
+  if (x.only_signal) when = s->complete > x.ended ? s->complete : x.ended;
+  else if (x.flow.cached != PASS_LOAD) { /* after a load its stream has gone on already */
     explain(s, &x, when);
     if (when > s->complete) s->complete = when;
     if (s->complete > EMU_TIME_MAX) rc = emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
-  } else when = s->complete > x.ended ? s->complete : x.ended;
+  }
   for (int j = 0; !rc && x.flow.signal && j < x.flow.signal_count; j++)
     rc = emu_sem_signal(m, x.flow.signal_first + j * x.flow.signal_step, x.flow.signal, x.count, s, when + x.hop_fs, x.clock);
   free(x.clock);
@@ -352,9 +352,10 @@ static int answer_load(emu_machine *m, emu_flow *flow) {
 
 static int arrive(emu_machine *m, const event *e) {
   feeder *f = &m->detailed->feeders[e->stream];
-  const int left = (int)--transfer_of(f, e->serial)->open, load = transfer_of(f, e->serial)->flow.cached == PASS_LOAD;
+  transfer *x = transfer_of(f, e->serial);
+  x->open--;
   f->in_flight -= e->bytes;
-  if (load && !left) {
+  if (x->flow.cached == PASS_LOAD && !x->open) {
     const int rc = answer_load(m, &m->flows[e->stream]);
     if (rc < 0) return rc;
   }
