@@ -37,7 +37,7 @@ engine = sorted(glob("csrc/engine/*.c"))
 mapper = sorted(glob("csrc/map/*.c"))
 noc, dram = sorted(glob("csrc/noc/*.c")), sorted(glob("csrc/dram/*.c"))
 extensions = [
-    extension("emu._num", "csrc/num.pyx", *num), extension("emu._core", "csrc/core.pyx", *engine, *num),
+    extension("emu._num", "csrc/num.pyx", *num), extension("emu._core", "csrc/core.pyx", *engine, *num, *dram),
     extension("emu._map", "csrc/map.pyx", *mapper), extension("emu._noc", "csrc/noc.pyx", *noc),
     extension("emu._dram", "csrc/dram.pyx", *dram),
 ]

@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """The thin border of the compiled core: a program and a configuration in, one run, plain Python objects out (see _core.pyi)."""
 
+include "dram_tables.pxi"
+
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
 cdef extern from "Python.h":
@@ -52,8 +53,11 @@ cdef extern from "engine/machine.h" nogil:
         int32_t code, core, stream, pc, core2, stream2, pc2, space
         int64_t lo, hi, lo2, hi2, a, b
         char text[160]
+    ctypedef struct emu_detailed:
+        pass
     ctypedef struct emu_machine:
         emu_config c
+        emu_detailed *detailed
         int64_t nbuffers, nlabels, nparams
         emu_buffer *buffers
         int32_t words[12]
@@ -91,6 +95,12 @@ cdef extern from "engine/machine.h" nogil:
     int64_t emu_net_links(const emu_machine *m)
     int64_t emu_net_link_bytes(const emu_machine *m, int64_t link)
 
+cdef extern from "engine/detailed.h" nogil:
+    ctypedef struct emu_detailed_config:
+        int64_t channels, tick_fs, chunk_bytes, there_fs, back_fs
+    emu_detailed *emu_detailed_new(const emu_detailed_config *c, int64_t streams, emu_dram **channels)
+    const emu_dram *emu_detailed_channel(const emu_detailed *d, int64_t channel)
+
 cdef extern from "engine/array.h" nogil:
     int64_t emu_mm_ready(const emu_config *c, int fmt, int64_t m, int64_t n, int64_t k, int64_t i, int64_t j)
 
@@ -106,7 +116,7 @@ CAUSE_NAMES = ("busy", "operand", "dram_bandwidth", "dram_latency", "port", "loa
 ERROR_NAMES = ("ok", "memory", "bounds", "uninitialised", "race", "deadlock", "leftover", "overflow", "illegal", "format", "extent", "port", "time",
                "runaway", "pc", "interrupted", "transfer", "index", "producer", "scales", "user", "accumulator", "link")
 TALLY_NAMES = ("mm_a", "mm_b", "mm_acc", "vec", "hbm_read", "hbm_write", "sram", "acc", "shared")
-STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer")
+STATE_NAMES = ("running", "semaphore", "barrier", "transfer", "halted", "consumer", "memory")
 
 
 def counter_names():
@@ -208,6 +218,41 @@ cdef int fill(emu_machine *m, dict config, list buffers, dict code, dict semapho
     return 0
 
 
+cdef int attach(emu_machine *m, dict way, tuple tables) except -1:
+    """Device memory in `detailed`: channels of these tables, and the way there and back."""
+    cdef emu_detailed_config c = way
+    cdef int64_t k, made = 0
+    device, rules, masks, fields, policy = tables
+    cdef emu_dram **channels = <emu_dram **>calloc(c.channels, sizeof(emu_dram *))
+    if channels == NULL:
+        raise MemoryError
+    try:
+        for k in range(c.channels):
+            channels[k] = new_dram(device, rules, masks, fields, policy, False)
+            made += 1
+        m.detailed = emu_detailed_new(&c, m.c.cores * EMU_STREAM_COUNT, channels)
+        made = 0  # taken, or freed
+        if m.detailed == NULL:
+            raise MemoryError
+    finally:
+        for k in range(made):
+            emu_dram_free(channels[k])
+        free(channels)
+
+
+cdef dict commands_of(emu_machine *m, int64_t channels):
+    """Commands by kind, counters and, channel by channel, commands."""
+    cdef int64_t commands[9]
+    cdef int64_t counters[5]
+    total, counts, each = [0] * DRAM_COMMANDS, [0] * DRAM_COUNTERS, []
+    for k in range(channels):
+        emu_dram_counters(emu_detailed_channel(m.detailed, k), commands, counters)
+        each.append([commands[j] for j in range(DRAM_COMMANDS)])
+        total = [total[j] + each[k][j] for j in range(DRAM_COMMANDS)]
+        counts = [counts[j] + counters[j] for j in range(DRAM_COUNTERS)]
+    return {"commands": total, "counters": counts, "channels": each}
+
+
 cdef bint any_of(emu_machine *m, int64_t label, int64_t kind) noexcept:
     cdef int64_t j, at = (label * EMU_STREAM_COUNT + kind) * CAUSES
     for j in range(CAUSES):
@@ -238,7 +283,7 @@ cdef dict harvest(emu_machine *m):
             "label_stalls": label_stalls, "links": [emu_net_link_bytes(m, j) for j in range(emu_net_links(m))], "releases": releases, "records": records}
 
 
-def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs, list weights=None, bint toggles=False):
+def run(dict config, list buffers, dict code, dict semaphores, dict barriers, list params, int labels, list inputs, list outputs, list weights=None, bint toggles=False, tuple dram=None):
     """Run a program once. See _core.pyi for the arguments; raises CoreFailure."""
     global emu_num_tallies
     cdef emu_tally tallies[16]
@@ -266,6 +311,8 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
                 raise ValueError("an input lies outside the mapped device memory")
             if data.shape[0]:
                 memcpy(m.hbm + where, &data[0], data.shape[0])
+        if dram is not None:
+            attach(m, dram[0], dram[1])
         if emu_machine_prepare(m):
             raise MemoryError
         m.poll = poll_signals
@@ -278,6 +325,8 @@ def run(dict config, list buffers, dict code, dict semaphores, dict barriers, li
                 interrupted()
             raise failure(m)
         result = harvest(m)
+        if dram is not None:
+            result["dram"] = commands_of(m, dram[0]["channels"])
         if toggles:
             result["toggles"] = {name: (tallies[j].toggles, tallies[j].bits) for j, name in enumerate(TALLY_NAMES)}
         for where, array in outputs:

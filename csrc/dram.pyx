@@ -1,32 +1,10 @@
 # The border between Python and csrc/dram: tables and requests in, ends of requests and counts out.
-from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc, free
+include "dram_tables.pxi"
 
 import numpy as np
 
-
 cdef extern from "dram/dram.h" nogil:
-    enum: DRAM_LEVELS, DRAM_COMMANDS, DRAM_COUNTERS, DRAM_MAX_BITS
-
     int64_t DRAM_NEVER
-
-    ctypedef struct emu_dram_rule:
-        int32_t level, before, after, window, other
-        int64_t latency
-
-    ctypedef struct emu_dram_device:
-        int64_t count[5]
-        int64_t rows, columns, burst_bytes, burst_ticks, read_ticks, write_ticks
-        int64_t align[9]
-        int64_t refresh, interval
-
-    ctypedef struct emu_dram_policy:
-        int64_t reads, writes, high, low, patience, cap, page, idle
-
-    ctypedef struct emu_dram_map:
-        uint64_t mask[48]
-        int32_t bits
-        int32_t field[7]
 
     ctypedef struct emu_dram_issued:
         int64_t tick
@@ -35,11 +13,6 @@ cdef extern from "dram/dram.h" nogil:
     ctypedef struct emu_dram_done:
         int64_t id, arrived, admitted, done
 
-    ctypedef struct emu_dram:
-        pass
-
-    emu_dram *emu_dram_new(const emu_dram_device *, const emu_dram_rule *, int64_t, const emu_dram_map *, const emu_dram_policy *, int)
-    void emu_dram_free(emu_dram *)
     int64_t emu_dram_submit(emu_dram *, int64_t, uint64_t, int64_t, int)
     int emu_dram_advance(emu_dram *, int64_t)
     int64_t emu_dram_next(emu_dram *)
@@ -48,7 +21,6 @@ cdef extern from "dram/dram.h" nogil:
     void emu_dram_done_clear(emu_dram *)
     int64_t emu_dram_issued_count(const emu_dram *)
     const emu_dram_issued *emu_dram_issued_list(const emu_dram *)
-    void emu_dram_counters(const emu_dram *, int64_t *, int64_t *)
     int64_t emu_dram_now(const emu_dram *)
     void emu_dram_force(emu_dram *, int, int32_t, int64_t)
     int64_t emu_dram_earliest(const emu_dram *, int, int32_t)
@@ -60,28 +32,7 @@ cdef class Dram:
     cdef emu_dram *core
 
     def __cinit__(self, dict device, list rules, list masks, list fields, dict policy, bint trace=False):
-        cdef emu_dram_device made = device
-        cdef emu_dram_policy chosen = policy
-        cdef emu_dram_map places
-        cdef int64_t j, count = len(rules)
-        if len(masks) > DRAM_MAX_BITS or len(fields) != 7 or count > 1024:
-            raise ValueError("tables too large for the core")
-        places.bits = len(masks)
-        for j in range(len(masks)):
-            places.mask[j] = masks[j]
-        for j in range(7):
-            places.field[j] = fields[j]
-        cdef emu_dram_rule *table = <emu_dram_rule *>calloc(count + 1, sizeof(emu_dram_rule))
-        if table == NULL:
-            raise MemoryError("no memory for rules")
-        try:
-            for j in range(count):
-                table[j].level, table[j].before, table[j].after, table[j].window, table[j].other, table[j].latency = rules[j]
-            self.core = emu_dram_new(&made, table, count, &places, &chosen, trace)
-        finally:
-            free(table)
-        if self.core == NULL:
-            raise MemoryError("no memory for a DRAM system")
+        self.core = new_dram(device, rules, masks, fields, policy, trace)
 
     def __dealloc__(self):
         emu_dram_free(self.core)

@@ -33,5 +33,6 @@ def run(
     outputs: list[tuple[int, Any]],  # offset in hbm, writable bytes
     weights: list[int] | None = None,  # how many cores each one stands for
     toggles: bool = False,  # count bits that toggle (emu.power.activity); only where values run is there anything to count
+    dram: tuple[dict[str, int], tuple[Any, ...]] | None = None,  # device memory in `detailed` (emu.machine.detailed)
 ) -> dict[str, Any]:
     """One run. Raises CoreFailure, MemoryError, KeyboardInterrupt."""

@@ -6,7 +6,7 @@
    a block's last one counts: both run along memory instead of jumping through it. */
 #include <stdlib.h>
 #include <string.h>
-#include "machine.h"
+#include "detailed.h"
 
 #define BLOCK 4096
 #define SECTOR 128
@@ -89,8 +89,8 @@ static int make_newest(instance *c, int32_t b) {
   return 0;
 }
 
-/* Bytes that have to be written, because nothing below holds them. */
-static int64_t evict_oldest(instance *c) {
+/* What it has that nothing below holds has to be written. -1 without memory. */
+static int evict_oldest(instance *c, emu_found *found) {
   const use *u;
   do u = &c->uses[c->first++ & (c->room - 1)];
   while (c->blocks[u->block].used != u->used);
@@ -101,14 +101,15 @@ static int64_t evict_oldest(instance *c) {
   x->free_next = c->free_list;
   c->free_list = u->block;
   c->count--;
-  return bytes_of(x->dirty);
+  found->written += bytes_of(x->dirty);
+  return x->dirty && found->told ? emu_detailed_sectors(found->told, x->tag * BLOCK, x->dirty, SECTOR, 1) : 0;
 }
 
 static block *find_or_make(instance *c, int64_t tag, emu_found *found) {
   int32_t *at = place_of(c, tag);
   if (!at) return NULL;
   if (*at < 0) {
-    if (c->count == c->capacity) found->written += evict_oldest(c);
+    if (c->count == c->capacity && evict_oldest(c, found)) return NULL;
     const int32_t b = c->free_list >= 0 ? c->free_list : c->made++;
     if (b == c->free_list) c->free_list = c->blocks[b].free_next;
     c->blocks[b] = (block){tag, -1, 0, 0, -1, 0};
@@ -165,7 +166,8 @@ static int ask(emu_machine *m, int t, int core, int64_t tag, uint32_t want, int 
     x->sectors |= lines;
     x->dirty |= kept;
     c->bytes += bytes_of(fresh);
-    while (c->bytes > c->limit && c->count > 1) found->written += evict_oldest(c);
+    while (c->bytes > c->limit && c->count > 1)
+      if (evict_oldest(c, found)) return -1;
     if (pass != PASS_WRITE) {
       found->from[t] += bytes_of(want & ~fresh);
       want = fresh;
@@ -175,7 +177,7 @@ static int ask(emu_machine *m, int t, int core, int64_t tag, uint32_t want, int 
     }
   }
   found->from[m->c.tiers] += bytes_of(want);
-  return 0;
+  return want && found->told && pass != PASS_WRITE ? emu_detailed_sectors(found->told, tag * BLOCK, want, SECTOR, 0) : 0; /* a write that goes through sends its own bytes */
 }
 
 /* Touches [lo, hi) in the tiers from `first` on; < 0 without memory. */
@@ -196,7 +198,7 @@ static int warm(emu_machine *m, const int64_t *ranges) {
   while (first < m->c.tiers && (m->cache->n[first] > 1 || m->c.tier_loads[first])) first++;
   for (int j = 0; j < EMU_WARM; j += 2) any |= ranges[j + 1] - ranges[j];
   if (!any || first == m->c.tiers) return 0;
-  emu_found found = {{0}, 0};
+  emu_found found = {0};
   for (int64_t step = 0; step < STEPS; step++)
     for (int j = 0; j < EMU_WARM; j += 2) {
       const int64_t lo = ranges[j], blocks = (ranges[j + 1] - lo + BLOCK - 1) / BLOCK;

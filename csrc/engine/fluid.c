@@ -5,7 +5,7 @@
    get the same: how much each of them has got since the beginning is one number of the pool, and each knows at which count it ends. So
    while time passes nothing is written for any of them. */
 #include <stdlib.h>
-#include "machine.h"
+#include "detailed.h"
 
 #define SHARED INT64_C(-1) /* a slot's rate: that of the pool */
 struct emu_slot { uint64_t end; int64_t limit, rate; int32_t stream, core, engine, unit; }; /* end: a time, or a count of the pool; engine: no transfer; unit: its sram_unit */
@@ -58,19 +58,35 @@ static inline int64_t own_rate(const emu_machine *m, const emu_slot *x) {
   return rate < level ? rate : level > 0 ? level : 1;
 }
 
-static void share_scratchpads(emu_machine *m) {
-  for (int64_t core = 0; core < m->c.cores; core++) {
-    int64_t wants[EMU_STREAM_COUNT];
-    int n = 0;
-    for (int64_t at = 0; at < m->c.chips * m->vias; at++)
-      for (int64_t j = 0; j < m->pools[at].n; j++) {
-        const emu_slot *x = &m->pools[at].slots[j];
-        if (x->core != core || !x->unit) continue;
-        const int64_t rate = at_port(m, x);
-        wants[n++] = rate > INT64_MAX / 4 / x->unit ? INT64_MAX / 4 : rate * x->unit;
-      }
-    m->sram_level[core] = emu_sram_fill(m->sram_rate, wants, n);
+static int64_t want_of(const emu_machine *m, const emu_slot *x) {
+  const int64_t rate = at_port(m, x);
+  return rate > INT64_MAX / 4 / x->unit ? INT64_MAX / 4 : rate * x->unit;
+}
+
+/* A transfer that is in no pool, because `detailed` makes requests of it. */
+static emu_slot slot_of(const emu_flow *f) {
+  return (emu_slot){.limit = f->limit, .stream = f->stream, .core = f->stream / EMU_STREAM_COUNT, .unit = (int32_t)f->sram_unit};
+}
+
+static void share_scratchpad(emu_machine *m, int core) {
+  int64_t wants[EMU_STREAM_COUNT];
+  int n = 0;
+  for (int64_t at = 0; at < m->c.chips * m->vias; at++)
+    for (int64_t j = 0; j < m->pools[at].n; j++) {
+      const emu_slot *x = &m->pools[at].slots[j];
+      if (x->core == core && x->unit) wants[n++] = want_of(m, x);
+    }
+  for (int id = core * EMU_STREAM_COUNT; m->detailed && id < (core + 1) * EMU_STREAM_COUNT; id++) {
+    const emu_slot x = slot_of(&m->flows[id]);
+    if (x.unit && emu_detailed_sends(m->detailed, id)) wants[n++] = want_of(m, &x);
   }
+  m->sram_level[core] = emu_sram_fill(m->sram_rate, wants, n);
+}
+
+int64_t emu_fluid_pace(emu_machine *m, const emu_flow *f) {
+  const emu_slot x = slot_of(f);
+  if (m->sram_level && m->rates_stale) share_scratchpad(m, x.core);
+  return own_rate(m, &x);
 }
 
 /* Water-filling: whoever cannot use an equal share of what is left keeps its own rate; the others share the rest. Nobody: INT64_MAX. */
@@ -144,7 +160,7 @@ static int64_t next_of(const emu_machine *m, const emu_pool *p) {
 static void set_rates(emu_machine *m) {
   m->next_finish = INT64_MAX;
   if (m->net) emu_net_rates(m); /* links first: what they carry is taken from the memories at their ends */
-  if (m->sram_level) share_scratchpads(m);
+  for (int core = 0; m->sram_level && core < m->c.cores; core++) share_scratchpad(m, core);
   for (int64_t at = 0; at < m->c.chips * m->vias; at++) {
     if (!m->pools[at].n) continue;
     set_pool(m, at);
@@ -201,7 +217,21 @@ static int finish_load(emu_machine *m, emu_stream *s, const emu_flow *f) {
   return emu_wake(m, s);
 }
 
-static int finish(emu_machine *m, emu_flow *f) {
+/* A transfer is complete its latency after its data phase, and signals. */
+static int completed(emu_machine *m, emu_stream *s, const emu_flow *f) {
+  if (m->now + f->latency_fs > s->complete) s->complete = m->now + f->latency_fs;
+  if (s->complete > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
+  m->total_bytes[f->via] += f->bytes * m->weight[s->core];
+  if (m->forward) emu_forward_note(m, s);
+  for (int j = 0; f->signal && j < f->signal_count; j++) {
+    const int rc = emu_sem_signal(m, f->signal_first + j * f->signal_step, f->signal, 1, s, s->complete, emu_clock_of(m, s->id));
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+/* The data phase of a transfer ends now: what its stream did meanwhile, and what follows from it. */
+int emu_flow_ended(emu_machine *m, emu_flow *f) {
   emu_stream *s = &m->streams[f->stream];
   const int64_t end = m->now;
   int64_t alone = f->bytes ? (int64_t)(((__int128)f->bytes * EMU_UNITS + f->alone - 1) / f->alone) : 0;
@@ -222,14 +252,9 @@ static int finish(emu_machine *m, emu_flow *f) {
   s->op_start = taken > s->free_at ? taken : s->free_at;
   s->op_data_end = end + f->latency_fs - latency;
   s->free_at = end;
-  if (end + f->latency_fs > s->complete) s->complete = end + f->latency_fs;
-  if (s->complete > EMU_TIME_MAX) return emu_fail(m, s, E_TIME, "the run is longer than the machine's clock can count", 0, 0);
-  m->total_bytes[f->via] += f->bytes * m->weight[s->core];
-  if (m->forward) emu_forward_note(m, s);
   int rc;
   if (m->c.trace_max && (rc = emu_record_op(m, s, f->start, end, f->pc, f->label)) < 0) return rc;
-  for (int j = 0; f->signal && j < f->signal_count; j++)
-    if ((rc = emu_sem_signal(m, f->signal_first + j * f->signal_step, f->signal, 1, s, s->complete, emu_clock_of(m, s->id))) < 0) return rc;
+  if ((rc = m->detailed ? emu_detailed_ended(m, s, f, latency) : completed(m, s, f)) < 0) return rc;
   if (!s->full) return emu_wake(m, s);
   s->state = ON_FULL;
   return 0;
@@ -263,7 +288,7 @@ static int advance(emu_machine *m, int64_t next) {
   m->rates_stale = 1;
   qsort(done, (size_t)n, sizeof *done, emu_by_number);
   for (int64_t j = 0; j < n; j++) {
-    const int rc = finish(m, &m->flows[done[j]]);
+    const int rc = emu_flow_ended(m, &m->flows[done[j]]);
     if (rc < 0) return rc;
   }
   return 0;
@@ -312,11 +337,12 @@ static int through_cache(emu_machine *m, emu_flow *f) {
   const int core = m->streams[f->stream].core, tiers = (int)m->c.tiers;
   const int64_t total = f->bytes;
   const emu_touch *at = &m->touches[f->stream];
-  emu_found found = {{0}, 0};
+  emu_found found = {.told = m->detailed};
   if (emu_cache_touch(m, core, &at->extent, at->base, f->cached, &found) < 0)
     return emu_fail(m, &m->streams[f->stream], E_MEMORY, "out of memory for the cache", 0, 0);
   count_found(m, f, &found, at->extent.bytes);
   note_bytes(m, &found, core);
+  if (m->detailed && f->cached == PASS_WRITE && !found.from[tiers]) emu_detailed_note(m, &m->streams[f->stream], (emu_side[2]){{NULL}, {NULL}}); /* a tier keeps it */
   int far = tiers;
   while (far > 0 && !found.from[far] && !found.written) far--;
   if (far < tiers) {
@@ -335,12 +361,24 @@ static int through_cache(emu_machine *m, emu_flow *f) {
   return 0;
 }
 
+/* A byte that costs more is more of them, at as much a higher rate where the memory is not what limits it. */
+static void weigh(const emu_machine *m, emu_flow *f) {
+  int size = EMU_SIZES - 1;
+  while (size && f->bytes < m->c.hbm_sizes[size]) size--;
+  f->latency_fs += m->c.hbm_late_fs[size];
+  f->bytes = (f->bytes * f->cost + 65535) / 65536;
+  f->limit = (int64_t)((__int128)f->limit * f->cost / 65536);
+  f->alone = f->limit < m->capacity[f->via] ? f->limit : m->capacity[f->via];
+}
+
 static int start_one(emu_machine *m, int32_t stream) {
   emu_flow *f = &m->flows[stream];
   int rc;
   if (f->cached && f->cached != PASS_ENGINE && f->bytes && m->cache && (rc = through_cache(m, f)) < 0) return rc;
+  if (f->cost && f->via == VIA_HBM) weigh(m, f);
   f->left = f->bytes * EMU_UNITS;
   f->squeezed = 0;
+  if (m->detailed && f->via == VIA_HBM && f->bytes) return emu_detailed_start(m, f);
   enter(m, stream);
   return 0;
 }
@@ -372,14 +410,23 @@ static int start_due(emu_machine *m) {
   return 0;
 }
 
-int emu_fluid_step(emu_machine *m) {
-  if (!m->nactive && !m->npending) return 0;
+int64_t emu_fluid_next(emu_machine *m) {
   int rc;
   if (m->npending && m->next_start <= m->now && (rc = start_due(m)) < 0) return rc; /* what follows what has just ended: shares are worked out once */
+  if (!m->nactive && !m->npending) return INT64_MAX;
   if (m->rates_stale) set_rates(m);
-  int64_t next = m->nactive && m->next_finish < m->next_start ? m->next_finish : m->next_start;
-  if (next < m->now) next = m->now;
-  if ((rc = advance(m, next)) < 0) return rc;
-  if (m->npending && m->next_start <= m->now && (rc = start_due(m)) < 0) return rc;
-  return 1;
+  const int64_t next = m->nactive && m->next_finish < m->next_start ? m->next_finish : m->next_start;
+  return next < m->now ? m->now : next;
+}
+
+int emu_fluid_pass(emu_machine *m, int64_t until) {
+  const int rc = advance(m, until);
+  return rc < 0 || !m->npending || m->next_start > m->now ? rc : start_due(m);
+}
+
+int emu_fluid_step(emu_machine *m) {
+  const int64_t next = emu_fluid_next(m);
+  if (next < 0 || next == INT64_MAX) return next < 0 ? (int)next : 0;
+  const int rc = emu_fluid_pass(m, next);
+  return rc < 0 ? rc : 1;
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "machine.h"
+#include "detailed.h"
 
 static const int ENGINE_OF[EMU_ENGINE_COUNT] = {ENGINES, ENGINE_MM, ENGINE_VEC, ENGINE_DMA, ENGINE_DMA}; /* net: DMA, to other chips */
 
@@ -151,6 +151,7 @@ void emu_machine_free(emu_machine *m) {
   emu_sram_free(m);
   emu_net_free(m);
   emu_cache_free(m);
+  emu_detailed_free(m->detailed);
   emu_plans_free(m);
   emu_forward_free(m);
   for (int64_t j = 0; m->sems && j < m->c.cores * m->nsems; j++) free_sem(&m->sems[j]);

@@ -14,6 +14,11 @@
 #define EMU_TIERS 8
 #define EMU_LEVEL_POOLS 64
 #define EMU_PROTOCOLS 4 /* of net instructions: simple, ll, ll128, through the switch */
+/* Rates of device memory by class (emu.machine.rates): lengths of contiguous runs (hbm_runs) from which on a byte costs less, hbm_cost
+   [write][runs reached] in 65536ths, or 0 where all cost the same; and from so many bytes (hbm_sizes) on, by how much the last request of
+   a transfer is answered later than a lone one in an idle memory. */
+#define EMU_RUNS 3
+#define EMU_SIZES 4
 #define EMU_TRANSFER_MAX (16ll << 20)
 #define EMU_TIME_MAX (INT64_C(1) << 61) /* about 38 minutes of machine time */
 
@@ -50,7 +55,7 @@ enum emu_error {
   X(vec_startup) N(vec_milli_per_clk, EMU_VEC_CLASSES) \
   N(port, ENGINES * EMU_SP_COUNT * 2) /* [engine][space][write], bytes per clock; 0: no such port */ \
   X(dma_start) X(dma_issue) X(dma_queue) X(dma_bytes_per_clk) X(dma_inflight) X(dma_engines) X(dma_piece) X(dma_piece_cycles) X(dma_single) \
-  X(hbm_bytes) X(hbm_bytes_per_s) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(sram_banks) X(sram_bank_bytes) X(sram_bytes_per_clk) X(acc_bytes) \
+  X(hbm_bytes) X(hbm_bytes_per_s) N(hbm_runs, EMU_RUNS) N(hbm_cost, 2 * (EMU_RUNS + 1)) N(hbm_sizes, EMU_SIZES) N(hbm_late_fs, EMU_SIZES) X(hbm_latency_fs) X(access_bytes) X(sram_bytes) X(sram_latency) X(sram_banks) X(sram_bank_bytes) X(sram_bytes_per_clk) X(acc_bytes) \
   X(shared_bytes) X(shared_bytes_per_s) X(shared_latency_fs) \
   X(tiers) N(tier_bytes, EMU_TIERS) N(tier_line, EMU_TIERS) N(tier_cores, EMU_TIERS) /* that share an instance */ N(tier_bytes_per_s, EMU_TIERS) \
   N(tier_latency_fs, EMU_TIERS) N(tier_loads, EMU_TIERS) /* only scalar loads look there */ N(tier_back, EMU_TIERS) /* writes stay */ \
@@ -120,8 +125,9 @@ typedef struct emu_forward emu_forward;
 typedef struct emu_watch emu_watch;
 typedef struct emu_memo emu_memo;
 typedef struct emu_net emu_net;
+typedef struct emu_detailed emu_detailed;
 
-enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL };
+enum emu_block { RUN, ON_SEM, ON_BARRIER, ON_QUEUE, HALTED, ON_FULL, ON_MEMORY }; /* ON_MEMORY: a fence or barrier behind transfers (detailed.c) */
 #define NO_LOOP (-1)
 
 typedef struct {
@@ -191,12 +197,14 @@ typedef struct {
   int32_t late, own, held;   /* the cause that its latency is; the cause that limits it when nobody else does; whether its rate now is a share of `via` */
   int64_t squeezed;          /* time for which it was, until `since` */
   int32_t pc, label, signal, cached; /* cached: what passes the caches, an emu_pass */
+  int32_t cost;              /* of a byte of device memory, in 65536ths; 0 for 1 */
   int32_t signal_first, signal_count, signal_step; /* multicast: the cores whose semaphore is signalled */
   int64_t planned, sram_unit; /* an engine instruction's end; bytes of the scratchpad's for one of its own, 0: it is not on it */
 } __attribute__((aligned(64))) emu_flow;
 enum emu_pass { PASS_NONE, PASS_READ, PASS_WRITE, PASS_LOAD, PASS_ENGINE }; /* PASS_LOAD: a scalar load, which its stream waits for; PASS_ENGINE: no transfer, sram.c */
-/* Where the bytes of an access come from or stay: from[t] in tier t, from[tiers] in device memory; written: what had to leave for it. */
-typedef struct { int64_t from[EMU_TIERS + 1], written; } emu_found;
+/* Where the bytes of an access come from or stay: from[t] in tier t, from[tiers] in device memory; written: what had to leave for it. told: who
+   wants to know which sectors those of device memory are. */
+typedef struct { int64_t from[EMU_TIERS + 1], written; emu_detailed *told; } emu_found;
 typedef struct emu_slot emu_slot;
 typedef struct { emu_slot *slots; int64_t n, open, rate; uint64_t given; } emu_pool; /* fluid.c; open: transfers, each as often as cores it stands for */
 typedef struct { int64_t base; emu_extent extent; } emu_touch; /* what it touches in device memory, looked up when its data phase starts */
@@ -225,6 +233,7 @@ typedef struct emu_machine {
   emu_spans hbm_init, shared_init, *sram_init, *acc_init;
   emu_history *history;
   emu_cache *cache;
+  emu_detailed *detailed;    /* device memory in `detailed` (detailed.h); NULL otherwise */
   int64_t *counters, counter_stride; /* [core][label][COUNTERS] of a folded run; otherwise all cores share [label][COUNTERS], stride 0 */
   int64_t *weight;           /* cores that a simulated one stands for; 1 unless folded */
   int folded, unchecked;     /* unchecked: what was skipped or folded was not written, so nobody asks any more whether bytes were */
@@ -339,6 +348,10 @@ void emu_fluid_settle(emu_machine *m);
 void emu_fluid_restore(emu_machine *m);
 int emu_by_number(const void *a, const void *b); /* of streams, for qsort */
 int emu_fluid_step(emu_machine *m); /* 1 advanced, 0 nothing left, < 0 error */
+int64_t emu_fluid_next(emu_machine *m); /* when a transfer starts or ends next: INT64_MAX for none, < 0 error */
+int emu_fluid_pass(emu_machine *m, int64_t until); /* time passes, no further than to there */
+int emu_flow_ended(emu_machine *m, emu_flow *f);
+int64_t emu_fluid_pace(emu_machine *m, const emu_flow *f); /* what its core's port and scratchpad leave it */
 
 /* sram.c: the scratchpad's banks, and its engines together */
 int64_t emu_bank_conflict(const emu_machine *m, const emu_extent *x, int64_t bytes_per_clk);

@@ -18,7 +18,9 @@ emu_memo *emu_memo_new(const emu_machine *m) {
   memo->counted = malloc((size_t)(f->ncounters + f->nlabel_stalls) * sizeof *memo->counted);
   memo->place = malloc(streams * sizeof *memo->place);
   memo->broken = 1;
-  memo->horizon_fs = c->hbm_latency_fs + c->shared_latency_fs + c->sram_latency * c->period_fs + (c->noc_x + c->noc_y) * c->noc_hop_fs;
+  int64_t late = 0;
+  for (int k = 0; k < EMU_SIZES; k++) late = c->hbm_late_fs[k] > late ? c->hbm_late_fs[k] : late;
+  memo->horizon_fs = c->hbm_latency_fs + late + c->shared_latency_fs + c->sram_latency * c->period_fs + (c->noc_x + c->noc_y) * c->noc_hop_fs;
   if (!memo->path || !memo->again || !memo->counted || !memo->place) {
     emu_memo_free(m, memo);
     return NULL;

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "machine.h"
+#include "detailed.h"
 
 int emu_fail(emu_machine *m, const emu_stream *s, int code, const char *text, int64_t a, int64_t b) {
   emu_failure *f = &m->fail;
@@ -79,7 +79,7 @@ static int finish_run(emu_machine *m) {
   m->end_time = emu_align(m, m->end_time);
   for (int64_t j = 0; j < streams; j++)
     if (m->words[m->streams[j].kind]) emu_charge(m, &m->streams[j], CAUSE_FINISHED, m->end_time, CAUSE_FINISHED);
-  return 0;
+  return m->detailed ? emu_detailed_close(m) : 0;
 }
 
 static int run_streams(emu_machine *m) {
@@ -94,7 +94,7 @@ static int run_streams(emu_machine *m) {
     int rc = drain(m);
     if (rc < 0) return rc;
     if (m->forward && (rc = emu_forward_try(m)) < 0) return rc;
-    if ((rc = emu_fluid_step(m)) < 0) return rc;
+    if ((rc = m->detailed ? emu_detailed_step(m) : emu_fluid_step(m)) < 0) return rc;
     if (!rc) return finish_run(m);
     if (++m->polled >= 65536) {
       m->polled = 0;

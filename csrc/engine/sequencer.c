@@ -1,4 +1,5 @@
 /* The sequencer of a stream: scalar instructions, loops, branches and descriptors run here, until the stream blocks or halts. */
+#include "detailed.h"
 #include "memo.h"
 
 #define RUNAWAY 30000000 /* scalar instructions without one engine or sync instruction */
@@ -144,6 +145,7 @@ static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
       const int64_t own = s->core % m->chip_cores, named = i->op == EMU_OP_SIGNAL ? own : s->r[i->ra], core = s->core - own + named;
       if (named < 0 || named >= m->chip_cores) return emu_fail(m, s, E_BOUNDS, "rsignal names a core that does not exist", named, m->chip_cores);
       int64_t hop = core == s->core ? 0 : m->c.noc_hop_fs;
+      if (m->detailed && (rc = emu_detailed_signal(m, s, (int)core, sem, (int)i->imm, hop))) break;
       int64_t when = s->complete > s->t ? s->complete : s->t;
       rc = emu_sem_signal(m, (int)core, sem, (int)i->imm, s, when + hop, emu_clock_of(m, s->id));
       break;
@@ -156,11 +158,14 @@ static int sync(emu_machine *m, emu_stream *s, const emu_insn *i) {
       break;
     }
     case EMU_OP_FENCE:
+      if (m->detailed && emu_detailed_waits(m, s)) return 0;
       if (s->complete > s->t) s->t = emu_align(m, s->complete);
       emu_charge(m, s, s->engine == ENGINE_DMA ? CAUSE_DRAM_LATENCY : CAUSE_OPERAND, s->t, s->engine == ENGINE_DMA ? CAUSE_DRAM_LATENCY : s->nature);
       s->fenced = s->clock;
       break;
-    case EMU_OP_BAR: rc = emu_barrier_arrive(m, s, sem); break;
+    case EMU_OP_BAR:
+      if (m->detailed && emu_detailed_waits(m, s)) return 0;
+      rc = emu_barrier_arrive(m, s, sem); break;
   }
   if (rc < 0 || s->state != RUN) return rc;
   c[C_SYNC]++;

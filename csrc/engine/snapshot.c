@@ -102,7 +102,7 @@ static int64_t *list_flow(const emu_machine *m, int64_t *w, const emu_flow *x, i
   *w++ = x->bytes;
   *w++ = x->latency_fs;
   *w++ = x->via | (int64_t)x->signal << 8 | (int64_t)x->pc << 32;
-  *w++ = x->label;
+  *w++ = x->label | (int64_t)x->cost << 32;
   return w;
 }
 

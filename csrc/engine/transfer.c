@@ -1,6 +1,6 @@
 /* DMA: what a transfer moves, on which path, at which rate at most, and when its effect is complete. */
 #include <string.h>
-#include "machine.h"
+#include "detailed.h"
 #include "num/toggle.h"
 
 typedef struct { const emu_plan *p; emu_operand d, s, index; int multicast; int64_t first, count, step; } transfer;
@@ -164,6 +164,34 @@ static int64_t distance(emu_machine *m, emu_stream *s, const transfer *x) {
   return far;
 }
 
+/* Where the bytes lie in device memory. The rows of an index that has no real data in timing-only runs are taken one after the other, in
+   runs with values too: a time must not depend on whether values were computed. */
+static void note_requests(emu_machine *m, const emu_stream *s, const transfer *x) {
+  const emu_plan *p = x->p;
+  const emu_operand *sides[2] = {&x->s, &x->d};
+  const int known = p->indexed && x->index.buffer >= 0 && p->x[2].space == EMU_SP_HBM && m->buffers[x->index.buffer].role == ROLE_INDEX;
+  const emu_rows rows = {p->rows, p->pitch, known ? p->x[2].s[0] : 0, known ? m->hbm + x->index.base : NULL}, one = {1, 0, 0, NULL};
+  emu_side at[2];
+  for (int w = 0; w < 2; w++)
+    at[w] = (emu_side){sides[w]->x->space == EMU_SP_HBM ? sides[w] : NULL, p->op == (w ? EMU_OP_DMAS : EMU_OP_DMAG) ? rows : one};
+  emu_detailed_note(m, s, at);
+}
+
+/* What a byte of device memory costs in runs as long as these; between two places of it, what it costs on the way in and out. */
+static int32_t cost_of(const emu_machine *m, const emu_plan *p) {
+  int64_t cost = 0;
+  if (!m->c.hbm_cost[0]) return 0;
+  for (int w = 0; w < 2; w++) {
+    const emu_extent *x = &p->x[!w];
+    const int64_t run = x->dense ? x->bytes : x->run;
+    int reached = 0;
+    if (x->space != EMU_SP_HBM) continue;
+    while (reached < EMU_RUNS && run >= m->c.hbm_runs[reached]) reached++;
+    cost = cost ? (cost + m->c.hbm_cost[w * (EMU_RUNS + 1) + reached]) / 2 : m->c.hbm_cost[w * (EMU_RUNS + 1) + reached];
+  }
+  return (int32_t)cost;
+}
+
 static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) {
   const emu_config *c = &m->c;
   const emu_plan *p = x->p;
@@ -172,10 +200,12 @@ static void path(emu_machine *m, emu_stream *s, const transfer *x, emu_flow *f) 
   f->latency_fs = p->latency_fs + far * c->noc_hop_fs;
   f->bytes = p->moved;
   f->cached = p->cached;
+  f->cost = f->via == VIA_HBM ? cost_of(m, p) : 0;
   if (f->cached) {
     const emu_operand *o = f->cached == PASS_READ ? &x->s : &x->d;
     m->touches[s->id] = (emu_touch){o->base, *o->x}; /* a copy: the plan may be gone when the transfer starts */
   }
+  if (m->detailed && p->via == VIA_HBM) note_requests(m, s, x);
   if (f->cached != PASS_READ) count_bytes(m, s, &x->s, 0, p->bytes, p->read);
   if (f->cached != PASS_WRITE)
     for (int64_t j = 0; j < x->count; j++) count_bytes(m, s, &x->d, 1, p->bytes, p->write);
@@ -209,14 +239,14 @@ void emu_bound_flow(emu_machine *m, emu_flow *f) {
 /* A scalar load waits for its place in the memory: behind the data of transfers that its stream has begun, then for the way there and back. */
 void emu_issue_load(emu_machine *m, emu_stream *s, const emu_insn *i) {
   emu_flow *f = &m->flows[s->id];
-  const int64_t at = s->t > m->now ? s->t : m->now, bytes = m->c.access_bytes;
+  const int64_t at = s->t > m->now ? s->t : m->now, bytes = m->c.access_bytes, where = (int64_t)((uint64_t)s->r[i->ra] + (uint64_t)i->imm);
+  const emu_extent word = {.n = {4, 1, 1, 1}, .hi = 4, .bytes = 4, .elements = 1, .dense = 1};
   *f = (emu_flow){.start = emu_align(m, at), .via = VIA_HBM, .stream = s->id, .bytes = bytes, .latency_fs = m->c.hbm_latency_fs,
                   .cached = PASS_LOAD, .late = CAUSE_DRAM_LATENCY, .most = INT64_MAX, .pc = s->pc, .label = s->label};
   emu_bound_flow(m, f);
-  if (m->cache) {
-    const emu_extent word = {.n = {4, 1, 1, 1}, .hi = 4, .bytes = 4, .elements = 1, .dense = 1};
-    m->touches[s->id] = (emu_touch){(int64_t)((uint64_t)s->r[i->ra] + (uint64_t)i->imm), word};
-  } else {
+  if (m->detailed) emu_detailed_note(m, s, (emu_side[2]){{&(emu_operand){.x = &word, .base = where}, {1, 0, 0, NULL}}, {NULL, {0, 0, 0, NULL}}});
+  if (m->cache) m->touches[s->id] = (emu_touch){where, word};
+  else {
     int64_t *c = emu_counters(m, s);
     c[C_HBM_READ] += bytes;
     c[C_HBM_BURST] += bytes;

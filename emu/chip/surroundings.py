@@ -8,6 +8,7 @@ from pydantic import Field, Strict, model_validator
 
 from emu.chip.fields import Bytes, Count, CountOrNone, Cycles, Fraction, PerClock, Rate, Seconds, Section
 from emu.chip.library import Collectives
+from emu.errors import did_you_mean
 
 
 class Hbm(Section):
@@ -23,6 +24,24 @@ class Hbm(Section):
     """Granule: what one access moves at least."""
     achieved_fraction: Fraction
     """What refresh, turnaround and bank conflicts leave of the bandwidth; `fast` uses it, bounds never do."""
+    rates: Literal["chip", "generated"] = "chip"
+    """What `fast` takes for the share of the bandwidth that remains: `achieved_fraction`, or the device's measured rates by class."""
+    device: str | None = None
+    """The DRAM device (emu/chip/dram/devices) that `detailed` runs, at the clock at which its channels have this bandwidth."""
+    channels: Count | None = None
+    """Of all stacks together, as that device's table counts them."""
+
+    @model_validator(mode="after")
+    def _known_device(self) -> Hbm:
+        from emu.chip.dram import devices
+
+        if self.device is not None and self.device not in devices():
+            raise ValueError(f"device: no DRAM device is named {self.device!r:.40}; {did_you_mean(self.device, devices())}")
+        if (self.device is None) != (self.channels is None):
+            raise ValueError("device and channels go together: state both or neither")
+        if self.rates == "generated" and self.device is None:
+            raise ValueError("rates: 'generated' ones are a device's; state device and channels, or leave rates to the chip's own figure")
+        return self
 
 
 class Level(Section):

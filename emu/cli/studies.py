@@ -90,6 +90,7 @@ def gemm(
     n: Annotated[int, typer.Option("--n", min=1, help="Columns of b and of the result.")],
     k: Annotated[int, typer.Option("--k", min=1, help="Columns of a, rows of b.")],
     dtype: options.DType = "bf16",
+    fidelity: options.Fidelity = "fast",
     stack: options.Stack = "bare",
     data: options.Data = "normal",
     clock: options.Clock = None,
@@ -110,7 +111,8 @@ def gemm(
     format_of(format)
     with costs(no_cache, no_folding, no_fast_forward), progress(quiet, f"gemm {m} x {n} x {k} on {chip}"):
         result = study.gemm(
-            chip_of(chip), m, n, k, dtype=dtype, stack=stack, data=data, clock=clock_of(clock, no_cap), regime=regime, operands=operands,
+            chip_of(chip), m, n, k, dtype=dtype, stack=stack, fidelity=fidelity, data=data, clock=clock_of(clock, no_cap),
+            regime=regime, operands=operands,
         )  # fmt: skip
     show(result.to_dict(), json, format)
 
@@ -127,6 +129,7 @@ def attention(
     q_len: Annotated[int | None, typer.Option(min=1, help="Queries; --kv-len in prefill, 1 in decode, if left out.")] = None,
     dtype: options.DType = "bf16",
     kv_dtype: options.KvDType = None,
+    fidelity: options.Fidelity = "fast",
     stack: options.Stack = "bare",
     data: options.Data = "normal",
     clock: options.Clock = None,
@@ -149,6 +152,6 @@ def attention(
         result = study.attention(
             chip_of(chip), phase=phase, batch=batch, q_heads=q_heads, kv_heads=kv_heads or q_heads, head_dim=head_dim,
             q_len=q_len or (kv_len if phase == "prefill" else 1), kv_len=kv_len, dtype=dtype, kv_dtype=kv_dtype, stack=stack,
-            data=data, clock=clock_of(clock, no_cap), regime=regime, operands=operands,
+            fidelity=fidelity, data=data, clock=clock_of(clock, no_cap), regime=regime, operands=operands,
         )
     show(result.to_dict(), json, format)

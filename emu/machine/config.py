@@ -19,7 +19,7 @@ ENGINES = ("mm", "vec", "dma")
 SPACES = ("hbm", "sram", "acc", "peer", "shared", "far")
 ROLES = ("in", "weight", "index", "inout", "out", "temp")
 STREAMS = ("mm", "vec", "ld0", "ld1", "ld2", "ld3", "st0", "st1", "net0", "net1", "net2", "net3")
-FIDELITIES = ("ideal", "fast")
+FIDELITIES = ("ideal", "fast", "detailed")
 TIERS, POOLS = 8, 64
 FS = 10**15
 LARGEST = 1 << 62
@@ -129,9 +129,18 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
     """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
     if fidelity not in FIDELITIES:
         raise UnsupportedError(f"fidelity {fidelity!r} is not supported; choose one of {', '.join(FIDELITIES)}")
+    if fidelity == "detailed":
+        from emu.machine.detailed import memory
+
+        memory(chip)  # refuses a chip without a DRAM device by name
     core, hbm = chip.core, chip.hbm
     clk = period_fs(chip)
-    achieved = hbm.achieved_fraction if fidelity == "fast" else 1.0
+    rates: dict[str, Any] = {}
+    if fidelity == "fast" and hbm.rates == "generated":
+        from emu.machine.rates import generated
+
+        rates = generated(chip)
+    achieved = hbm.achieved_fraction if fidelity == "fast" and not rates else 1.0
     shared = next((level for level in chip.levels if level.kind == "scratchpad" and level.scope == "chip"), None)
     config = {
         "cores": cores,
@@ -152,6 +161,7 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "dma_single": core.dma.single_bytes_per_clk,
         "hbm_bytes": hbm.capacity_bytes,
         "hbm_bytes_per_s": math.floor(hbm.bandwidth_bytes_per_s * achieved),
+        **rates,
         "hbm_latency_fs": to_fs(hbm.latency_s),
         "access_bytes": hbm.access_bytes,
         "sram_bytes": core.sram.capacity_bytes,

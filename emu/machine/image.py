@@ -49,14 +49,14 @@ class Packed:
         return classes_of(self.params, self.cores, relevant)
 
     def run(
-        self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | ChipFolding | None, toggles: bool = False
+        self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | ChipFolding | None, toggles: bool = False, dram: Any = None
     ) -> dict[str, Any]:
         """The core's answer: one core of each class, one chip of all, or all of them. Raises CoreFailure."""
         params, weights = self.params, None
         if folding is not None:
             params, weights = list(folding.params), list(folding.weights) if isinstance(folding, Folding) else None
         tables = self.buffers, self.code, self.semaphores, self.barriers, params, self.labels
-        return _core.run(config, *tables, given, outputs, weights, toggles)
+        return _core.run(config, *tables, given, outputs, weights, toggles, dram)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from emu.extension.table import costed
 from emu.machine import kept
 from emu.machine.chipfold import chip_folding, unfolded
 from emu.machine.config import core_config, streams_of
+from emu.machine.detailed import memory
 from emu.machine.fabric import Fabric
 from emu.machine.failure import explain
 from emu.machine.fold import Folding, addresses_are_free, fold
@@ -28,7 +29,8 @@ class Machine:
     """A machine that runs programs for one chip, or for several at once over a `fabric` of links.
 
     `check=True` also looks for races, and for products added to what is no sum of theirs, in every run (docs/testing.md).
-    Fidelity: `fast` (fair-share memory and network) or `ideal` (no contention).
+    Fidelity: `fast` (fair-share memory and network), `ideal` (no contention) or `detailed` (every request to a DRAM controller; every core
+    and every turn of every loop is simulated).
     """
 
     def __init__(self, chip: Chip | str, fidelity: str = "fast", check: bool = False, fabric: Fabric | None = None) -> None:
@@ -38,6 +40,7 @@ class Machine:
             chip = preset(chip)
         self._chip, self._fidelity, self.check, self.fabric = chip, fidelity, check, fabric
         self._config = core_config(chip, 1, fidelity)  # refuses an unknown fidelity before any program is written
+        self._dram = memory(chip).arguments() if fidelity == "detailed" else None
 
     @property
     def chip(self) -> Chip:
@@ -99,7 +102,8 @@ class Machine:
             **self._links(program),
         }
         plain = not (values or config["check"] or trace)
-        short = plain and folding, plain and fast_forward
+        shorter = plain and self._dram is None  # refreshes fall due whatever the program does: no period, no equal cores (SOUNDNESS 14, 15)
+        short = shorter and folding, shorter and fast_forward
         raw, classes = self._run(image, config, given, list(outputs.values()), *short, plain and reuse, toggles)
         links = self.fabric.link_names() if self.fabric is not None and program.chips > 1 else []
         return Run(program, self.chip, raw, shaped(program, outputs), self.fidelity, values, classes, links)
@@ -115,8 +119,8 @@ class Machine:
             if classes is not None:
                 config["cores"] = len(classes.cores)
             if reuse:
-                return kept.run(image.packed, config, given, classes), classes
-            return image.packed.run(config, given, outputs, classes, toggles), classes
+                return kept.run(image.packed, config, given, classes, self._dram), classes
+            return image.packed.run(config, given, outputs, classes, toggles, self._dram), classes
         except _core.CoreFailure as failure:
             if config["forward"] or classes is not None:  # the long way says where and why, of the core and the iteration it really was
                 return self._run(image, config | {"cores": image.packed.cores}, given, outputs, False, False, False, toggles)
@@ -137,6 +141,8 @@ class Machine:
         """How the chips that run it are joined; a program of one chip reaches no other."""
         if self.fabric is None or program.chips == 1:
             return {}
+        if self._dram is not None:
+            raise UnsupportedError(f"{program.name}: several chips run in fast or ideal; detailed has the memory of one")
         return self.fabric.config() | {"chips": program.chips, "chip_span": chip_span(program), "tiers": 0}
 
     def _suits(self, program: Program, verify: bool) -> None:

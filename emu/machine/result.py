@@ -12,6 +12,7 @@ import numpy as np
 from emu import _core
 from emu.chip.schema import Chip
 from emu.machine.config import STREAMS, period_fs
+from emu.machine.detailed import events
 from emu.machine.fold import Folding, unfolded
 from emu.result import Result, header
 from isa import Program
@@ -51,9 +52,9 @@ class Run(Result):
 
     @cached_property
     def counters(self) -> dict[str, int]:
-        """Event name -> count over the whole run."""
+        """Event name -> count over the whole run; in `detailed` also the commands to device memory (`dram_...`), which no label owns."""
         totals = [sum(column) for column in zip(*self.raw["counters"])]
-        return dict(zip(self.raw["names"], totals))
+        return {**dict(zip(self.raw["names"], totals)), **(events(self.raw["dram"]["commands"]) if "dram" in self.raw else {})}
 
     @cached_property
     def labels(self) -> list[dict[str, Any]]:

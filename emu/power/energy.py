@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu.chip.vocabulary import EVENTS, OWN_PRICE_PJ, PRICED_EVENTS, UNPRICED_EVENTS
 from emu.errors import ChipError, EmuError, did_you_mean
+from emu.power import dram
 from emu.power.supply import dynamic_factor, in_core_domain, static_watts
 
 if TYPE_CHECKING:
@@ -81,8 +82,12 @@ def energy(
     an error, never zero. `counters` are those of all `chips`; so are the joules, the watts and the limit."""
     _check(chip, counters, seconds)
     price = prices(chip, activity or {})
-    events = {e: counters[e] * price[e] for e in (*PRICED_EVENTS, *OWN_PRICE_PJ) if counters.get(e)}
+    if any(counters.get(e) for e in dram.EVENTS):
+        byte = price["hbm_burst_bytes"]
+        price |= dram.command_prices(chip, byte, Fraction(byte, max(1, _attojoules(chip.energy["hbm_burst_bytes"]))))
+    events = {e: counters[e] * price[e] for e in (*PRICED_EVENTS, *OWN_PRICE_PJ, *dram.EVENTS) if counters.get(e)}
     exact = {component: sum(events.get(e, 0) for e in names) for component, names in EVENTS.items()}
+    exact["hbm"] += sum(events.get(e, 0) for e in dram.EVENTS)
     static_w = chips * static_watts(chip)
     exact["static"] = round(Fraction(static_w) * Fraction(seconds) * AJ_PER_J)
     return EnergyReport(_rounded(exact), exact, events, seconds, chips * chip.power.tdp_w, chip.name, static_w)
@@ -115,7 +120,7 @@ def prices(chip: Chip, activity: Activity) -> dict[str, int]:
 def _check(chip: Chip, counters: Mapping[str, int], seconds: float) -> None:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise EmuError(f"energy: seconds must be finite and >= 0, got {seconds!r}")
-    known = {*PRICED_EVENTS, *OWN_PRICE_PJ, *UNPRICED_EVENTS}
+    known = {*PRICED_EVENTS, *OWN_PRICE_PJ, *UNPRICED_EVENTS, *dram.EVENTS, *dram.FREE}
     unknown = sorted({e for e, n in counters.items() if n} - known)
     if unknown:
         raise EmuError(f"energy: {unknown[0]!r} is no event; {did_you_mean(unknown[0], known)}")

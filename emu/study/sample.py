@@ -63,8 +63,8 @@ def simulate(
 
 def sample(model: Model, graph: Graph, chip: Chip, choice: Mapping[str, Any], fidelity: str, seed: int) -> Sample:
     """The pass for all layers of the graph. Where no time depends on an address all of them are run, the machine itself skipping layers
-    it proves equal. With a cache a few are run, and the steady one stands for the rest."""
-    if addresses_are_free(chip):
+    it proves equal; in `detailed` all of them, one by one. With a cache a few are run, and the steady one stands for the rest."""
+    if addresses_are_free(chip) or fidelity == "detailed":  # refreshes follow no layer: none repeats another
         lowered, run = simulate(model, graph, chip, choice, graph.layers, fidelity, seed)
         return replace(_whole(graph, lowered, run), period_fs=_middle_period(lowered, run))
     ahead = layers_ahead(graph, chip, choice)

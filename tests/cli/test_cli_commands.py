@@ -67,7 +67,8 @@ def test_op_gemm(shell, fake):
     assert code == 0 and json.loads(out)["kind"] == "op"
     name, (chip, *sizes), options = fake.calls[0]
     assert name == "gemm" and chip.name == "tiny" and sizes == [3, 5, 7]
-    assert options == {"dtype": "int8", "stack": "bare", "data": "normal", "clock": None, "regime": "steady", "operands": "cold"}
+    usual = {"fidelity": "fast", "stack": "bare", "data": "normal", "clock": None, "regime": "steady", "operands": "cold"}
+    assert options == {"dtype": "int8", **usual}
 
 
 @pytest.mark.parametrize(("phase", "q_len"), [("prefill", 64), ("decode", 1)])

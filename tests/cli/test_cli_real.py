@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import emu
+
 pytest.importorskip("emu._core", reason="the compiled core is not built")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -98,3 +100,22 @@ def test_short_cuts_change_no_figure(shell, flags):
     assert short.pop("skipped_fraction") > 0.5
     assert (long.pop("skipped_fraction") == 0) == ("--no-fast-forward" in flags)
     assert short == long
+
+
+@pytest.mark.parametrize("fidelity", ["ideal", "fast", "detailed"])
+@pytest.mark.parametrize("words", [
+    ("op", "gemm", "--m", 8, "--n", 64, "--k", 64),
+    ("op", "attention", "--phase", "decode", "--q-heads", 4, "--head-dim", 16, "--kv-len", 64),
+    ("run", EXAMPLES / "gemm.s", "--no-values"), ("estimate", EXAMPLES / "models" / "tiny-llama", "--prompt", 8, "--generate", 2),
+])  # fmt: skip
+def test_every_fidelity_on_every_command(shell, words, fidelity):
+    code, out, err = shell(*words, "--chip", "tiny", "--fidelity", fidelity, "--json", "--quiet")
+    assert code == 0 and json.loads(out)["fidelity"] == fidelity, err
+
+
+def test_a_chip_without_a_device_is_refused_in_one_line(shell, tmp_path):
+    mine = tmp_path / "mine.toml"
+    lines = (Path(emu.__file__).parent / "chip" / "presets" / "tiny.toml").read_text().splitlines()
+    mine.write_text("\n".join(line for line in lines if not line.startswith(("device =", "channels ="))))
+    code, out, err = shell("op", "gemm", "--m", 8, "--n", 8, "--k", 8, "--chip", mine, "--fidelity", "detailed")
+    assert code == 2 and out == "" and "hbm.device" in err and "Traceback" not in err

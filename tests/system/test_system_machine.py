@@ -119,6 +119,8 @@ def test_deadlocks_races_and_strangers_are_named():
         machine(KINDS["switch"](2)).run(program(2, "dset d0.core, 2\n put d0, d1 signal=here\n wait here, 1"), values=False)
     with pytest.raises(emu.EmuError, match="is for 3 chips; the fabric joins 2"):
         machine(KINDS["switch"](2)).run(shifted(3, 1), values=False)
+    with pytest.raises(emu.UnsupportedError, match="several chips run in fast or ideal"):
+        emu.Machine("h100", "detailed", fabric=machine(KINDS["switch"](2)).fabric).run(shifted(2, 1), values=False)
     with pytest.raises(emu.EmuError, match="is for 2 chips; give Machine"):
         emu.Machine(CHIP).run(shifted(2, 1), values=False)
 

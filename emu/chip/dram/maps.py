@@ -18,6 +18,10 @@ MAPS = {
     # every bit of row takes part in the choice of the channel and in that of the bank, every bit of column in that of channel or group.
     "stream": "row rank bank column group pseudo channel column:2; "
               "channel pseudo group ^^ column[2:]; channel ^^ row; pseudo group bank rank ^^ row",
+    # The same for a channel that a chip has interleaved already: there are no bits of channel to hash, and every bit of row takes part in
+    # the choice of pseudo-channel or group and in that of the bank, so that streams which begin at powers of two keep to different banks.
+    "streams": "row rank bank column group pseudo channel column:2; "
+               "channel pseudo group ^^ column[2:]; channel pseudo group ^^ row; bank rank ^^ row",
     # Four bursts of a row, then the next bank of all; after Ramulator's MOP4CLXOR.
     "mop": "row column bank group rank pseudo channel column:2; pseudo rank group bank ^ column",
     # A row at a time, the banks in turn.

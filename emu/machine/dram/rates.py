@@ -15,9 +15,9 @@ from emu.machine.dram.system import Dram
 
 Kind = Literal["sequential", "strided", "random"]
 FOLDER = Path(__file__).parent / "rates"
-MAPS = ("stream", "mop", "robaracoch")
+MAPS = ("stream", "mop", "robaracoch", "streams")
 BYTES = (64, 256, 1024, 4096)
-WRITES = (0.0, 0.5)
+WRITES = (0.0, 0.5, 1.0)
 FAR = 1 << 16
 MOVED_BYTES = 2 << 20  # in each measurement: 7 refresh intervals of the fastest channel, 40 of the slowest
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,24 @@ class Completion(NamedTuple):
     arrived_fs: int
     admitted_fs: int
     done_fs: int
+
+
+def tables(
+    d: Device, channels: int, map: str = maps.DEFAULT, queue: Queue | None = None, page: Page | None = None, refresh: str | None = None
+) -> tuple[dict[str, Any], list[tuple[int, ...]], list[int], list[int], dict[str, int]]:
+    """What the compiled core is given of a system: device, rules, address map and widths of its fields, policy; defaults if left out."""
+    o, refresh = d.organisation, d.default_refresh if refresh is None else refresh
+    interval = 0 if refresh == "none" else d.interval_ticks(refresh)
+    policy, idle = (page or Page()).numbers(d)
+    widths = d.widths(channels)
+    numbers = {
+        "count": [channels, o.pseudo, o.ranks, o.groups, o.banks], "rows": o.rows, "columns": d.columns,
+        "burst_bytes": d.burst_bytes, "burst_ticks": d.burst_ticks, "read_ticks": d.read_ticks, "write_ticks": d.write_ticks,
+        "align": [d.align[c] for c in COMMANDS], "refresh": REFRESH.index(refresh), "interval": interval,
+    }
+    masks = maps.masks(map, widths, d.burst_bytes.bit_length() - 1)
+    chosen = {**asdict(queue or default_queue(d)), "page": policy, "idle": idle}
+    return numbers, list(d.pairs()), masks, [widths[f] for f in maps.FIELDS], chosen
 
 
 class Dram:
@@ -60,18 +78,7 @@ class Dram:
         return self.channels * self.device.peak_bytes_per_s
 
     def _new(self) -> _dram.Dram:
-        d, o = self.device, self.device.organisation
-        page, idle = self.page.numbers(d)
-        interval = 0 if self.refresh == "none" else d.interval_ticks(self.refresh)
-        widths = d.widths(self.channels)
-        numbers = {
-            "count": [self.channels, o.pseudo, o.ranks, o.groups, o.banks], "rows": o.rows, "columns": d.columns,
-            "burst_bytes": d.burst_bytes, "burst_ticks": d.burst_ticks, "read_ticks": d.read_ticks, "write_ticks": d.write_ticks,
-            "align": [d.align[c] for c in COMMANDS], "refresh": REFRESH.index(self.refresh), "interval": interval,
-        }
-        masks = maps.masks(self.map, widths, d.burst_bytes.bit_length() - 1)
-        policy = {**asdict(self.queue), "page": page, "idle": idle}
-        return _dram.Dram(numbers, d.pairs(), masks, [widths[f] for f in maps.FIELDS], policy, self._trace)
+        return _dram.Dram(*tables(self.device, self.channels, self.map, self.queue, self.page, self.refresh), self._trace)
 
     def _tick(self, time_fs: int) -> int:
         tick = -(-time_fs // self.device.tick_fs)
