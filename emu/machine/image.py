@@ -49,7 +49,8 @@ class Packed:
         return classes_of(self.params, self.cores, relevant)
 
     def run(
-        self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | ChipFolding | None, toggles: bool = False, dram: Any = None
+        self, config: dict[str, Any], given: Any, outputs: Any, folding: Folding | ChipFolding | None, toggles: bool = False,
+        dram: Any = None,
     ) -> dict[str, Any]:
         """The core's answer: one core of each class, one chip of all, or all of them. Raises CoreFailure."""
         params, weights = self.params, None

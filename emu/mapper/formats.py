@@ -9,7 +9,14 @@ from emu.models.schemes import Scheme
 
 def check_scheme(chip: Chip, scheme: Scheme, cache: str) -> None:
     """UnsupportedError names the format of an operand or of the cache, or the kind of scales, that the chip lacks."""
-    for fmt in (scheme.activations.fmt, scheme.weights.fmt, scheme.wide, cache):
+    check_operands(chip, scheme)
+    for fmt in (scheme.wide, cache):  # attention multiplies in these
+        chip.peak_flops(fmt)
+
+
+def check_operands(chip: Chip, scheme: Scheme) -> None:
+    """The same of both operands of a product with weights."""
+    for fmt in (scheme.activations.fmt, scheme.weights.fmt):
         chip.peak_flops(fmt)
     for side in (scheme.activations, scheme.weights):
         if side.scales != "none" and side.scales not in chip.core.matrix.scales:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_loops import random_loops
 from test_engine import PIPELINES
 from timing_programs import loads, pipeline
 
@@ -19,6 +18,7 @@ from emu.chip.dram import maps
 from emu.chip.dram.rules import COMMANDS
 from emu.machine import Machine
 from emu.machine.detailed import Memory, closed_row_fs, memory
+from emu.testing.loops import loops
 
 TINY = emu.chip("tiny")
 ODD = TINY.vary({"hbm.channels": 3, "hbm.bandwidth": "96 GB/s"})
@@ -93,7 +93,7 @@ def test_every_byte_goes_over_its_own_channel_once(sizes, chip, repeat):
     assert sum(moved(r)) == r.counters["hbm_burst_bytes"]
 
 
-@given(random_loops(), st.integers(1, 2**31))
+@given(loops(), st.integers(1, 2**31))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_random_programs_lose_no_byte_and_no_femtosecond(program, seed):
     def answer(**how):

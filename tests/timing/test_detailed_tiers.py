@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_loops import random_loops
 from test_detailed import moved, run
 
 import emu
 import isa
 from emu.kernels.probes import chase, ring
+from emu.testing.loops import loops
 
 TINY = emu.chip("tiny")
 LEVEL = {"scope": "chip", "kind": "cache", "line": "128 B", "bandwidth": "256 GB/s", "slices": 1, "latency": "20 ns"}
@@ -76,7 +76,7 @@ def test_the_controllers_move_the_bytes_that_fast_counts(moves, name):
     assert all(sum(row.values()) == r.end_fs and min(row.values()) >= 0 for row in r.stalls_fs().values())
 
 
-@given(random_loops(), st.sampled_from(sorted(CHIPS)), st.integers(1, 2**31))
+@given(loops(), st.sampled_from(sorted(CHIPS)), st.integers(1, 2**31))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_random_programs_lose_no_byte_between_caches_and_memory(program, name, seed):
     def answer(**how):

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_loops import random_loops
 from test_shortcuts import COMPARED
 from test_shortcuts_random import eager
 
 import emu
 from emu.machine import Machine
 from emu.machine.rates import generated
+from emu.testing.loops import loops
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -82,7 +82,7 @@ def test_short_cuts_see_generated_rates(chip):
     assert long.end_fs > Machine(emu.chip(chip).vary({"hbm.achieved_fraction": 1.0})).run(program, values=False).end_fs
 
 
-@given(random_loops(), st.booleans())
+@given(loops(), st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_short_cuts_see_generated_rates_in_random_loops(program, at_once):
     machine = Machine(emu.chip("tiny").vary({"hbm.rates": "generated"}))

@@ -87,8 +87,8 @@ SUITES = {
         Suite("prefill-fp8kv-h100", "prefill attention, fp8 cache, H100", "attention", "h100", _attention("prefill", "fp8"), Bound(0.18)),
         Suite("collectives-a100", "NCCL inside a server, A100", "collective", "a100", lambda r: True, Bound(0.08, 0.02, 0.16)),
         Suite("collectives-h100", "NCCL inside a server, H100", "collective", "h100", lambda r: True, Bound(0.08, 0.02, 0.16)),
-        Suite("all-reduce-a100", "NCCL all-reduce on eight A100", "collective", "a100", _reduced_on_eight, Bound(0.07)),
-        Suite("all-reduce-h100", "NCCL all-reduce on eight H100", "collective", "h100", _reduced_on_eight, Bound(0.07)),
+        Suite("all-reduce-a100", "NCCL all-reduce on eight A100", "collective", "a100", _reduced_on_eight, Bound(0.07), 21),
+        Suite("all-reduce-h100", "NCCL all-reduce on eight H100", "collective", "h100", _reduced_on_eight, Bound(0.07), 21),
         Suite("power-h200", "board power, kernels above 50 us, H200", "power", "h200", lambda r: r.seconds > LONG_S, Bound(0.10)),
         Suite(
             "power-cap-h200", "board power, rows at the cap, H200", "power", "h200",
