@@ -31,8 +31,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: F822 - found by __getattr__
     "CacheError", "CapacityError", "ChipError", "EmuError", "InstructionSet", "Machine", "ModelError", "ProgramError", "Study", "Tuning",
     "UnsupportedError", "__version__", "attention", "chip", "chips", "collective", "compare", "estimate", "gemm", "infer", "infer_formats",
-    "instruction", "kernel", "load_chip", "load_model", "load_study", "load_system", "model", "models", "num", "system", "systems", "testing",
-    "tune",
+    "instruction", "kernel", "load_chip", "load_model", "load_study", "load_system", "model", "models", "num", "system", "systems",
+    "testing", "tune",
 ]
 
 

@@ -170,7 +170,7 @@ def gemm(
     chip, kinds = _chip(chip, stack), Data.of(data)
     _positive(m=m, n=n, k=k)
     scheme = scheme_of(dtype)
-    check_scheme(chip, scheme, scheme.activations.fmt)
+    check_scheme(chip, scheme)
     x, w = scheme.activations, scheme.weights
     area = divide(chip, w.fmt, scales=w.scales)
     padded = -(-n // area.block) * area.block

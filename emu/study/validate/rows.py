@@ -1,7 +1,7 @@
 """Measured rows: what a row of each kind of table is, how much work it does, and how tables written by anybody are read.
 
-Kinds of table are told apart by their columns: times of GEMM kernels, board power under them, times of attention calls, times of collectives,
-times and rates of programs that ask a memory one question (`emu/study/memory.py`), clocks of single matrix instructions."""
+Kinds of table are told apart by their columns: times of GEMM kernels, board power under them, times of attention calls, times of
+collectives, times and rates of programs that ask a memory one question (`emu/study/memory.py`), clocks of single matrix instructions."""
 
 from __future__ import annotations
 
