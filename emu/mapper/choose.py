@@ -182,7 +182,7 @@ def _remember(table: dict[tuple[Any, ...], Any], key: tuple[Any, ...], value: An
 
 def choose(graph: Graph, chip: Chip, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
     """A tiling for every gemm and attention of the graph, by op name."""
-    check_scheme(chip, graph.scheme, graph.kv_dtype)
+    check_scheme(chip, graph.scheme, graph.scheme.wide, graph.kv_dtype)
     area = area_for(chip, graph)
     choice: dict[str, Any] = {}
     normed = {op.name for _, op in norms_before(graph, chip)}

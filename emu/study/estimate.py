@@ -191,7 +191,7 @@ def _check(chip: Chip, scheme: Scheme, kv_dtype: str | None, fidelity: str, stac
     for name, value in sizes.items():
         if not isinstance(value, int) or value < 1:
             raise UnsupportedError(f"{name} = {value!r}: expected a whole number of at least 1")
-    check_scheme(chip, scheme, cache_format(scheme, kv_dtype))
+    check_scheme(chip, scheme, scheme.wide, cache_format(scheme, kv_dtype))
     core_config(chip, 1, fidelity)
     if stack not in chip.stack:
         raise UnsupportedError(f"{chip.name} has no stack {stack!r}; {did_you_mean(stack, chip.stack)}")

@@ -171,4 +171,4 @@ def infer(
 def check_dtype(chip: Chip, dtype: str, scales: str) -> None:
     """Refuse what the chip lacks before anything is loaded."""
     scheme = scheme_of(dtype, scales)
-    check_scheme(chip, scheme, scheme.cache)
+    check_scheme(chip, scheme, scheme.wide, scheme.cache)

@@ -180,10 +180,15 @@ class _Halved(Machine):
         config["dma_inflight"] = 0
         config["period_fs"] = clk * times
         config["noc_hop_fs"] = hops * clk * times
-        for name in ("hbm_latency_fs", "shared_latency_fs", "cache_latency_fs"):
+        for name in ("hbm_latency_fs", "shared_latency_fs"):
             config[name] = config[name] // 2 * 2 * times
+        config["tier_latency_fs"] = [latency // 2 * 2 * times for latency in config["tier_latency_fs"]]
         for name in ("hbm_bytes_per_s", "shared_bytes_per_s", "noc_bytes_per_s"):
-            config[name] = max(self.STEP, config[name] // self.STEP * self.STEP) // times
+            config[name] = self._halved(config[name]) // times
+        config["tier_bytes_per_s"] = [self._halved(rate) // times for rate in config["tier_bytes_per_s"]]
+
+    def _halved(self, rate: int) -> int:
+        return max(self.STEP, rate // self.STEP * self.STEP)
 
 
 @cache
