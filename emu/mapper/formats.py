@@ -7,16 +7,10 @@ from emu.errors import UnsupportedError
 from emu.models.schemes import Scheme
 
 
-def check_scheme(chip: Chip, scheme: Scheme, cache: str) -> None:
-    """UnsupportedError names the format of an operand or of the cache, or the kind of scales, that the chip lacks."""
-    check_operands(chip, scheme)
-    for fmt in (scheme.wide, cache):  # attention multiplies in these
-        chip.peak_flops(fmt)
-
-
-def check_operands(chip: Chip, scheme: Scheme) -> None:
-    """The same of both operands of a product with weights."""
-    for fmt in (scheme.activations.fmt, scheme.weights.fmt):
+def check_scheme(chip: Chip, scheme: Scheme, *others: str) -> None:
+    """UnsupportedError names the format of an operand, or the kind of scales, that the chip lacks. `others`: formats that are multiplied
+    beside the scheme's own, as attention's wide one and the cache's are."""
+    for fmt in (scheme.activations.fmt, scheme.weights.fmt, *others):
         chip.peak_flops(fmt)
     for side in (scheme.activations, scheme.weights):
         if side.scales != "none" and side.scales not in chip.core.matrix.scales:

@@ -14,7 +14,7 @@ from emu.machine import Machine, Run, timed
 from emu.mapper import choose_gemm
 from emu.mapper.area import Area, divide
 from emu.mapper.choose import choose_attention, gemm_image
-from emu.mapper.formats import check_operands
+from emu.mapper.formats import check_scheme
 from emu.mapper.gemm import GemmShape
 from emu.mapper.library import library_gemm
 from emu.mapper.library_attention import Call, library_attention
@@ -170,7 +170,7 @@ def gemm(
     chip, kinds = _chip(chip, stack), Data.of(data)
     _positive(m=m, n=n, k=k)
     scheme = scheme_of(dtype)
-    check_operands(chip, scheme)
+    check_scheme(chip, scheme)
     x, w = scheme.activations, scheme.weights
     area = divide(chip, w.fmt, scales=w.scales)
     padded = -(-n // area.block) * area.block

@@ -9,7 +9,6 @@ import pytest
 
 import emu
 from emu.models import Model
-from emu.models.schemes import scheme_of
 
 FIELD = sorted(set(emu.chips()) - {"tiny"})
 DTYPES = {"bf16": "bf16", "fp8": "fp8_e4m3", "int8": "int8"}
