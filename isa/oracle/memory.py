@@ -84,7 +84,9 @@ class Space:
 
 
 def rising(n: Sequence[int], s: Sequence[int], size: int) -> bool:
-    """True when the elements lie one behind the other, none twice."""
+    """True when the elements lie one behind the other, none twice; so they do where there are none."""
+    if 0 in n:
+        return True
     least = size
     for extent, stride in zip(n, s):
         if extent > 1:

@@ -42,7 +42,7 @@ def _without(name: str, changes: Mapping[str, Any], *kinds: str, stack: str = ST
     return Setting(name, frozen, stack, kinds or ("gemm", "attention", "power"))
 
 
-BASE = Setting(kinds=("gemm", "attention", "power", "memory-time", "memory-rate", "instruction"))
+BASE = Setting(kinds=("gemm", "attention", "power", "collective", "memory-time", "memory-rate", "instruction"))
 NO_CAP = _without("no power cap", {"power.tdp": "1000 kW"})
 BARE = _without("stack bare", {}, stack="bare")
 _LIBRARY = f"stack.{STACK}.collectives"
