@@ -88,6 +88,6 @@ def test_the_bounds_that_are_promised() -> None:
         "instruction-b200": (0.03, None, None), "instruction-trainium1": (0.0, None, None),
         "latency-a100": (0.05, None, 0.10), "latency-gh200": (0.05, None, 0.10), "latency-mi300x": (0.05, None, 0.10),
         "bandwidth-a100": (0.08, None, 0.12), "bandwidth-gh200": (0.08, None, 0.12), "bandwidth-mi300x": (0.08, None, 0.12),
-        "bandwidth-mall-mi300x": (0.6, None, None),
+        "bandwidth-mall-mi300x": (0.10, None, None),
         "dma-b200": (0.05, None, 0.10), "dma-trainium2": (0.05, None, 0.10), "dma-rate-trainium2": (0.05, None, 0.10),
     }  # fmt: skip

@@ -97,7 +97,7 @@ SUITES = {
         Suite("power-all-h200", "board power, all rows, H200", "power", "h200", lambda r: True, Bound(0.27)),
         *(Suite(f"latency-{c}", f"pointer chase by footprint, {t}", "memory-time", c, _probes("chase"), PLATEAU) for c, t in MEASURED),
         *(Suite(f"bandwidth-{c}", f"reads by footprint, {t}", "memory-rate", c, _beside_mall, Bound(0.08, p90=0.12)) for c, t in MEASURED),
-        Suite("bandwidth-mall-mi300x", "reads of what the 256 MiB cache holds, MI300X", "memory-rate", "mi300x", _in_mall, Bound(0.6)),
+        Suite("bandwidth-mall-mi300x", "reads of what the 256 MiB cache holds, MI300X", "memory-rate", "mi300x", _in_mall, Bound(0.10)),
         Suite("dma-b200", "TMA by bytes in flight, B200", "memory-rate", "b200", _probes("window"), PLATEAU),
         Suite("dma-trainium2", "DMA of a NeuronCore, Trainium2", "memory-time", "trainium2", _probes("block", "start", "issue"), PLATEAU),
         Suite("dma-rate-trainium2", "sustained DMA, Trainium2", "memory-rate", "trainium2", _probes("partitions"), PLATEAU),
