@@ -48,14 +48,19 @@ def _explained(error: Exception) -> str | None:
 
 
 def _flushed(code: int) -> int:
-    """``emu chips | head -1`` closes our output early, which is nobody's mistake."""
+    """``emu chips | head -1`` closes our output early, which is nobody's mistake; what does not fit a disk has been said already."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         silence_stdout()
+    except OSError as error:
+        silence_stdout()
+        if not code:
+            print(f"emu: {error.strerror}", file=sys.stderr)
+        code = code or 2
     return code
 
 
 def silence_stdout() -> None:
-    """After a broken pipe: let the interpreter's last flush go nowhere instead of complaining."""
+    """After an output that failed: let the interpreter's last flush go nowhere instead of complaining."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,7 +45,7 @@ def sweep(
     wanted = load_study(study, **{k: v for k, v in {"sample": sample, "seed": seed}.items() if v is not None})
     rows = journal or study.with_suffix(".rows.jsonl")
     with bar(quiet, study.name) as shown:
-        state = {"done": 0, "of": 0}
+        state = {"done": 0, "of": len(wanted.points())}
 
         def heard(done: int, of: int, row: Mapping[str, Any]) -> None:
             state.update(done=done, of=of)
