@@ -129,10 +129,9 @@ def tile_of(kernels: AttentionKernels, op: Attention, kv_fmt: str) -> AttentionT
     for tile in kernels.tiles:
         if op.head_dim <= tile.head_dim and tile.bits in (None, bits) and rows <= (tile.queries or rows):
             return tile
-    widest = max(tile.head_dim for tile in kernels.tiles)
-    raise UnsupportedError(
-        f"the stack has no attention kernel for heads of {op.head_dim} in {kv_fmt}; its widest is {widest} (see its tiles)"
-    )
+    widest = max((t.head_dim for t in kernels.tiles if t.bits in (None, bits)), default=0)
+    other = f"its widest heads in {bits} bits are of {widest}" if widest else f"it has none for elements of {bits} bits"
+    raise UnsupportedError(f"the stack has no attention kernel for heads of {op.head_dim} in {kv_fmt}; {other}")
 
 
 def _area(chip: Chip) -> Area:

@@ -179,6 +179,7 @@ def _too_wide(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str) ->
 def _pipelined(chip: Chip, area: Area, op: Attention, q_fmt: str, kv_fmt: str, t: PrefillTiling) -> PrefillTiling | None:
     """With accumulators twice where they fit, if it fits at all."""
     operands, work, acc = _prefill_bytes(op, q_fmt, kv_fmt, t.tile_q, t.tile_kv)
+    operands += int(t.turned) * t.tile_kv * op.head_dim * format_bytes(kv_fmt)  # values as they come, once
     return next((replace(t, depth_acc=n) for n in (2, 1) if _fits(chip, area, operands, work, n * acc)), None)
 
 

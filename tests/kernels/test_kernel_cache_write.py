@@ -98,5 +98,7 @@ def test_the_smallest_call_takes_the_floor() -> None:
     assert r.seconds == pytest.approx(9e-6) and r.launch_s < 9e-6
     two = emu.attention(CHIP, "decode", batch=2, q_heads=4, kv_heads=2, head_dim=8, kv_len=2, stack="lib", regime="short")
     assert {"write", "copy0", "copy1", "attention"} <= {label["name"] for label in two.run.labels}  # a grouped step of several sequences
+    with pytest.raises(emu.UnsupportedError, match="heads of 96 in bf16; its widest heads in 16 bits are of 64"):
+        emu.attention(CHIP, phase="prefill", batch=1, q_heads=1, kv_heads=1, head_dim=96, q_len=4, kv_len=4, stack="lib")
     with pytest.raises(emu.UnsupportedError, match="no attention kernels"):
         emu.attention(CHIP.vary({"stack": {"lib": {"mode": "kernel-per-op"}}}), "decode", kv_len=8, stack="lib")
