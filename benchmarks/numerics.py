@@ -64,7 +64,7 @@ def schemes() -> str:
 
 def minilm(found: dict[str, Any]) -> str:
     rows = [
-        (f"`{r['dtype']}`", f"{r['weights_bytes'] / 2**20:.2f} MiB", f"{r['cosine_to_reference']:.6f}", f"{r['cycles']:,}",
+        (f"`{r['dtype']}`", f"{r['weights_bytes'] / 2**20:.2f} MiB", f"{r['cosine_to_reference']:.4f}", f"{r['cycles']:,}",
          f"{r['joules'] * 1e3:.2f} mJ")
         for r in found["formats"]
     ]
