@@ -13,11 +13,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from blocks import ROOT, write_or_check
+
 import emu
 from emu.chip.cost import cost, dies, ground
 from emu.chip.cost.published import BESIDE, FITTED, fit, published
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE, TEMPLATE = ROOT / "docs" / "area.md", Path(__file__).with_name("area_page.md")
 COSTS = ("h100", "b200", "mi300x", "mi355x", "tpu-v5e", "tpu-v7", "trainium3", "maia-200", "gaudi-3", "jalapeno")
 HARVESTED = ("a100", "h100", "b200", "mi300x", "mi355x", "maia-200")
@@ -101,13 +102,7 @@ def main() -> int:
         mac, operand_byte = fit()
         print(f"mac = {mac:.0f}\noperand_byte = {operand_byte:.0f}")
         return 0
-    if not options.check:
-        PAGE.write_text(page())
-        return 0
-    if PAGE.exists() and PAGE.read_text() == page():
-        return 0
-    print(f"{PAGE.relative_to(ROOT)} is stale: run python benchmarks/area.py", file=sys.stderr)
-    return 1
+    return write_or_check(PAGE, page, options.check)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from blocks import ROOT, write_or_check
+
 PAGE, TEMPLATE = ROOT / "docs" / "kernels.md", Path(__file__).with_name("kernels_page.md")
 LADDER = ROOT / "examples" / "ladder"
 
@@ -31,13 +32,7 @@ def page() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Kernels of one's own; writes docs/kernels.md.")
     parser.add_argument("--check", action="store_true", help="compare the page instead of writing it")
-    if not parser.parse_args().check:
-        PAGE.write_text(page())
-        return 0
-    if PAGE.exists() and PAGE.read_text() == page():
-        return 0
-    print(f"{PAGE.relative_to(ROOT)} is stale: run python benchmarks/kernels_page.py", file=sys.stderr)
-    return 1
+    return write_or_check(PAGE, page, parser.parse_args().check)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import re
 import sys
 from pathlib import Path
 
+from blocks import ROOT, write_or_check
+
 import emu
 from emu.study.validate import tpuv1
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE, TEMPLATE = ROOT / "docs" / "tpu-v1.md", Path(__file__).with_name("tpuv1_page.md")
 FASTER = {"memory x 4": {"hbm.bandwidth": "136 GB/s"}, "clock x 4": {"core.clock": "2.8 GHz"}}
 
@@ -40,13 +41,7 @@ def page() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="TPU v1's workloads beside its counters; writes docs/tpu-v1.md.")
     parser.add_argument("--check", action="store_true", help="compare the page instead of writing it")
-    if not parser.parse_args().check:
-        PAGE.write_text(page())
-        return 0
-    if PAGE.exists() and PAGE.read_text() == page():
-        return 0
-    print(f"{PAGE.relative_to(ROOT)} is stale: run python benchmarks/tpuv1.py", file=sys.stderr)
-    return 1
+    return write_or_check(PAGE, page, parser.parse_args().check)
 
 
 if __name__ == "__main__":

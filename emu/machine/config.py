@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from emu.chip.core import Dma
 from emu.chip.matrix import Matrix
 from emu.chip.schema import Chip
 from emu.chip.surroundings import Level
@@ -125,6 +126,20 @@ def _tiers(chip: Chip) -> dict[str, Any]:
     return {"tiers": len(tiers), **{name: values + [0] * (TIERS - len(tiers)) for name, values in fields.items()}}
 
 
+def _dma(dma: Dma) -> dict[str, Any]:
+    return {
+        "dma_start": dma.start_cycles,
+        "dma_issue": dma.issue_cycles,
+        "dma_bytes_per_clk": dma.bytes_per_clk,
+        "dma_queue": dma.queue,
+        "dma_inflight": dma.inflight_bytes,
+        "dma_engines": dma.engines,
+        "dma_piece": dma.piece_bytes,
+        "dma_piece_cycles": dma.overhead_cycles,
+        "dma_single": dma.single_bytes_per_clk,
+    }
+
+
 def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any]:
     """Configuration of the core for a program on `cores` cores of the chip; run-specific switches are added by the machine."""
     if fidelity not in FIDELITIES:
@@ -150,15 +165,7 @@ def core_config(chip: Chip, cores: int, fidelity: str = "fast") -> dict[str, Any
         "vec_startup": core.vector.startup_cycles,
         "vec_milli_per_clk": [int(core.vector.per_clk[c] * 1000) for c in CLASSES],  # type: ignore[index]
         "port": ports(chip),
-        "dma_start": core.dma.start_cycles,
-        "dma_issue": core.dma.issue_cycles,
-        "dma_bytes_per_clk": core.dma.bytes_per_clk,
-        "dma_queue": core.dma.queue,
-        "dma_inflight": core.dma.inflight_bytes,
-        "dma_engines": core.dma.engines,
-        "dma_piece": core.dma.piece_bytes,
-        "dma_piece_cycles": core.dma.overhead_cycles,
-        "dma_single": core.dma.single_bytes_per_clk,
+        **_dma(core.dma),
         "hbm_bytes": hbm.capacity_bytes,
         "hbm_bytes_per_s": math.floor(hbm.bandwidth_bytes_per_s * achieved),
         **rates,
